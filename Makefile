@@ -1,0 +1,26 @@
+# make app   open the dashboard (PORT=8501)
+# make test  run the test suite
+# make check formatter, linter, type checker
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: app test check
+app: $(INSTALLED)
+	$(BIN)/streamlit run app/main.py --server.port $(PORT)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $$($(PYTHON) --version) found: make PYTHON=python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@

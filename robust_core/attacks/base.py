@@ -1,0 +1,183 @@
+"""The contract of an attack, the checks around it and the registry."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.errors import InputError
+from robust_core.gradients import LossFunction, evaluation_mode
+from robust_core.losses import cross_entropy, margin
+from robust_core.parameters import PIXEL_UNIT
+from robust_core.registry import Registry
+from robust_core.threat_model import BallParameters
+
+ATTACKS: Registry["type[Attack]"] = Registry("attack", "robust_core.attacks")
+
+LossName = Annotated[
+    Literal["cross_entropy", "margin"],
+    Field(description="Loss to ascend: cross-entropy, or the margin between logits (CW loss)."),
+]
+NumSteps = Annotated[int, Field(ge=1, le=10_000, description="Gradient steps.")]
+StepSize = Annotated[
+    float | None,
+    Field(
+        ge=0.0,
+        le=100.0,
+        description="Length of one step in pixel units; automatic: 2.5 * epsilon / num_steps.",
+        json_schema_extra=PIXEL_UNIT,
+    ),
+]
+RandomStart = Annotated[
+    bool, Field(description="Begin at a uniformly random point of the ball, not at the image.")
+]
+NumRestarts = Annotated[
+    int, Field(ge=1, le=100, description="Independent starts; an image falls if any succeeds.")
+]
+EotSamples = Annotated[
+    int,
+    Field(ge=1, le=1000, description="Passes averaged per gradient; above 1 for random models."),
+]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1, description="Seed of the attack's randomness.")]
+
+
+@dataclass(frozen=True)
+class AttackStep:
+    """One iterate of an attack, as `on_step` receives it.
+
+    index: gradient steps taken so far, 0 is the start. restart: which start this is, from 0.
+    x_adv [N,C,H,W] in [0, 1]; loss [N], what the attack ascends; logits [N,K]. N counts the images
+    still attacked: later restarts leave out the images that have fallen.
+    """
+
+    index: int
+    x_adv: Tensor
+    loss: Tensor
+    logits: Tensor
+    restart: int = 0
+
+
+OnStep = Callable[[AttackStep], None]
+
+
+class Attack(BallParameters, ABC):
+    """Parameters plus a function: perturbs images within a threat model.
+
+    An attack owns no model and decides nothing: the evaluator judges the images it returns. Budget
+    attacks stay within epsilon; minimum-norm attacks (`minimum_norm`) look for the nearest
+    adversarial image and are judged by distance <= epsilon.
+    """
+
+    minimum_norm: ClassVar[bool] = False
+
+    seed: Seed = 0
+
+    @property
+    def name(self) -> str:
+        """The name under which the attack is registered; its class name if it is not."""
+        return ATTACKS.name_of(type(self)) or type(self).__name__
+
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        target: Tensor | None = None,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """Return adversarial images [N,C,H,W] in [0, 1], detached.
+
+        Args:
+            model: maps [N,C,H,W] in [0, 1] to logits [N,K]; attacked in eval mode, left unchanged.
+            x: clean images [N,C,H,W], float in [0, 1].
+            y: true labels [N], int64.
+            target: labels to reach [N], int64; None attacks untargeted.
+            on_step: called with every iterate.
+
+        Raises:
+            InputError: images outside [0, 1] or not [N,C,H,W]; labels of the wrong shape, type or
+                range.
+        """
+        check_images(model, x, y, target)
+        if model.training:
+            warnings.warn("the model is in train mode: it is attacked in eval mode", stacklevel=2)
+        with evaluation_mode(model):
+            return self.perturb(model, x, y, target, on_step).detach()
+
+    @abstractmethod
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
+    ) -> Tensor:
+        """Do the work of `__call__` on checked input, with the model in eval mode."""
+
+    @abstractmethod
+    def passes(self) -> int:
+        """Return an upper bound on the forward-backward passes per image (the cost shown)."""
+
+
+def create_attack(name: str, **parameters: Any) -> Attack:
+    """Return the attack registered as `name` with `parameters`.
+
+    Raises:
+        InputError: unknown name or parameter, or a value out of its range.
+    """
+    return attack_from(name, parameters)
+
+
+def attack_from(name: str, parameters: Mapping[str, Any]) -> Attack:
+    """Return the attack registered as `name` with `parameters` (a mapping from JSON or a form)."""
+    return ATTACKS.get(name).create(parameters)
+
+
+def automatic_step_size(step_size: float | None, epsilon: float, num_steps: int) -> float:
+    """Return `step_size`, or 2.5 * epsilon / num_steps where it is None (pixel units)."""
+    return 2.5 * epsilon / num_steps if step_size is None else step_size
+
+
+def attack_loss(loss: str, y: Tensor, target: Tensor | None) -> LossFunction:
+    """Return the function logits [N,K] -> loss [N] whose ascent makes the attack succeed.
+
+    Untargeted: the loss of the true label. Targeted: minus the loss of the target.
+    """
+    function = {"cross_entropy": cross_entropy, "margin": margin}[loss]
+    if target is None:
+        return partial(_ascend, function, y, 1.0)
+    return partial(_ascend, function, target, -1.0)
+
+
+def _ascend(
+    function: Callable[[Tensor, Tensor], Tensor], y: Tensor, sign: float, logits: Tensor
+) -> Tensor:
+    return sign * function(logits, y)
+
+
+def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> None:
+    """Raise `InputError` unless images and labels fit each other and the model."""
+    if x.dim() != 4 or not x.is_floating_point():
+        raise InputError(f"images must be float [N,C,H,W], got {x.dtype} {list(x.shape)}")
+    if len(x) and not bool(((x >= 0) & (x <= 1)).all()):
+        raise InputError(
+            f"images must lie in [0, 1], got values from {x.min():.3g} to {x.max():.3g}"
+        )
+    num_classes = getattr(model, "num_classes", None)
+    for word, labels in (("labels", y), ("targets", target)):
+        if labels is None:
+            continue
+        if labels.dtype != torch.int64 or labels.shape != x.shape[:1]:
+            raise InputError(
+                f"{word} must be int64 [{len(x)}], got {labels.dtype} {list(labels.shape)}"
+            )
+        largest = f"{num_classes - 1}" if num_classes else "K-1"
+        if len(labels) and (
+            int(labels.min()) < 0 or (num_classes and int(labels.max()) >= num_classes)
+        ):
+            raise InputError(
+                f"{word} must be in [0, {largest}], got {labels.min()} to {labels.max()}"
+            )

@@ -1,0 +1,105 @@
+"""The one loop of every gradient attack with a budget."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from robust_core.attacks.base import AttackStep, OnStep, attack_loss
+from robust_core.gradients import LossFunction, input_gradient, predict_logits
+from robust_core.losses import is_correct
+from robust_core.threat_model import ThreatModel
+
+Ascent = Callable[[Tensor], Tensor]  # gradient [N,C,H,W] -> step of unit length [N,C,H,W]
+
+
+def projected_ascent(
+    model: nn.Module,
+    x: Tensor,
+    loss_function: LossFunction,
+    threat_model: ThreatModel,
+    *,
+    x_start: Tensor,
+    step_size: float,
+    num_steps: int,
+    eot_samples: int = 1,
+    ascent: Ascent | None = None,
+    on_step: OnStep | None = None,
+    restart: int = 0,
+) -> Tensor:
+    """Return the last iterate of projected gradient ascent, [N,C,H,W] in [0, 1], detached.
+
+    x_{t+1} = project(x_t + step_size * ascent(gradient of loss at x_t)).
+
+    Args:
+        model: attacked as it is; the caller sees to eval mode.
+        x: clean images [N,C,H,W] in [0, 1], the centre of the ball.
+        loss_function: logits [N,K] -> loss [N], to be raised.
+        threat_model: ball to stay in.
+        x_start: where to begin, [N,C,H,W], inside the ball.
+        step_size: length of a step in pixel units, in the norm of the ball.
+        num_steps: number of steps.
+        eot_samples: forward passes averaged for every gradient.
+        ascent: turns a gradient into a direction; None takes the steepest one for the norm.
+        on_step: called with each of the num_steps + 1 iterates; costs one more forward pass.
+        restart: number that the steps carry.
+    """
+    ascent = ascent or threat_model.ascent_direction
+    x_adv = x_start.detach()
+    for index in range(num_steps):
+        at = input_gradient(model, x_adv, loss_function, eot_samples=eot_samples)
+        if on_step is not None:
+            on_step(AttackStep(index, x_adv, at.loss, at.logits, restart))
+        x_adv = threat_model.project(x_adv + step_size * ascent(at.gradient), x)
+    if on_step is not None:
+        logits = predict_logits(model, x_adv, eot_samples=eot_samples)
+        on_step(AttackStep(num_steps, x_adv, loss_function(logits), logits, restart))
+    return x_adv
+
+
+AttackOnce = Callable[[int, Tensor, Tensor, Tensor | None], Tensor]
+
+
+def best_of_restarts(
+    attack_once: AttackOnce,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    target: Tensor | None,
+    *,
+    num_restarts: int,
+    loss: str,
+    eot_samples: int = 1,
+) -> Tensor:
+    """Attack `num_restarts` times and keep each image's best result, [N,C,H,W].
+
+    An image that has fallen is left out of later restarts; of an image that stands, the iterate
+    with the highest loss is kept.
+
+    Args:
+        attack_once: (restart, x, y, target) -> x_adv for the images still standing.
+        model: the attacked model, in eval mode.
+        x: clean images [N,C,H,W] in [0, 1].
+        y: true labels [N].
+        target: labels to reach [N], or None.
+        num_restarts: at least 1; with 1 the result of the only attack is returned as it is.
+        loss: name of the loss that is ascended.
+        eot_samples: forward passes averaged when a result is judged.
+    """
+    if num_restarts == 1:
+        return attack_once(0, x, y, target)
+    best, best_loss = x.clone(), torch.full((len(x),), float("-inf"), device=x.device)
+    standing = torch.arange(len(x), device=x.device)
+    for restart in range(num_restarts):
+        labels, goals = y[standing], None if target is None else target[standing]
+        x_adv = attack_once(restart, x[standing], labels, goals)
+        logits = predict_logits(model, x_adv, eot_samples=eot_samples)
+        value = attack_loss(loss, labels, goals)(logits)
+        fallen = ~is_correct(logits, labels) if goals is None else is_correct(logits, goals)
+        better = fallen | (value > best_loss[standing])
+        best[standing[better]] = x_adv[better]
+        best_loss[standing[better]] = value[better]
+        standing = standing[~fallen]
+        if len(standing) == 0:
+            break
+    return best

@@ -1,0 +1,45 @@
+"""Per-sample losses on logits, in float32 whatever the precision of the network.
+
+All take logits [N,K] and integer labels [N] (int64, in [0, K)) and return [N].
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return -log p_y with p = softmax(logits): [N,K], [N] -> [N], in nats."""
+    return F.cross_entropy(logits.float(), y, reduction="none")
+
+
+def margin(logits: Tensor, y: Tensor) -> Tensor:
+    """Return max over k != y of z_k, minus z_y: [N,K], [N] -> [N]; positive when y has lost.
+
+    The loss f_6 of Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks",
+    IEEE S&P 2017, arXiv:1608.04644, without the cut at kappa.
+    """
+    logits = logits.float()
+    correct = logits.gather(1, y[:, None]).squeeze(1)
+    others = logits.scatter(1, y[:, None], float("-inf"))
+    return others.amax(dim=1) - correct
+
+
+def kl_divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
+    """Return KL(p || q) = sum_k p_k (log p_k - log q_k): [N,K], [N,K] -> [N], in nats."""
+    log_p = F.log_softmax(logits_p.float(), dim=1)
+    log_q = F.log_softmax(logits_q.float(), dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def accuracy_count(logits: Tensor, y: Tensor) -> int:
+    """Return how many of the N images are predicted as labelled; NaN logits count as wrong."""
+    return int(is_correct(logits, y).sum())
+
+
+def is_correct(logits: Tensor, y: Tensor) -> Tensor:
+    """Return for each image whether argmax(logits) = y: [N,K], [N] -> bool [N].
+
+    An image with any NaN among its logits counts as wrong.
+    """
+    return (logits.argmax(dim=1) == y) & ~torch.isnan(logits).any(dim=1)

@@ -1,0 +1,49 @@
+"""PGD adversarial training."""
+
+from torch import nn
+
+from robust_core.attacks.base import StepSize, attack_loss
+from robust_core.losses import cross_entropy
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.inner_attack import (
+    BatchNormMode,
+    InnerSteps,
+    inner_maximisation,
+)
+from robust_core.threat_model import BallParameters
+
+
+class PGDATParameters(BallParameters):
+    """Parameters of PGD adversarial training; defaults: CIFAR-10 of the released code."""
+
+    step_size: StepSize = None  # 2/255 at the default radius and number of steps
+    num_steps: InnerSteps = 10
+    batch_norm: BatchNormMode = "eval"
+
+
+@METHODS.register("pgd_at")
+class PGDAT(TrainingMethod):
+    """Minimise CE(f(x_adv), y) at x_adv = PGD(x), started uniformly in the ball.
+
+    Source: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR
+    2018, arXiv:1706.06083, eq. 2.1. Difference: the attack sees batch norm in eval mode unless
+    `batch_norm` says otherwise.
+    """
+
+    Parameters = PGDATParameters
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
+        """Return mean CE(f(x_adv), y)."""
+        settings: PGDATParameters = self.settings
+        x_adv = inner_maximisation(
+            model,
+            batch.x,
+            attack_loss("cross_entropy", batch.y, None),
+            settings.threat_model,
+            x_start=settings.threat_model.random_start(batch.x),
+            step_size=settings.step_size,
+            num_steps=settings.num_steps,
+            batch_norm=settings.batch_norm,
+        )
+        loss = cross_entropy(model(x_adv), batch.y).mean()
+        return MethodOutput(loss, {"adversarial_cross_entropy": loss.item()})

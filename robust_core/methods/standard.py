@@ -1,0 +1,23 @@
+"""Ordinary training on clean images."""
+
+from torch import nn
+
+from robust_core.losses import cross_entropy
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.parameters import Parameters
+
+
+class StandardParameters(Parameters):
+    """Ordinary training has none."""
+
+
+@METHODS.register("standard")
+class Standard(TrainingMethod):
+    """Minimise the mean cross-entropy CE(f(x), y) of clean images; no defence."""
+
+    Parameters = StandardParameters
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
+        """Return mean CE(f(x), y)."""
+        loss = cross_entropy(model(batch.x), batch.y).mean()
+        return MethodOutput(loss, {"cross_entropy": loss.item()})

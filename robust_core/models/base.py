@@ -1,0 +1,83 @@
+"""The contract of a classifier, its parameters and the registry."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from robust_core.parameters import Parameters
+from robust_core.registry import Registry
+
+MODELS: Registry["type[Classifier]"] = Registry("model", "robust_core.models")
+
+
+class Classifier(nn.Module):
+    """A network from images [N,C,H,W] in [0, 1] to logits [N,K], split at its last features.
+
+    `forward(x) = head(features(x))`, with `features(x)` [N,D] and `head(z)` [N,K]; normalisation is
+    part of `features`. Subclasses name a `Parameters` model of their own and are built by
+    `create_model`.
+
+    Attributes:
+        image_shape: (C, H, W) of the images the network was made for.
+        num_classes: K. num_features: D.
+        stochastic: whether two passes of one image can differ in eval mode.
+    """
+
+    Parameters: ClassVar[type[Parameters]]
+    stochastic: bool = False
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, num_features: int):
+        """Note the shapes; subclasses build their layers after this."""
+        super().__init__()
+        self.image_shape = image_shape
+        self.num_classes = num_classes
+        self.num_features = num_features
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the features that the head sees: [N,C,H,W] in [0, 1] -> [N,D]."""
+        raise NotImplementedError
+
+    def head(self, z: Tensor) -> Tensor:
+        """Return the logits of features: [N,D] -> [N,K]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits: [N,C,H,W] in [0, 1] -> [N,K]."""
+        return self.head(self.features(x))
+
+
+class Normalize(nn.Module):
+    """Map pixels from [0, 1] to [-1, 1]: (x - 0.5) / 0.5, the convention of the papers here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return 2 x - 1: [N,C,H,W] -> [N,C,H,W]."""
+        return (x - 0.5) / 0.5
+
+
+def create_model(
+    name: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+) -> Classifier:
+    """Return a freshly initialised network.
+
+    Args:
+        name: a name of `MODELS`.
+        image_shape: (C, H, W).
+        num_classes: K, at least 2.
+        parameters: the architecture's parameters; None takes its defaults.
+        seed: of the initial weights; torch's default generator is left as it was.
+
+    Raises:
+        InputError: unknown name or parameter, a value out of range, or a shape that does not fit.
+    """
+    architecture: Any = MODELS.get(name)
+    values = architecture.Parameters.create(parameters or {})
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return architecture(image_shape, num_classes, values)

@@ -1,0 +1,61 @@
+"""Frozen, validated parameters: the one declaration behind forms, command line, JSON and caches.
+
+Every field carries its type, range and help. A field whose value is a distance in pixel units says
+so with `json_schema_extra=PIXEL_UNIT`; forms and the command line then speak of n/255.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from robust_core.errors import InputError
+from robust_core.registry import unknown_name
+
+PIXEL_UNIT: dict[str, Any] = {
+    "unit": "1/255"
+}  # pixels are in [0, 1]; people think in steps of 1/255
+
+
+class Parameters(BaseModel):
+    """Base of all parameter models: frozen, hashable, no unknown fields, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Self:
+        """Validate `values`; raise `InputError` with one sentence that names field and limits."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise InputError(validation_sentence(error, list(cls.model_fields))) from None
+
+
+def validation_sentence(error: ValidationError, known: list[str]) -> str:
+    """Turn pydantic's report into one sentence for a person; `known` are the valid field names."""
+    return "; ".join(_describe(detail, known) for detail in error.errors()[:3])
+
+
+def _describe(detail: ErrorDetails, known: list[str]) -> str:
+    name = ".".join(str(part) for part in detail["loc"]) or "value"
+    got = detail["input"]
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            if len(detail["loc"]) == 1:
+                return str(unknown_name("parameter", name, known))
+            return f"unknown parameter {name!r}"
+        case "missing":
+            return f"{name} is missing"
+        case "value_error":
+            return str(context["error"])
+        case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
+            sign = {"greater_than_equal": ">=", "less_than_equal": "<=", "greater_than": ">"}
+            bound = next(context[key] for key in ("ge", "le", "gt", "lt") if key in context)
+            return f"{name} must be {sign.get(detail['type'], '<')} {bound}, got {got!r}"
+        case "literal_error" | "enum":
+            return f"{name} must be one of {context['expected']}, got {got!r}"
+        case _:
+            expected = detail["msg"].removeprefix("Input should be ")
+            return f"{name} should be {expected}, got {got!r}"

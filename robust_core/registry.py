@@ -1,0 +1,71 @@
+"""Named things found at run time: attacks, methods, models, data sets."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
+
+from robust_core.errors import InputError
+
+T = TypeVar("T")
+E = TypeVar("E")
+
+
+def unknown_name(kind: str, name: str, known: list[str]) -> InputError:
+    """An error that names the known entries and, where one is close, the likely meaning."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return InputError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known) or 'none'}")
+
+
+class Registry(Generic[T]):
+    """Entries of one kind under their names.
+
+    A module registers what it defines with the decorator `register`; importing every module of a
+    package through `discover` is all that adding a file to that package takes.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        """Make an empty registry of `kind` (a word for error messages) filled from `package`."""
+        self.kind = kind
+        self._package = package
+        self._entries: dict[str, T] = {}
+        self._discovered = False
+
+    def register(self, name: str) -> Callable[[E], E]:
+        """Return a decorator that files its argument under `name`; a name is given only once."""
+
+        def add(entry: E) -> E:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._entries[name] = cast(T, entry)
+            return entry
+
+        return add
+
+    def get(self, name: str) -> T:
+        """Return the entry called `name`; raise `InputError` with the known names otherwise."""
+        self.discover()
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self.names())
+        return self._entries[name]
+
+    def name_of(self, entry: Any) -> str | None:
+        """Return the name under which `entry` is filed, None if it is not."""
+        self.discover()
+        return next((name for name, filed in self._entries.items() if filed is entry), None)
+
+    def names(self) -> list[str]:
+        """Return the names of all entries, sorted."""
+        self.discover()
+        return sorted(self._entries)
+
+    def discover(self) -> None:
+        """Import every module of the package once, so that its entries register themselves."""
+        if self._discovered:
+            return
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+        self._discovered = True

@@ -1,0 +1,127 @@
+"""What an attacker may do: a norm and a radius around the clean image."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from robust_core.errors import InputError
+from robust_core.parameters import PIXEL_UNIT, Parameters
+
+
+class Norm(StrEnum):
+    """Norm of the perturbation x_adv - x, taken over all pixels of an image."""
+
+    LINF = "Linf"
+    L2 = "L2"
+
+
+LARGEST_EPSILON = {Norm.LINF: 1.0, Norm.L2: 100.0}
+
+Epsilon = Annotated[
+    float,
+    Field(
+        ge=0.0,
+        description="Radius of the ball around the clean image, in pixel units ([0, 1] scale).",
+        json_schema_extra=PIXEL_UNIT,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """The ball ||x_adv - x|| <= epsilon, intersected with the image box [0, 1].
+
+    Args:
+        norm: Linf or L2.
+        epsilon: radius in pixel units, in [0, 1] for Linf and [0, 100] for L2.
+
+    Raises:
+        InputError: epsilon is out of range; names the likely meaning of 8 (8/255).
+    """
+
+    norm: Norm
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        largest = LARGEST_EPSILON[self.norm]
+        if not 0.0 <= self.epsilon <= largest:
+            hint = f" (did you mean {self.epsilon:g}/255?)" if self.epsilon > 1 else ""
+            raise InputError(
+                f"epsilon must be in [0, {largest:g}] for {self.norm}, got {self.epsilon:g}{hint}"
+            )
+
+    def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Return ||x_adv - x|| for each image: [N,C,H,W], [N,C,H,W] -> [N]."""
+        delta = (x_adv - x).flatten(1)
+        if self.norm is Norm.LINF:
+            return delta.abs().amax(dim=1)
+        return delta.norm(dim=1)
+
+    def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        """Return a point of the ball and the box near `x_adv`: [N,C,H,W] -> [N,C,H,W].
+
+        Linf: the nearest point. L2: radial projection, then clipping to [0, 1]; clipping moves
+        every pixel towards the clean one, so the result stays in the ball.
+        """
+        if self.norm is Norm.LINF:
+            lower, upper = x - self.epsilon, x + self.epsilon
+            return torch.minimum(torch.maximum(x_adv, lower), upper).clamp(0.0, 1.0)
+        delta = x_adv - x
+        length = _per_image(self.distance(x_adv, x)).clamp_min(1e-12)
+        return (x + delta * (self.epsilon / length).clamp_max(1.0)).clamp(0.0, 1.0)
+
+    def random_start(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return a uniformly random point of the ball, clipped to the box: [N,C,H,W].
+
+        Args:
+            x: clean images [N,C,H,W] in [0, 1].
+            generator: CPU generator; the noise is drawn on the CPU, so that a seed means the same
+                on every device. None uses torch's default generator.
+        """
+        if self.norm is Norm.LINF:
+            noise = torch.rand(x.shape, generator=generator) * 2.0 - 1.0
+            return (x + self.epsilon * noise.to(x)).clamp(0.0, 1.0)
+        direction = torch.randn(x.shape, generator=generator)
+        direction = direction / _per_image(direction.flatten(1).norm(dim=1)).clamp_min(1e-12)
+        radius = torch.rand(len(x), generator=generator) ** (1.0 / x[0].numel())
+        return (x + self.epsilon * (_per_image(radius) * direction).to(x)).clamp(0.0, 1.0)
+
+    def ascent_direction(self, gradient: Tensor) -> Tensor:
+        """Return the unit step that raises the linearised loss most: [N,C,H,W] -> [N,C,H,W].
+
+        Linf: the sign. L2: the gradient over its norm; a zero gradient gives a zero step.
+        """
+        if self.norm is Norm.LINF:
+            return gradient.sign()
+        length = _per_image(gradient.flatten(1).norm(dim=1))
+        return torch.where(length > 0, gradient / length.clamp_min(1e-30), 0.0)
+
+    def __str__(self) -> str:
+        if self.norm is Norm.LINF:
+            return f"{self.norm}, epsilon {self.epsilon * 255:.3g}/255"
+        return f"{self.norm}, epsilon {self.epsilon:.3g}"
+
+
+class BallParameters(Parameters):
+    """The parameters of everything that perturbs within a ball: its norm and its radius."""
+
+    norm: Annotated[Norm, Field(description="Norm that measures the perturbation.")] = Norm.LINF
+    epsilon: Epsilon = 8 / 255
+
+    @model_validator(mode="after")
+    def _check_radius(self) -> Self:
+        _ = self.threat_model
+        return self
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """The ball as an object that measures, projects and steps."""
+        return ThreatModel(self.norm, self.epsilon)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)

@@ -1,0 +1,142 @@
+"""What every registered attack promises, on random tensors."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust_core.attacks import list_attacks
+from robust_core.attacks.base import AttackStep, create_attack
+from robust_core.errors import InputError
+from robust_core.gradients import predict_logits
+from robust_core.losses import is_correct
+from robust_core.threat_model import Norm
+from tests.toys import LinearModel, SmallNet, labels, middle_images
+
+SHAPES = [(1, 8, 8), (3, 8, 8), (3, 6, 10)]
+
+
+@pytest.fixture(params=list_attacks())
+def name(request) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("norm", list(Norm))
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_stays_in_ball_and_box(name, norm, shape):
+    attack = create_attack(name, norm=norm, epsilon=0.15)
+    model = SmallNet(shape).eval()
+    x = torch.rand(4, *shape, generator=torch.Generator().manual_seed(0))
+    x_adv = attack(model, x, labels(4))
+    assert x_adv.shape == x.shape
+    assert x_adv.dtype is torch.float32
+    assert not x_adv.requires_grad
+    assert x_adv.min() >= 0
+    assert x_adv.max() <= 1
+    if not attack.minimum_norm:
+        assert attack.threat_model.distance(x_adv, x).max() <= 0.15 + 1e-6
+
+
+def test_epsilon_zero_is_the_identity(name):
+    attack = create_attack(name, epsilon=0.0)
+    x = middle_images(3, (1, 8, 8))
+    torch.testing.assert_close(attack(SmallNet().eval(), x, labels(3)), x)
+
+
+def test_model_and_images_are_untouched(name):
+    model, x, y = SmallNet().train(), middle_images(3, (1, 8, 8)), labels(3)
+    model.layers[1].eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    x_before = x.clone()
+    with pytest.warns(UserWarning, match="train mode"):
+        create_attack(name)(model, x, y)
+    assert torch.equal(x, x_before)
+    assert modes == [module.training for module in model.modules()]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_seed_decides_everything_and_the_global_generator_is_left_alone(name):
+    model, x, y = SmallNet().eval(), middle_images(3, (1, 8, 8)), labels(3)
+    state = torch.get_rng_state()
+    first = create_attack(name, seed=5)(model, x, y)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(7)
+    assert torch.equal(first, create_attack(name, seed=5)(model, x, y))
+
+
+def test_breaks_a_weak_model_and_a_target_is_reached(name):
+    model, x = LinearModel((1, 8, 8)), middle_images(20, (1, 8, 8))
+    y = model(x).argmax(1)
+    attack = create_attack(name, epsilon=0.3)
+    assert is_correct(predict_logits(model, attack(model, x, y)), y).sum() == 0
+    target = (y + 1) % 3
+    x_adv = attack(model, x, y, target=target)
+    assert is_correct(predict_logits(model, x_adv), target).sum() >= 18
+
+
+def test_batch_of_one_and_already_wrong_images(name):
+    model, x = LinearModel((1, 8, 8)), middle_images(1, (1, 8, 8))
+    wrong = (model(x).argmax(1) + 1) % 3
+    x_adv = create_attack(name)(model, x, wrong)
+    assert x_adv.shape == x.shape
+
+
+def test_steps_are_reported_from_start_to_result(name):
+    model, x, y = SmallNet().eval(), middle_images(2, (1, 8, 8)), labels(2)
+    steps: list[AttackStep] = []
+    attack = create_attack(name, epsilon=0.1)
+    x_adv = attack(model, x, y, on_step=steps.append)
+    assert [step.index for step in steps] == list(range(len(steps)))
+    assert len(steps) >= 2
+    assert torch.equal(steps[-1].x_adv, x_adv)
+    for step in steps:
+        assert step.loss.shape == (2,)
+        torch.testing.assert_close(step.logits, predict_logits(model, step.x_adv))
+
+
+def test_watching_does_not_change_the_attack(name):
+    model, x, y = SmallNet().eval(), middle_images(2, (1, 8, 8)), labels(2)
+    attack = create_attack(name)
+    assert torch.equal(attack(model, x, y), attack(model, x, y, on_step=lambda step: None))
+
+
+def test_parameters_travel_through_json(name):
+    attack = create_attack(name, epsilon=0.05, seed=3)
+    assert type(attack).model_validate_json(attack.model_dump_json()) == attack
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sentence"),
+    [
+        (torch.full((1, 1, 8, 8), 1.5), labels(1), r"must lie in \[0, 1\]"),
+        (torch.full((1, 1, 8, 8), float("nan")), labels(1), r"must lie in \[0, 1\]"),
+        (torch.zeros(1, 8, 8), labels(1), r"float \[N,C,H,W\]"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), labels(1), r"float \[N,C,H,W\]"),
+        (torch.zeros(2, 1, 8, 8), labels(1), r"labels must be int64 \[2\]"),
+        (torch.zeros(1, 1, 8, 8), torch.tensor([3]), r"labels must be in \[0, 2\], got 3 to 3"),
+        (torch.zeros(1, 1, 8, 8), torch.tensor([-1]), r"labels must be in \[0, 2\]"),
+    ],
+)
+def test_wrong_input_gets_one_sentence(name, x, y, sentence):
+    with pytest.raises(InputError, match=sentence):
+        create_attack(name)(SmallNet().eval(), x, y)
+
+
+def test_passes_bound_the_backward_passes(name):
+    class Counting(SmallNet):
+        backward_passes = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits = super().forward(x)
+            if logits.requires_grad:
+                logits.register_hook(self._count)
+            return logits
+
+        def _count(self, gradient: Tensor) -> None:
+            self.backward_passes += 1
+
+    model = Counting().eval()
+    attack = create_attack(name)
+    attack(model, middle_images(1, (1, 8, 8)), labels(1))
+    assert 0 < model.backward_passes <= attack.passes()

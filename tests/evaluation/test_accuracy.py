@@ -1,0 +1,105 @@
+import json
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robust_core.attacks.base import Attack, OnStep, create_attack
+from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import evaluate, wilson_interval
+from tests.toys import LinearModel, labels, middle_images
+
+
+def test_accuracies_are_counts_of_the_outcomes():
+    model, x, y = LinearModel(), middle_images(50), labels(50)
+    attack = create_attack("fgsm", epsilon=0.05)
+    report = evaluate(model, x, y, attack, batch_size=16)
+    assert torch.equal(report.clean_correct, model(x).argmax(1) == y)
+    still = (model(attack(model, x, y)).argmax(1) == y) & report.clean_correct
+    assert torch.equal(report.robust_correct, still)
+    assert report.robust_accuracy == still.sum().item() / 50
+    assert report.robust_accuracy < report.clean_accuracy
+    assert report.num_images == 50
+
+
+def test_passes_are_counted_and_wrong_images_are_not_attacked():
+    model, x, y = LinearModel(), middle_images(50), labels(50)
+    report = evaluate(model, x, y, create_attack("pgd", num_steps=7))
+    attacked = int(report.clean_correct.sum())
+    assert report.backward_passes == 7 * attacked
+    assert report.forward_passes == 50 + 8 * attacked
+    assert not report.distance[~report.clean_correct].any()
+
+
+def test_batches_do_not_change_the_outcome_of_a_deterministic_attack():
+    model, x, y = LinearModel(), middle_images(30), labels(30)
+    attack = create_attack("pgd", random_start=False)
+    whole, parts = (evaluate(model, x, y, attack, batch_size=size) for size in (30, 7))
+    assert torch.equal(whole.robust_correct, parts.robust_correct)
+    torch.testing.assert_close(whole.distance, parts.distance)
+
+
+def test_progress_reaches_the_end():
+    seen = []
+    model, x, y = LinearModel(), middle_images(10), labels(10)
+    evaluate(model, x, y, batch_size=4, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 10), (8, 10), (10, 10)]
+
+
+class Cheat(Attack):
+    """Leaves its ball."""
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
+    ) -> Tensor:
+        return 1 - x
+
+    def passes(self) -> int:
+        return 1
+
+
+def test_an_attack_that_cheats_is_caught():
+    model, x = LinearModel(), middle_images(4)
+    with pytest.raises(RuntimeError, match="Cheat moved an image by"):
+        evaluate(model, x, model(x).argmax(1), Cheat(epsilon=0.01))
+
+
+class NearestFlip(Cheat):
+    """A minimum-norm attack that always breaks the image, however far it must go."""
+
+    minimum_norm = True
+
+
+def test_minimum_norm_attacks_are_judged_by_distance():
+    model = LinearModel(num_classes=2)
+    model.bias.data = -model.weight.data.sum(1) / 2  # f(1 - x) = -f(x)
+    x = middle_images(40)
+    y = model(x).argmax(1)
+    length = (1 - 2 * x).flatten(1).abs().amax(1)
+    epsilon = length.median().item()
+    report = evaluate(model, x, y, NearestFlip(epsilon=epsilon))
+    assert torch.equal(report.robust_correct, length > epsilon + 1e-5)
+
+
+def test_no_images_is_one_sentence():
+    with pytest.raises(InputError, match="at least one image"):
+        evaluate(LinearModel(), torch.zeros(0, 1, 4, 4), torch.zeros(0, dtype=torch.int64))
+
+
+def test_wilson_interval_has_its_known_values():
+    # Brown, Cai, DasGupta, Statistical Science 16 (2001): the bounds solve |p - s/n| = z sd(p).
+    for successes, trials in ((0, 20), (7, 20), (20, 20), (450, 500)):
+        low, high = wilson_interval(successes, trials)
+        share = successes / trials
+        assert 0 <= low <= share <= high <= 1
+        for bound in (low, high):
+            if 0 < bound < 1:
+                deviation = math.sqrt(bound * (1 - bound) / trials)
+                assert abs(abs(bound - share) - 1.959964 * deviation) < 1e-9
+
+
+def test_report_is_plain_json():
+    model, x, y = LinearModel(), middle_images(5), labels(5)
+    text = json.dumps(evaluate(model, x, y, create_attack("pgd")).to_json())
+    assert json.loads(text)["attack"]["name"] == "pgd"

@@ -1,0 +1,36 @@
+import math
+
+import torch
+
+from robust_core.losses import accuracy_count, cross_entropy, is_correct, kl_divergence, margin
+
+
+def test_cross_entropy_of_equal_logits_is_log_k():
+    loss = cross_entropy(torch.zeros(2, 5), torch.tensor([0, 4]))
+    torch.testing.assert_close(loss, torch.full((2,), math.log(5)))
+
+
+def test_margin_is_best_wrong_minus_true():
+    logits = torch.tensor([[3.0, 1.0, 2.5], [0.0, 4.0, 1.0]])
+    torch.testing.assert_close(margin(logits, torch.tensor([0, 2])), torch.tensor([-0.5, 3.0]))
+
+
+def test_kl_divergence_matches_the_definition_and_vanishes_at_equality():
+    p, q = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.2, 0.5, 0.3])
+    expected = sum(a * math.log(a / b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
+    value = kl_divergence(p.log()[None], q.log()[None] + 3.0)
+    assert abs(value.item() - expected) < 1e-6
+    assert kl_divergence(p.log()[None], p.log()[None] - 7.0).abs().item() < 1e-7
+
+
+def test_losses_are_float32_on_half_precision_logits():
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    y = torch.tensor([0, 1, 2, 0])
+    for loss in (cross_entropy(logits, y), margin(logits, y), kl_divergence(logits, -logits)):
+        assert loss.dtype is torch.float32
+
+
+def test_nan_logits_are_never_correct():
+    logits = torch.tensor([[float("nan"), 1.0], [2.0, 1.0]])
+    assert is_correct(logits, torch.tensor([0, 0])).tolist() == [False, True]
+    assert accuracy_count(logits, torch.tensor([0, 0])) == 1
