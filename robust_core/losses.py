@@ -43,3 +43,33 @@ def is_correct(logits: Tensor, y: Tensor) -> Tensor:
     An image with any NaN among its logits counts as wrong.
     """
     return (logits.argmax(dim=1) == y) & ~torch.isnan(logits).any(dim=1)
+
+
+def difference_of_logits_ratio(logits: Tensor, y: Tensor) -> Tensor:
+    """Return DLR = -(z_y - max_{k != y} z_k) / (z_(1) - z_(3)): [N,K], [N] -> [N].
+
+    z_(i) is the i-th largest logit; the ratio does not change when all logits are shifted or
+    scaled. With K = 2 there is no third logit: the plain margin is returned.
+
+    Source: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
+    Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690, eq. 6.
+    """
+    if logits.shape[1] < 3:
+        return margin(logits, y)
+    top = logits.float().topk(3, dim=1).values
+    return margin(logits, y) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
+def targeted_difference_of_logits_ratio(logits: Tensor, y: Tensor, target: Tensor) -> Tensor:
+    """Return -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2): [N,K], [N], [N] -> [N].
+
+    With K < 4 there is no fourth logit: z_t - z_y is returned without the ratio.
+
+    Source: as `difference_of_logits_ratio`, eq. 7.
+    """
+    logits = logits.float()
+    difference = (logits.gather(1, target[:, None]) - logits.gather(1, y[:, None])).squeeze(1)
+    if logits.shape[1] < 4:
+        return difference
+    top = logits.topk(4, dim=1).values
+    return difference / (top[:, 0] - 0.5 * (top[:, 2] + top[:, 3]) + 1e-12)

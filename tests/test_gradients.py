@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import attack_loss
+from robust_core.attacks.goal import Goal
 from robust_core.errors import InputError
 from robust_core.gradients import evaluation_mode, input_gradient, predict_logits
 from tests.toys import LinearModel, SmallNet, labels, middle_images
@@ -10,7 +10,7 @@ from tests.toys import LinearModel, SmallNet, labels, middle_images
 
 def test_gradient_of_a_linear_model_is_in_closed_form():
     model, x, y = LinearModel(), middle_images(6), labels(6)
-    result = input_gradient(model, x, attack_loss("cross_entropy", y, None))
+    result = input_gradient(model, x, Goal("cross_entropy", y))
     logits = model(x).detach()
     residual = logits.softmax(1) - torch.eye(3)[y]
     torch.testing.assert_close(result.gradient.flatten(1), (residual @ model.weight).detach())
@@ -19,14 +19,14 @@ def test_gradient_of_a_linear_model_is_in_closed_form():
 
 def test_an_images_gradient_does_not_depend_on_its_batch():
     model, x, y = SmallNet().eval(), middle_images(5, (1, 8, 8)), labels(5)
-    whole = input_gradient(model, x, attack_loss("cross_entropy", y, None)).gradient
-    alone = input_gradient(model, x[3:4], attack_loss("cross_entropy", y[3:4], None)).gradient
+    whole = input_gradient(model, x, Goal("cross_entropy", y)).gradient
+    alone = input_gradient(model, x[3:4], Goal("cross_entropy", y[3:4])).gradient
     torch.testing.assert_close(whole[3:4], alone)
 
 
 def test_parameter_gradients_are_left_alone():
     model, x, y = SmallNet().eval(), middle_images(2, (1, 8, 8)), labels(2)
-    input_gradient(model, x, attack_loss("margin", y, None))
+    input_gradient(model, x, Goal("margin", y))
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not x.requires_grad
 
@@ -40,11 +40,11 @@ class NoisyLinear(LinearModel):
 
 def test_eot_averages_the_noise_away():
     model, x, y = NoisyLinear(), middle_images(1), labels(1)
-    clean = input_gradient(LinearModel(), x, attack_loss("margin", y, None)).gradient
+    clean = input_gradient(LinearModel(), x, Goal("margin", y)).gradient
 
     def error(samples: int) -> float:
         torch.manual_seed(0)
-        noisy = input_gradient(model, x, attack_loss("margin", y, None), eot_samples=samples)
+        noisy = input_gradient(model, x, Goal("margin", y), eot_samples=samples)
         return (noisy.gradient - clean).norm().item() / clean.norm().item()
 
     assert error(400) < 0.3 * error(1)

@@ -4,7 +4,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -12,8 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.errors import InputError
-from robust_core.gradients import LossFunction, evaluation_mode
-from robust_core.losses import cross_entropy, margin
+from robust_core.gradients import evaluation_mode
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.registry import Registry
 from robust_core.threat_model import BallParameters
@@ -21,8 +19,11 @@ from robust_core.threat_model import BallParameters
 ATTACKS: Registry["type[Attack]"] = Registry("attack", "robust_core.attacks")
 
 LossName = Annotated[
-    Literal["cross_entropy", "margin"],
-    Field(description="Loss to ascend: cross-entropy, or the margin between logits (CW loss)."),
+    Literal["cross_entropy", "margin", "dlr"],
+    Field(
+        description="Loss to ascend: cross-entropy, the margin between logits (CW loss), or the "
+        "difference of logits ratio (a margin that ignores the scale of the logits)."
+    ),
 ]
 NumSteps = Annotated[int, Field(ge=1, le=10_000, description="Gradient steps.")]
 StepSize = Annotated[
@@ -139,23 +140,6 @@ def attack_from(name: str, parameters: Mapping[str, Any]) -> Attack:
 def automatic_step_size(step_size: float | None, epsilon: float, num_steps: int) -> float:
     """Return `step_size`, or 2.5 * epsilon / num_steps where it is None (pixel units)."""
     return 2.5 * epsilon / num_steps if step_size is None else step_size
-
-
-def attack_loss(loss: str, y: Tensor, target: Tensor | None) -> LossFunction:
-    """Return the function logits [N,K] -> loss [N] whose ascent makes the attack succeed.
-
-    Untargeted: the loss of the true label. Targeted: minus the loss of the target.
-    """
-    function = {"cross_entropy": cross_entropy, "margin": margin}[loss]
-    if target is None:
-        return partial(_ascend, function, y, 1.0)
-    return partial(_ascend, function, target, -1.0)
-
-
-def _ascend(
-    function: Callable[[Tensor, Tensor], Tensor], y: Tensor, sign: float, logits: Tensor
-) -> Tensor:
-    return sign * function(logits, y)
 
 
 def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> None:

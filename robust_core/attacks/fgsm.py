@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from robust_core.attacks.base import ATTACKS, Attack, EotSamples, LossName, OnStep, attack_loss
+from robust_core.attacks.base import ATTACKS, Attack, EotSamples, LossName, OnStep
+from robust_core.attacks.goal import Goal
 from robust_core.attacks.projected_ascent import projected_ascent
 
 
@@ -25,7 +26,7 @@ class FGSM(Attack):
         return projected_ascent(
             model,
             x,
-            attack_loss(self.loss, y, target),
+            Goal(self.loss, y, target),
             self.threat_model,
             x_start=x,
             step_size=self.epsilon,

@@ -15,9 +15,9 @@ from robust_core.attacks.base import (
     OnStep,
     RandomStart,
     StepSize,
-    attack_loss,
     automatic_step_size,
 )
+from robust_core.attacks.goal import Goal
 from robust_core.attacks.projected_ascent import projected_ascent
 
 
@@ -56,7 +56,7 @@ class MIM(Attack):
         return projected_ascent(
             model,
             x,
-            attack_loss(self.loss, y, target),
+            Goal(self.loss, y, target),
             threat_model,
             x_start=threat_model.random_start(x, generator) if self.random_start else x,
             step_size=automatic_step_size(self.step_size, self.epsilon, self.num_steps),

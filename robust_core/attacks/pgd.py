@@ -13,10 +13,10 @@ from robust_core.attacks.base import (
     OnStep,
     RandomStart,
     StepSize,
-    attack_loss,
     automatic_step_size,
 )
-from robust_core.attacks.projected_ascent import best_of_restarts, projected_ascent
+from robust_core.attacks.goal import Goal
+from robust_core.attacks.projected_ascent import best_of_rounds, projected_ascent
 
 
 @ATTACKS.register("pgd")
@@ -42,14 +42,15 @@ class PGD(Attack):
     ) -> Tensor:
         """Run every restart and keep each image's best result."""
         generator = torch.Generator().manual_seed(self.seed)
+        threat_model = self.threat_model
 
-        def attack_once(restart: int, x: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
+        def attack_once(restart: int, x: Tensor, goal: Goal) -> Tensor:
             return projected_ascent(
                 model,
                 x,
-                attack_loss(self.loss, y, target),
-                self.threat_model,
-                x_start=self.threat_model.random_start(x, generator) if self.random_start else x,
+                goal,
+                threat_model,
+                x_start=threat_model.random_start(x, generator) if self.random_start else x,
                 step_size=automatic_step_size(self.step_size, self.epsilon, self.num_steps),
                 num_steps=self.num_steps,
                 eot_samples=self.eot_samples,
@@ -57,14 +58,12 @@ class PGD(Attack):
                 restart=restart,
             )
 
-        return best_of_restarts(
+        return best_of_rounds(
             attack_once,
             model,
             x,
-            y,
-            target,
-            num_restarts=self.num_restarts if self.random_start else 1,
-            loss=self.loss,
+            Goal(self.loss, y, target),
+            num_rounds=self.num_restarts if self.random_start else 1,
             eot_samples=self.eot_samples,
         )
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import AttackStep, OnStep, attack_loss
+from robust_core.attacks.base import AttackStep, OnStep
+from robust_core.attacks.goal import Goal
 from robust_core.gradients import LossFunction, input_gradient, predict_logits
-from robust_core.losses import is_correct
 from robust_core.threat_model import ThreatModel
 
 Ascent = Callable[[Tensor], Tensor]  # gradient [N,C,H,W] -> step of unit length [N,C,H,W]
@@ -57,48 +57,43 @@ def projected_ascent(
     return x_adv
 
 
-AttackOnce = Callable[[int, Tensor, Tensor, Tensor | None], Tensor]
+AttackOnce = Callable[[int, Tensor, Goal], Tensor]
 
 
-def best_of_restarts(
+def best_of_rounds(
     attack_once: AttackOnce,
     model: nn.Module,
     x: Tensor,
-    y: Tensor,
-    target: Tensor | None,
+    goal: Goal,
     *,
-    num_restarts: int,
-    loss: str,
+    num_rounds: int,
     eot_samples: int = 1,
 ) -> Tensor:
-    """Attack `num_restarts` times and keep each image's best result, [N,C,H,W].
+    """Attack `num_rounds` times and keep each image's best result, [N,C,H,W].
 
-    An image that has fallen is left out of later restarts; of an image that stands, the iterate
-    with the highest loss is kept.
+    An image that has fallen is left out of later rounds; of an image that stands, the result with
+    the highest loss is kept.
 
     Args:
-        attack_once: (restart, x, y, target) -> x_adv for the images still standing.
+        attack_once: (round, x, goal) -> x_adv, called with the images still standing.
         model: the attacked model, in eval mode.
         x: clean images [N,C,H,W] in [0, 1].
-        y: true labels [N].
-        target: labels to reach [N], or None.
-        num_restarts: at least 1; with 1 the result of the only attack is returned as it is.
-        loss: name of the loss that is ascended.
+        goal: what is wanted of these images.
+        num_rounds: at least 1; with 1 the result of the only attack is returned as it is.
         eot_samples: forward passes averaged when a result is judged.
     """
-    if num_restarts == 1:
-        return attack_once(0, x, y, target)
+    if num_rounds == 1:
+        return attack_once(0, x, goal)
     best, best_loss = x.clone(), torch.full((len(x),), float("-inf"), device=x.device)
     standing = torch.arange(len(x), device=x.device)
-    for restart in range(num_restarts):
-        labels, goals = y[standing], None if target is None else target[standing]
-        x_adv = attack_once(restart, x[standing], labels, goals)
+    for number in range(num_rounds):
+        current = goal.select(standing)
+        x_adv = attack_once(number, x[standing], current)
         logits = predict_logits(model, x_adv, eot_samples=eot_samples)
-        value = attack_loss(loss, labels, goals)(logits)
-        fallen = ~is_correct(logits, labels) if goals is None else is_correct(logits, goals)
-        better = fallen | (value > best_loss[standing])
+        loss, fallen = current(logits), current.reached(logits)
+        better = fallen | (loss > best_loss[standing])
         best[standing[better]] = x_adv[better]
-        best_loss[standing[better]] = value[better]
+        best_loss[standing[better]] = loss[better]
         standing = standing[~fallen]
         if len(standing) == 0:
             break

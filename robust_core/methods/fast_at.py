@@ -1,12 +1,12 @@
 """Fast adversarial training: FGSM from a random start."""
 
+from functools import partial
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.attacks.base import attack_loss
 from robust_core.attacks.pgd import PGD
 from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count, cross_entropy
@@ -74,7 +74,7 @@ class FastAT(TrainingMethod):
         x_adv = inner_maximisation(
             model,
             batch.x,
-            attack_loss("cross_entropy", batch.y, None),
+            partial(cross_entropy, y=batch.y),
             threat_model,
             x_start=threat_model.random_start(batch.x),
             step_size=1.25 * settings.epsilon if settings.step_size is None else settings.step_size,

@@ -1,8 +1,10 @@
 """PGD adversarial training."""
 
+from functools import partial
+
 from torch import nn
 
-from robust_core.attacks.base import StepSize, attack_loss
+from robust_core.attacks.base import StepSize
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import (
@@ -38,7 +40,7 @@ class PGDAT(TrainingMethod):
         x_adv = inner_maximisation(
             model,
             batch.x,
-            attack_loss("cross_entropy", batch.y, None),
+            partial(cross_entropy, y=batch.y),
             settings.threat_model,
             x_start=settings.threat_model.random_start(batch.x),
             step_size=settings.step_size,
