@@ -83,15 +83,18 @@ def test_batch_of_one_and_already_wrong_images(name):
 
 
 def test_steps_are_reported_from_start_to_result(name):
-    model, x, y = SmallNet().eval(), middle_images(2, (1, 8, 8)), labels(2)
+    model, x = SmallNet().eval(), middle_images(1, (1, 8, 8))
+    y = model(x).argmax(1)
     steps: list[AttackStep] = []
-    attack = create_attack(name, epsilon=0.1)
+    attack = create_attack(name, epsilon=0.01)
     x_adv = attack(model, x, y, on_step=steps.append)
-    assert [step.index for step in steps] == list(range(len(steps)))
+    assert [step.index for step in steps if step.restart == 0] == list(
+        range(sum(step.restart == 0 for step in steps))
+    )
     assert len(steps) >= 2
-    assert torch.equal(steps[-1].x_adv, x_adv)
+    assert any(torch.equal(step.x_adv, x_adv) for step in steps)
     for step in steps:
-        assert step.loss.shape == (2,)
+        assert step.loss.shape == (1,)
         torch.testing.assert_close(step.logits, predict_logits(model, step.x_adv))
 
 
