@@ -58,6 +58,49 @@ def input_gradient(
     return InputGradient(gradient, loss, logits)
 
 
+@dataclass(frozen=True)
+class ClassGradients:
+    """How the logits of other classes compare with the label's, and how that changes with x.
+
+    difference [N,M] is z_k - z_y for M classes, gradient [N,M,C,H,W] its gradient, logits [N,K].
+    """
+
+    difference: Tensor
+    gradient: Tensor
+    logits: Tensor
+
+
+def class_difference_gradients(
+    model: nn.Module, x: Tensor, y: Tensor, other: Tensor | None = None
+) -> ClassGradients:
+    """Return z_k - z_y and its input gradient, for one other class or for all of them.
+
+    Args:
+        model: maps [N,C,H,W] in [0, 1] to logits [N,K].
+        x: images [N,C,H,W]; not modified.
+        y: labels [N].
+        other: one class for each image [N], M = 1; None: all K - 1 others in order, M = K - 1, by
+            one forward pass and K - 1 backward passes.
+    """
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        logits = check_logits(model(x), len(x)).float()
+        if other is None:
+            every = torch.arange(logits.shape[1], device=x.device).expand(len(x), -1)
+            classes = every[every != y[:, None]].view(len(x), -1)  # [N, K-1]
+        else:
+            classes = other[:, None]
+        difference = logits.gather(1, classes) - logits.gather(1, y[:, None])
+        gradient = torch.stack(
+            [
+                torch.autograd.grad(column.sum(), x, retain_graph=True)[0]
+                for column in difference.unbind(dim=1)
+            ],
+            dim=1,
+        )
+    return ClassGradients(difference.detach(), gradient, logits.detach())
+
+
 def check_logits(logits: object, num_images: int) -> Tensor:
     """Return `logits` if it is a tensor [num_images, K]; raise `InputError` otherwise."""
     if not isinstance(logits, Tensor):

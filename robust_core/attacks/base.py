@@ -72,10 +72,12 @@ class Attack(BallParameters, ABC):
 
     An attack owns no model and decides nothing: the evaluator judges the images it returns. Budget
     attacks stay within epsilon; minimum-norm attacks (`minimum_norm`) look for the nearest
-    adversarial image and are judged by distance <= epsilon.
+    adversarial image and are judged by distance <= epsilon. Attacks that ask for outputs only
+    (`gradient_free`) are not stopped by masked gradients.
     """
 
     minimum_norm: ClassVar[bool] = False
+    gradient_free: ClassVar[bool] = False
 
     seed: Seed = 0
 
