@@ -1,0 +1,139 @@
+"""The contract of a data set and the registry."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robust_core.data.augmentation import Augmentation
+from robust_core.data.splits import stratified_split
+from robust_core.parameters import Parameters as ParameterModel
+from robust_core.registry import Registry
+from robust_core.threat_model import Norm, ThreatModel
+
+DATA: Registry["DataSource"] = Registry("data set", "robust_core.data")
+
+CUSTOMARY = ThreatModel(Norm.LINF, 8 / 255)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images of one split.
+
+    Attributes:
+        name: the data set, as `load_data` takes it. split: the split.
+        x: images, float32 [N,C,H,W] in [0, 1].
+        y: labels, int64 [N] in [0, K).
+        class_names: K names.
+        index: int64 [N], the position of each image in the data set's own train or test file. It
+            does not change with the seed that divides training from validation.
+    """
+
+    name: str
+    split: str
+    x: Tensor
+    y: Tensor
+    class_names: tuple[str, ...]
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        _, channels, height, width = self.x.shape
+        return channels, height, width
+
+    def image_id(self, i: int) -> str:
+        """Return the stable name of image `i` of this set, e.g. "digits/test/17"."""
+        return f"{self.name}/{self.split}/{int(self.index[i])}"
+
+    def subset(self, indices: Sequence[int] | slice | Tensor) -> Self:
+        """Return the images at `indices` (positions in this set, or a mask), in that order."""
+        chosen = indices if isinstance(indices, slice | Tensor) else torch.as_tensor(indices).long()
+        return replace(self, x=self.x[chosen], y=self.y[chosen], index=self.index[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """What a file of a data set holds: x uint8 [N,C,H,W], y int64 [N] and K class names."""
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+
+class NoParameters(ParameterModel):
+    """A data set without choices."""
+
+
+class DataSource(ABC):
+    """A data set that `load_data` can load.
+
+    A source stores a train and a test file (and maybe more of them). Validation images are taken
+    from the train file; the test file is the same for every seed, so no run ever trains on an image
+    that another run is tested on.
+
+    Attributes:
+        name: what `load_data` takes. title: what a person reads.
+        Parameters: the choices of the data set.
+        threat_model: the budget that is customary in the field.
+        augmentation: what fits these images while training (see `augmentation.augment`).
+        splits: names of the splits.
+        embedded: whether it works without a network and without any file.
+        validation_fraction: share of the train file that becomes the validation split.
+    """
+
+    name: str
+    title: str
+    Parameters: ClassVar[type[ParameterModel]] = NoParameters
+    threat_model: ThreatModel = CUSTOMARY
+    augmentation: Augmentation = "shift"
+    splits: tuple[str, ...] = ("train", "validation", "test")
+    embedded: bool = False
+    validation_fraction: float = 0.1
+
+    @abstractmethod
+    def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
+        """Return the images of one stored file: "train", "test" or an extra split.
+
+        Raises:
+            InputError: the file is missing or unusable.
+        """
+
+    def is_available(self, root: Path | None = None) -> bool:
+        """Return whether the data set can be loaded without a network (a quick look only).
+
+        `root` is the data folder; None takes `paths.data_folder()`.
+        """
+        return self.embedded
+
+    def load(self, split: str, parameters: Any, root: Path, seed: int) -> ImageSet:
+        """Return one split; `load_data` says more."""
+        divided = split in ("train", "validation")
+        stored = self.read("train" if divided else split, parameters, root)
+        index = np.arange(len(stored.y))
+        if divided:
+            fraction = self.validation_fraction
+            parts = stratified_split(stored.y, fraction, seed, stored.class_names)
+            index = parts[0] if split == "train" else parts[1]
+        return ImageSet(
+            name=self.name,
+            split=split,
+            x=torch.from_numpy(np.ascontiguousarray(stored.x[index])).float().div_(255.0),
+            y=torch.from_numpy(stored.y[index]),
+            class_names=stored.class_names,
+            index=torch.from_numpy(index),
+        )

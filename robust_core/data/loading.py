@@ -1,0 +1,110 @@
+"""The one way to load images: by the name of a data set, or from a person's own files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from robust_core.data.base import DATA, DataSource, ImageSet
+from robust_core.data.image_folder import ImageFolder, is_image_folder
+from robust_core.data.npz import NpzFile
+from robust_core.errors import InputError
+from robust_core.paths import data_folder
+from robust_core.registry import unknown_name
+
+
+def list_data() -> list[str]:
+    """Return the names of the data sets this package knows, whether present or not."""
+    return DATA.names()
+
+
+def own_data(root: Path | None = None) -> list[str]:
+    """Return the names of a person's own sets in the data folder: npz files and image folders."""
+    root = root or data_folder()
+    if not root.is_dir():
+        return []
+    files = {path.stem for path in root.glob("*.npz")}
+    folders = {path.name for path in root.iterdir() if path.is_dir() and is_image_folder(path)}
+    return sorted((files | folders) - set(DATA.names()))
+
+
+def data_source(name: str, root: Path | None = None) -> DataSource:
+    """Return the data set called `name`.
+
+    Args:
+        name: a registered name, the name of an npz file or image folder in the data folder, or a
+            path (with a separator or the suffix .npz) to either.
+        root: the data folder; None takes `paths.data_folder()`.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if name in DATA.names():
+        return DATA.get(name)
+    root = root or data_folder()
+    if name.endswith(".npz"):
+        return NpzFile(name, Path(name).expanduser())
+    if "/" in name or "\\" in name:
+        return ImageFolder(name, Path(name).expanduser())
+    if name in own_data(root):
+        file = root / f"{name}.npz"
+        return NpzFile(name, file) if file.is_file() else ImageFolder(name, root / name)
+    raise unknown_name("data set", name, DATA.names() + own_data(root))
+
+
+def load_data(
+    name: str,
+    split: str = "test",
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    root: Path | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Return one split of a data set as float32 images in [0, 1].
+
+    Args:
+        name: a name of `list_data()` or `own_data()`, or a path to a .npz file or an image folder.
+        split: "train", "validation", "test", or an extra split of the data set.
+        parameters: the data set's own choices; None takes their defaults.
+        root: the data folder; None takes `paths.data_folder()`.
+        seed: of the stratified division into training and validation images. The test split does
+            not depend on it.
+
+    Raises:
+        InputError: unknown name, split or parameter; missing, damaged or unsuitable files.
+    """
+    source = data_source(name, root)
+    if split not in source.splits:
+        raise unknown_name(f"split of {name}", split, list(source.splits))
+    values = source.Parameters.create(parameters or {})
+    return source.load(split, values, root or data_folder(), seed)
+
+
+def find_image(
+    image_id: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    root: Path | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Return the set of one image that `ImageSet.image_id` names, e.g. "digits/test/17".
+
+    Args:
+        image_id: "<data set>/<split>/<index>".
+        parameters: the data set's own choices, as in `load_data`.
+        root: the data folder, as in `load_data`.
+        seed: of the division into training and validation images, as in `load_data`.
+
+    Raises:
+        InputError: the id is malformed or there is no such image.
+    """
+    name, split, index = ["", "", *image_id.rsplit("/", 2)][-3:]
+    if not (name and index.isascii() and index.isdigit()):
+        raise InputError(f"an image id looks like 'digits/test/17', got {image_id!r}")
+    images = load_data(name, split, parameters, root=root, seed=seed)
+    found = torch.nonzero(images.index == int(index[:18])).flatten()
+    if not len(found):
+        largest = int(images.index.max())
+        raise InputError(f"{name}/{split} has no image {index} (its largest is {largest})")
+    return images.subset(found)

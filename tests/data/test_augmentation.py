@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from robust_core.data.augmentation import augment
+from robust_core.errors import InputError
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def x():
+    return torch.rand(200, 3, 32, 32, generator=generator())
+
+
+def test_none_is_the_identity(x):
+    assert augment("none", x) is x
+
+
+@pytest.mark.parametrize("name", ["shift", "crop_flip"])
+def test_each_image_has_its_own_draw_and_the_seed_decides(name, x):
+    same = x[:1].expand(50, -1, -1, -1)
+    before = x.clone()
+    first, again, other = (augment(name, same, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert len({image.numpy().tobytes() for image in first}) > 10
+    assert torch.equal(x, before)
+    assert first.shape == same.shape and first.dtype == x.dtype
+
+
+def test_shift_is_every_translation_up_to_two_pixels_with_repeated_edges(x):
+    padded = torch.nn.functional.pad(x[:1], [2] * 4, mode="replicate")[0]
+    expected = {
+        padded[:, row : row + 32, column : column + 32].numpy().tobytes()
+        for row in range(5)
+        for column in range(5)
+    }
+    shifted = augment("shift", x[:1].expand(500, -1, -1, -1), generator())
+    assert {image.numpy().tobytes() for image in shifted} == expected
+
+
+def test_crop_flip_is_every_padded_crop_and_its_mirror_image(x):
+    padded = torch.nn.functional.pad(x[:1], [4] * 4)[0]
+    crops = [padded[:, row : row + 32, col : col + 32] for row in range(9) for col in range(9)]
+    plain = {crop.numpy().tobytes() for crop in crops}
+    mirrored = {crop.flip(2).numpy().tobytes() for crop in crops}
+    changed = augment("crop_flip", x[:1].expand(2000, -1, -1, -1), generator())
+    seen = [image.numpy().tobytes() for image in changed]
+    assert set(seen) == plain | mirrored
+    assert 900 < sum(image in mirrored for image in seen) < 1100
+
+
+def test_the_change_grows_with_the_image():
+    x = torch.zeros(300, 1, 96, 96)
+    x[:, :, 48, 48] = 1
+    spots = augment("shift", x, generator()).flatten(1).argmax(dim=1)
+    assert sorted(set((spots // 96).tolist())) == list(range(42, 55))
+
+
+def test_an_unknown_name_is_refused(x):
+    with pytest.raises(InputError, match=r"unknown augmentation 'shfit' .did you mean 'shift'"):
+        augment("shfit", x)  # type: ignore[arg-type]
