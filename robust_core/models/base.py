@@ -6,10 +6,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from robust_core.errors import InputError
 from robust_core.parameters import Parameters
 from robust_core.registry import Registry
 
 MODELS: Registry["type[Classifier]"] = Registry("model", "robust_core.models")
+
+CHANNELS = (1, 3)
+MIN_SIDE, MAX_SIDE = 8, 256
+MIN_CLASSES, MAX_CLASSES = 2, 1000
 
 
 class Classifier(nn.Module):
@@ -68,8 +73,8 @@ def create_model(
 
     Args:
         name: a name of `MODELS`.
-        image_shape: (C, H, W).
-        num_classes: K, at least 2.
+        image_shape: (C, H, W), C 1 or 3, H and W in [8, 256].
+        num_classes: K, in [2, 1000].
         parameters: the architecture's parameters; None takes its defaults.
         seed: of the initial weights; torch's default generator is left as it was.
 
@@ -78,6 +83,27 @@ def create_model(
     """
     architecture: Any = MODELS.get(name)
     values = architecture.Parameters.create(parameters or {})
+    _check_shape(image_shape, num_classes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return architecture(image_shape, num_classes, values)
+
+
+def list_models() -> list[str]:
+    """Return the names that `create_model` knows, sorted."""
+    return MODELS.names()
+
+
+def _check_shape(image_shape: tuple[int, int, int], num_classes: int) -> None:
+    channels, *size = image_shape
+    if channels not in CHANNELS:
+        raise InputError(f"images must have 1 or 3 channels, got {channels}")
+    if len(size) != 2 or not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
+        raise InputError(
+            f"images must have a height and a width from {MIN_SIDE} to {MAX_SIDE} pixels, "
+            f"got {'x'.join(str(side) for side in size) or 'none'}"
+        )
+    if not MIN_CLASSES <= num_classes <= MAX_CLASSES:
+        raise InputError(
+            f"the number of classes must be in [{MIN_CLASSES}, {MAX_CLASSES}], got {num_classes}"
+        )

@@ -1,0 +1,72 @@
+"""Wide residual networks, the large networks of adversarial training."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from robust_core.models.base import MODELS, Classifier, Normalize
+from robust_core.models.preact_trunk import PreActTrunk
+from robust_core.parameters import Parameters
+
+STEM_WIDTH = 16
+
+
+class WideResNetParameters(Parameters):
+    """Parameters of `wide_resnet`."""
+
+    depth: Annotated[
+        int,
+        Field(ge=10, le=40, description="Layers: 6n + 4, with n blocks in each of three groups."),
+    ] = 28
+    widen_factor: Annotated[
+        int, Field(ge=1, le=12, description="Channels of the groups: 16, 32, 64 times this.")
+    ] = 10
+
+    @model_validator(mode="after")
+    def _check_depth(self) -> Self:
+        if (self.depth - 4) % 6:
+            known = ", ".join(str(depth) for depth in range(10, 41, 6))
+            raise ValueError(f"depth must be 6n + 4 (one of {known}), got {self.depth}")
+        return self
+
+
+@MODELS.register("wide_resnet")
+class WideResNet(Classifier):
+    """WRN-d-k: three groups of n = (d - 4) / 6 blocks with 16k, 32k, 64k channels, no dropout.
+
+    d = `depth`, k = `widen_factor`. WRN-28-10 has 36.48 M parameters for C = 3, K = 10. Initial
+    weights: convolutions normal with variance 2 / (9 * out channels), head bias 0.
+
+    Source: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016, arXiv:1605.07146, table 1;
+    the variant is that of the TRADES and Feature Scattering code. Here the mean goes over any final
+    size and inputs are mapped to [-1, 1].
+    """
+
+    Parameters = WideResNetParameters
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_classes: int, parameters: WideResNetParameters
+    ):
+        width = STEM_WIDTH * parameters.widen_factor
+        super().__init__(image_shape, num_classes, num_features=4 * width)
+        self.normalize = Normalize()
+        self.trunk = PreActTrunk(
+            image_shape[0],
+            STEM_WIDTH,
+            [width, 2 * width, 4 * width],
+            blocks_per_group=(parameters.depth - 4) // 6,
+        )
+        self.classifier = nn.Linear(self.num_features, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.classifier.bias)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the pooled last activations: [N,C,H,W] in [0, 1] -> [N,64k]."""
+        return self.trunk(self.normalize(x))
+
+    def head(self, z: Tensor) -> Tensor:
+        """Return the logits of features: [N,64k] -> [N,K]."""
+        return self.classifier(z)
