@@ -93,8 +93,10 @@ class ThreatModel:
     def ascent_direction(self, gradient: Tensor) -> Tensor:
         """Return the unit step that raises the linearised loss most: [N,C,H,W] -> [N,C,H,W].
 
-        Linf: the sign. L2: the gradient over its norm; a zero gradient gives a zero step.
+        Linf: the sign. L2: the gradient over its norm; a zero gradient gives a zero step, and
+        entries that are not finite count as zero.
         """
+        gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         if self.norm is Norm.LINF:
             return gradient.sign()
         length = _per_image(gradient.flatten(1).norm(dim=1))

@@ -54,6 +54,13 @@ def test_ascent_direction_is_the_steepest_unit_step():
     assert not l2[1].any()
 
 
+def test_entries_that_are_not_finite_are_no_direction():
+    gradient = torch.tensor([[[[float("nan"), 2.0, float("inf")]]]])
+    for norm in Norm:
+        step = ThreatModel(norm, 0.1).ascent_direction(gradient)
+        torch.testing.assert_close(step, torch.tensor([[[[0.0, 1.0, 0.0]]]]))
+
+
 def test_tiny_gradients_keep_their_direction_in_l2():
     gradient = torch.tensor([[[[3e-20, -4e-20]]]])
     step = ThreatModel(Norm.L2, 0.1).ascent_direction(gradient)

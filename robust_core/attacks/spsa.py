@@ -88,7 +88,7 @@ class SPSA(Attack):
             both = torch.cat([x + self.difference * signs, x - self.difference * signs])
             above, below = predict_logits(model, both, eot_samples=self.eot_samples).chunk(2)
             slope = (goal(above) - goal(below)) / (2.0 * self.difference)
-            gradient += slope.view(-1, 1, 1, 1) * signs
+            gradient += torch.nan_to_num(slope).view(-1, 1, 1, 1) * signs
         return gradient / self.num_samples
 
     def passes(self) -> int:

@@ -146,8 +146,8 @@ def evaluate(
         torch.cat(robust),
         torch.cat(distance),
         time.perf_counter() - started,
-        counted.forward_passes,
-        counted.backward_passes,
+        counted.counts.forward,
+        counted.counts.backward,
     )
 
 
@@ -188,6 +188,17 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+class _Counts:
+    """Counters that copies of a model share, so that an attack's twin of it counts, too."""
+
+    def __init__(self) -> None:
+        self.forward = 0
+        self.backward = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Counts":
+        return self
+
+
 class _CountedPasses(nn.Module):
     """A model that counts the images sent forward and those whose gradient is taken."""
 
@@ -195,15 +206,16 @@ class _CountedPasses(nn.Module):
         super().__init__()
         self.model = model
         self.num_classes = getattr(model, "num_classes", None)
-        self.forward_passes = 0
-        self.backward_passes = 0
+        inner: tuple[str, ...] = getattr(model, "masking_parts", ())
+        self.masking_parts = tuple(f"model.{name}" for name in inner)
+        self.counts = _Counts()
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
-        self.forward_passes += len(x)
+        self.counts.forward += len(x)
         if isinstance(logits, Tensor) and logits.requires_grad:
             logits.register_hook(self._count_backward)
         return logits
 
     def _count_backward(self, gradient: Tensor) -> None:
-        self.backward_passes += len(gradient)
+        self.counts.backward += len(gradient)

@@ -28,10 +28,12 @@ class Classifier(nn.Module):
         image_shape: (C, H, W) of the images the network was made for.
         num_classes: K. num_features: D.
         stochastic: whether two passes of one image can differ in eval mode.
+        masking_parts: names of submodules without a useful gradient, for BPDA to pass through.
     """
 
     Parameters: ClassVar[type[Parameters]]
     stochastic: bool = False
+    masking_parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, num_features: int):
         """Note the shapes; subclasses build their layers after this."""

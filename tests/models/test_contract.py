@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from robust_core.errors import InputError
-from robust_core.models.base import Classifier, create_model, list_models
+from robust_core.models.base import MODELS, Classifier, create_model, list_models
 
 SMALL = {
     "small_cnn": {"width": 4},
@@ -21,6 +21,9 @@ SMALL = {
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 16, 24)]
 
 every_model = pytest.mark.parametrize("name", list_models())
+every_smooth_model = pytest.mark.parametrize(
+    "name", [name for name in list_models() if not MODELS.get(name).masking_parts]
+)
 
 
 def small_model(name: str, shape=(3, 16, 16), num_classes=5, seed=0) -> Classifier:
@@ -95,7 +98,7 @@ def test_normalisation_is_inside(name):
     assert torch.equal(seen[0][1], torch.ones(3, 16, 16))
 
 
-@every_model
+@every_smooth_model
 def test_input_gradient_agrees_with_finite_differences(name):
     model = settled_model(name)
     x = images(2).double().requires_grad_(True)
@@ -111,7 +114,7 @@ def test_input_gradient_agrees_with_finite_differences(name):
     torch.testing.assert_close((gradient * direction).sum(), numeric, rtol=1e-5, atol=1e-7)
 
 
-@every_model
+@every_smooth_model
 def test_double_backward_agrees_with_finite_differences(name):
     """d/dw |grad_x loss|^2, what a gradient penalty such as PAG's needs."""
     model = settled_model(name)

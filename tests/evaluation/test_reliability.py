@@ -1,0 +1,111 @@
+"""Each check raises its alarm on a model made to deserve it, and none on a sound one."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust_core.attacks.base import create_attack
+from robust_core.evaluation.finding import Severity, graded, overall
+from robust_core.evaluation.reliability import Subject, check_reliability
+from tests.toys import LinearModel, middle_images
+
+SHAPE = (1, 4, 4)
+
+
+def subject_of(model, attack=None, **options) -> Subject:
+    x = middle_images(40, SHAPE)
+    y = LinearModel(SHAPE)(x).argmax(1)
+    attack = attack or create_attack("pgd", epsilon=0.1, num_steps=10)
+    return Subject(model, x, y, attack, effort=0.3, **options)
+
+
+def severities(subject: Subject) -> dict[str, Severity]:
+    return {finding.name: finding.severity for finding in check_reliability(subject)}
+
+
+class Quantised(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((x * 8).round() / 8)
+
+
+class Probabilities(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).softmax(1)
+
+
+class Noisy(LinearModel):
+    stochastic = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + 0.3 * torch.randn_like(x))
+
+
+class Saturated(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return 1e4 * super().forward(x)
+
+
+class NotFinite(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / torch.zeros(3)
+
+
+def test_a_sound_model_raises_no_alarm():
+    found = check_reliability(subject_of(LinearModel(SHAPE)))
+    assert overall(found) is Severity.OK, [f for f in found if f.severity is not Severity.OK]
+    names = {finding.name for finding in found}
+    assert {"logits", "gradients", "one_step", "converged", "large_radius", "black_box"} <= names
+
+
+@pytest.mark.parametrize(
+    ("model", "alarms"),
+    [
+        (Quantised(SHAPE), {"gradients", "large_radius", "black_box"}),
+        (Probabilities(SHAPE), {"logits"}),
+        (Saturated(SHAPE), {"logit_scale", "margin_loss"}),
+        (NotFinite(SHAPE), {"logits"}),
+    ],
+    ids=["quantised", "probabilities", "saturated", "not finite"],
+)
+def test_each_disease_is_caught(model, alarms):
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
+    found = severities(subject_of(model, attack))
+    assert alarms <= {name for name, severity in found.items() if severity is Severity.FAIL}
+
+
+def test_a_random_model_demands_eot():
+    torch.manual_seed(0)
+    assert severities(subject_of(Noisy(SHAPE)))["deterministic"] is Severity.FAIL
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5, eot_samples=4)
+    found = severities(subject_of(Noisy(SHAPE), attack, eot_samples=4))
+    assert found["deterministic"] is Severity.OK
+    assert "randomness" in found
+
+
+def test_a_weak_attack_is_told_to_try_harder():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=2, step_size=0.002)
+    found = severities(subject_of(LinearModel(SHAPE), attack))
+    assert found["converged"] is Severity.FAIL
+    assert found["one_step"] is Severity.FAIL
+
+
+def test_transfer_from_a_better_surrogate_is_noticed():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
+    subject = subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE))
+    assert severities(subject)["transfer"] is Severity.FAIL
+
+
+def test_findings_arrive_one_by_one():
+    seen = []
+    found = check_reliability(subject_of(LinearModel(SHAPE)), on_finding=seen.append)
+    assert seen == found
+
+
+def test_grades_follow_the_thresholds():
+    def severity(value: float) -> Severity:
+        return graded(
+            "x", value, warn_above=0.1, fail_above=0.2, ok="fine", otherwise="bad", advice="do"
+        ).severity
+
+    assert [severity(v) for v in (0.1, 0.11, 0.2, 0.21)] == ["ok", "warn", "warn", "fail"]
+    assert overall([]) is Severity.OK
