@@ -3,15 +3,16 @@
 # make check formatter, linter, type checker
 PYTHON ?= python3
 PORT ?= 8501
+# OMP_WAIT_POLICY: threads that wait give their core to the processes beside them.
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .PHONY: app test check
 app: $(INSTALLED)
-	$(BIN)/streamlit run app/main.py --server.port $(PORT)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/streamlit run app/main.py --server.port $(PORT)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,74 @@
+"""Training and attacking image classifiers, honestly.
+
+The public interface; the names are loaded when they are first used, so that the command line
+starts quickly:
+
+    import robust_core as rc
+
+    data = rc.load_data("digits", split="test")
+    model = rc.load_model("digits-pgd_at")
+    attack = rc.create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20, seed=0)
+    x_adv = attack(model, data.x[:64], data.y[:64])
+    report = rc.evaluate(model, data.x, data.y, attack)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robust_core.attacks import list_attacks
+    from robust_core.attacks.base import create_attack
+    from robust_core.data import list_data, load_data
+    from robust_core.errors import InputError
+    from robust_core.evaluation.accuracy import evaluate
+    from robust_core.methods import list_methods
+    from robust_core.models.base import create_model, list_models
+    from robust_core.training import (
+        RunConfig,
+        checkpoint_info,
+        list_checkpoints,
+        load_model,
+        preset,
+        train,
+    )
+
+_HOMES = {
+    "InputError": "errors",
+    "RunConfig": "training",
+    "checkpoint_info": "training",
+    "create_attack": "attacks.base",
+    "create_model": "models.base",
+    "evaluate": "evaluation.accuracy",
+    "list_attacks": "attacks",
+    "list_checkpoints": "training",
+    "list_data": "data",
+    "list_methods": "methods",
+    "list_models": "models.base",
+    "load_data": "data",
+    "load_model": "training",
+    "preset": "training",
+    "train": "training",
+}
+__all__ = [
+    "InputError",
+    "RunConfig",
+    "checkpoint_info",
+    "create_attack",
+    "create_model",
+    "evaluate",
+    "list_attacks",
+    "list_checkpoints",
+    "list_data",
+    "list_methods",
+    "list_models",
+    "load_data",
+    "load_model",
+    "preset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'robust_core' has no attribute {name!r}")
+    return getattr(import_module(f"robust_core.{_HOMES[name]}"), name)

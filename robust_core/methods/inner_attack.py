@@ -14,6 +14,15 @@ from robust_core.threat_model import ThreatModel
 InnerSteps = Annotated[
     int, Field(ge=1, le=1000, description="Gradient steps of the training attack.")
 ]
+WarmupEpochs = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=1000,
+        description="Epochs over which the radius grows from 0 to epsilon; helps where training "
+        "at the full radius learns nothing at first.",
+    ),
+]
 BatchNormMode = Annotated[
     Literal["eval", "train"],
     Field(

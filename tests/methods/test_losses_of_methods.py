@@ -115,3 +115,14 @@ def test_fast_at_stops_when_accuracy_under_pgd_collapses():
     patient.on_epoch_start(1, 3)
     patient.training_loss(broken, batch)
     assert patient.reason_to_stop(broken) is None
+
+
+def test_pgd_at_can_let_its_radius_grow():
+    model, x, y = LinearModel(num_classes=2), middle_images(7), labels(7, num_classes=2)
+    method = create_method("pgd_at", {"epsilon": 0.08, "warmup_epochs": 4})
+    seen = []
+    model.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    for epoch, radius in ((0, 0.0), (1, 0.02), (3, 0.06), (4, 0.08), (9, 0.08)):
+        method.on_epoch_start(epoch, 10)
+        method.training_loss(model, batch_of(x, y))
+        assert (seen[-1] - x).abs().max().item() == pytest.approx(radius, abs=1e-6)

@@ -1,0 +1,147 @@
+"""`python -m robust_core attack`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.command_line.options import Parser, add_parameters
+from robust_core.command_line.subject import Subject, add_subject, attack_line, load_subject
+from robust_core.data.images import decode_image, encode_png, quantize_8bit
+from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import BUDGET_TOLERANCE
+from robust_core.gradients import predict_logits
+from robust_core.registry import unknown_name
+from robust_core.training.atomic import write_atomically
+
+NUM_SHOWN = 5
+
+
+def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
+    """Attack one image, say what happened and return the exit code."""
+    options = _parser().parse_args(arguments)
+    subject = load_subject(options)
+    attack = subject.attack(options.attack, options)
+    x, y, name = _image(subject, options)
+    target = None if options.target is None else _label(subject, "target", options.target)
+    x_adv = attack(subject.model, x, y, target=target)
+    sys.stdout.write("\n".join([name, *_report(subject, attack, x, x_adv, y, target)]) + "\n")
+    if options.output is not None:
+        sys.stdout.write(_save(subject, options.output, x_adv))
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m robust_core attack", description="Attack one image of a data set or a file."
+    )
+    kinds = parser.add_subparsers(dest="attack", required=True, metavar="ATTACK")
+    for name in ATTACKS.names():
+        attack = ATTACKS.get(name)
+        text = (attack.__doc__ or "").splitlines()[0]
+        kind = kinds.add_parser(name, help=text.replace("%", "%%"), description=text)
+        add_subject(kind)
+        image = kind.add_mutually_exclusive_group()
+        image.add_argument("--index", type=int, default=0, help="place in the split (default 0)")
+        image.add_argument("--image", type=Path, metavar="FILE", help="a picture of your own")
+        kind.add_argument(
+            "--label", help="true class of --image (default: what the model sees in it)"
+        )
+        kind.add_argument("--target", help="class to reach (default: any wrong one)")
+        kind.add_argument("--output", type=Path, metavar="FILE", help="save the result as PNG")
+        add_parameters(kind, attack)
+    return parser
+
+
+def _image(subject: Subject, options: argparse.Namespace) -> tuple[Tensor, Tensor, str]:
+    """Return image [1,C,H,W], label [1] and a line that says which image it is."""
+    if options.image is not None:
+        try:
+            content = options.image.read_bytes()
+        except OSError as error:
+            raise InputError(f"{options.image} cannot be read: {error.strerror}") from None
+        x = decode_image(content, subject.info.image_shape)[None]
+        if options.label is not None:
+            return x, _label(subject, "label", options.label), str(options.image)
+        y = predict_logits(subject.model, x).argmax(dim=1)
+        return x, y, f"{options.image} (taken for {subject.info.class_names[int(y)]})"
+    if options.label is not None:
+        raise InputError("--label belongs to --image; images of a data set have their labels")
+    images = subject.images(options)
+    if not 0 <= options.index < len(images):
+        raise InputError(f"--index must be in [0, {len(images) - 1}], got {options.index}")
+    image = images.subset([options.index])
+    name = f"{image.image_id(0)} ({image.class_names[int(image.y)]})"
+    return image.x, image.y, name
+
+
+def _label(subject: Subject, option: str, text: str) -> Tensor:
+    """Return a class given by name or number, as int64 [1]."""
+    names = subject.info.class_names
+    if text in names:
+        return torch.tensor([names.index(text)])
+    if text.isdecimal() and int(text) < len(names):
+        return torch.tensor([int(text)])
+    raise unknown_name(f"class in --{option}", text, list(names))
+
+
+def _report(
+    subject: Subject, attack: Attack, x: Tensor, x_adv: Tensor, y: Tensor, target: Tensor | None
+) -> list[str]:
+    names = subject.info.class_names
+    before, after = (predict_logits(subject.model, image)[0] for image in (x, x_adv))
+    distance = float(attack.threat_model.distance(x_adv, x))
+    return [
+        f"attack    {attack_line(attack)}",
+        f"cost      at most {attack.passes()} forward-backward passes",
+        f"distance  {distance:.5f} ({distance * 255:.2f}/255) in {attack.norm}",
+        f"before    {_top(before, names)}",
+        f"after     {_top(after, names)}",
+        f"verdict   {_verdict(attack, before, after, distance, y, target, names)}",
+    ]
+
+
+def _top(logits: Tensor, names: tuple[str, ...]) -> str:
+    probabilities, classes = logits.softmax(dim=0).topk(min(NUM_SHOWN, len(names)))
+    pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
+    return ", ".join(f"{names[label]} {probability:.1%}" for label, probability in pairs)
+
+
+def _verdict(
+    attack: Attack,
+    before: Tensor,
+    after: Tensor,
+    distance: float,
+    y: Tensor,
+    target: Tensor | None,
+    names: tuple[str, ...],
+) -> str:
+    first, last, true = names[int(before.argmax())], names[int(after.argmax())], names[int(y)]
+    if distance > attack.epsilon + BUDGET_TOLERANCE:
+        return f"the attack failed: it needed more than epsilon {attack.epsilon:.5f}"
+    if target is not None:
+        goal = names[int(target)]
+        reached = last == goal
+        return f"the attack {'reached' if reached else 'failed to reach'} {goal}: {first} -> {last}"
+    if first != true:
+        return f"the model is wrong without an attack: {true} is taken for {first}"
+    if last != true:
+        return f"the attack succeeded: {first} -> {last}"
+    return f"the attack failed: the model still says {true}"
+
+
+def _save(subject: Subject, path: Path, x_adv: Tensor) -> str:
+    try:
+        write_atomically(path, encode_png(x_adv[0]))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    labels = [
+        int(predict_logits(subject.model, image).argmax())
+        for image in (x_adv, quantize_8bit(x_adv))
+    ]
+    kept = "the same" if labels[0] == labels[1] else "another"
+    return f"saved     {path} (rounded to 8 bits, the model gives {kept} answer)\n"

@@ -1,0 +1,86 @@
+"""`python -m robust_core list`."""
+
+import sys
+from collections.abc import Callable
+
+from robust_core.attacks.base import ATTACKS
+from robust_core.command_line.options import Parser
+from robust_core.data import data_source, list_data, own_data
+from robust_core.jobs import list_runs
+from robust_core.methods.base import METHODS
+from robust_core.models.base import MODELS
+from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, markdown_table
+
+
+def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
+    """List what there is and return the exit code."""
+    parser = Parser(prog="python -m robust_core list", description="List what there is.")
+    parser.add_argument("kind", nargs="?", choices=list(KINDS), help="default: everything")
+    parser.add_argument(
+        "--markdown", action="store_true", help="the shipped checkpoints as a Markdown table"
+    )
+    options = parser.parse_args(arguments)
+    if options.markdown:
+        if options.kind != "checkpoints":
+            parser.error("--markdown goes with list checkpoints")
+        sys.stdout.write(markdown_table())
+        return 0
+    for kind in [options.kind] if options.kind else KINDS:
+        rows = KINDS[kind]()
+        width = max((len(name) for name, _ in rows), default=0)
+        lines = [f"  {name:<{width}}  {text}".rstrip() for name, text in rows] or ["  none"]
+        sys.stdout.write("\n".join([f"{kind}:", *lines]) + "\n")
+    return 0
+
+
+def _attacks() -> list[tuple[str, str]]:
+    return [(name, _first_line(ATTACKS.get(name))) for name in ATTACKS.names()]
+
+
+def _methods() -> list[tuple[str, str]]:
+    return [(name, _first_line(METHODS.get(name))) for name in METHODS.names()]
+
+
+def _models() -> list[tuple[str, str]]:
+    return [(name, _first_line(MODELS.get(name))) for name in MODELS.names()]
+
+
+def _data() -> list[tuple[str, str]]:
+    sources = {name: data_source(name) for name in list_data() + own_data()}
+    return [
+        (name, source.title + ("" if source.is_available() else ", not on this machine"))
+        for name, source in sources.items()
+    ]
+
+
+def _checkpoints() -> list[tuple[str, str]]:
+    rows = []
+    for name in list_checkpoints():
+        card = checkpoint_info(name).card
+        robust = "".join(
+            f", under {result['attack']['name'].upper()} {result['accuracy']:.1%}"
+            for result in card["robust"]
+        )
+        rows.append((name, f"{card['split']}: clean {card['clean_accuracy']:.1%}{robust}"))
+    return rows
+
+
+def _runs() -> list[tuple[str, str]]:
+    return [
+        (run.run_id, f"{run.status.state}, epoch {run.status.epoch} of {run.status.num_epochs}")
+        for run in list_runs()
+    ]
+
+
+def _first_line(entry: type) -> str:
+    return (entry.__doc__ or "").splitlines()[0]
+
+
+KINDS: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "attacks": _attacks,
+    "methods": _methods,
+    "models": _models,
+    "data": _data,
+    "checkpoints": _checkpoints,
+    "runs": _runs,
+}

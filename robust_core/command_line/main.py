@@ -1,0 +1,54 @@
+"""Choice of the command, signals and exit codes."""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+
+from robust_core.errors import InputError
+
+COMMANDS = {
+    "train": "train a model, from a configuration file or from options",
+    "attack": "attack one image and say what happened",
+    "evaluate": "measure clean and robust accuracy",
+    "list": "list attacks, methods, models, data sets, checkpoints and runs",
+    "bench": "measure how fast attacks are on this machine",
+}
+USAGE = (
+    "usage: python -m robust_core COMMAND ...\n\n"
+    + "".join(f"  {name:<10}{text}\n" for name, text in COMMANDS.items())
+    + "\npython -m robust_core COMMAND --help says more.\n"
+)
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command and return the exit code.
+
+    0: done. 2: wrong input, with one sentence on stderr. 130: interrupted by Ctrl-C. The first
+    SIGTERM asks a training run to stop; other commands end at once.
+    """
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    terminated = threading.Event()
+    try:
+        if command in ("-h", "--help"):
+            sys.stdout.write(USAGE)
+            return 0
+        if command not in COMMANDS:
+            raise InputError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+        if command == "train":
+            # before anything slow is imported, so that a run can be stopped while it starts
+            signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+        module = importlib.import_module(f"robust_core.command_line.{command}_command")
+        return module.run(rest, terminated.is_set)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # the reader (such as head) has had enough; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,160 @@
+"""Options made from parameter models: the same names, limits and help as the forms."""
+
+import argparse
+import enum
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from robust_core.errors import InputError
+from robust_core.parameters import PIXEL_UNIT, Parameters
+
+DESTINATION = "parameter "  # no option of a command's own can be called that
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Take argparse's settings; abbreviated options are not accepted."""
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what was wrong; `main` prints it."""
+        raise InputError(message)
+
+
+def add_parameters(parser: argparse.ArgumentParser, parameters: type[Parameters]) -> None:
+    """Add an option for every field of `parameters`."""
+    group = parser.add_argument_group("parameters")
+    for name, field in parameters.model_fields.items():
+        option = f"--{name.replace('_', '-')}"
+        destination = f"{DESTINATION}{name}"
+        text = help_text(field).replace("%", "%%")
+        if field.annotation is bool:
+            group.add_argument(
+                option,
+                dest=destination,
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=text,
+            )
+            continue
+        choices = [str(choice) for choice in _choices(field.annotation)]
+        group.add_argument(
+            option,
+            dest=destination,
+            default=argparse.SUPPRESS,
+            metavar=f"{{{','.join(choices)}}}" if choices else name.upper(),
+            help=text,
+        )
+
+
+def given_parameters(namespace: argparse.Namespace, parameters: type[Parameters]) -> dict[str, Any]:
+    """Return the parameters that were given, ready for `parameters.create`."""
+    values: dict[str, Any] = {}
+    for name, field in parameters.model_fields.items():
+        given = vars(namespace).get(f"{DESTINATION}{name}")
+        if given is None:
+            continue
+        values[name] = parse_value(given) if isinstance(given, str) else given
+        if values[name] is None and type(None) not in _members(field.annotation):
+            raise InputError(f"{name} needs a value, got {given!r}")
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """Return the value of an option: "8/255" as a quotient, "none" and "auto" as None.
+
+    Everything else stays text; the parameter model makes a number of it.
+
+    Raises:
+        InputError: a quotient by zero.
+    """
+    if text.lower() in ("none", "auto"):
+        return None
+    above, slash, below = text.partition("/")
+    if not slash:
+        return text
+    try:
+        return float(above) / float(below)
+    except ZeroDivisionError:
+        raise InputError(f"{text!r} divides by zero") from None
+    except ValueError:
+        return text
+
+
+def positive(text: str) -> int:
+    """Return a whole number from 1, for an option of a command itself."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"should be a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def help_text(field: FieldInfo) -> str:
+    """Return description, limits and default of a field in one line."""
+    limits = [
+        f"{sign} {getattr(constraint, attribute):g}"
+        for constraint in field.metadata
+        for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+        if hasattr(constraint, attribute)
+    ]
+    notes = [*limits, f"default {_default(field)}"]
+    return f"{field.description or ''} ({', '.join(notes)})".strip()
+
+
+def apply_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Return a configuration with `settings` such as "method.beta=3" or "epochs=5" applied.
+
+    What is not a field of a choice is one of its parameters: "method.beta" is short for
+    "method.parameters.beta". A new name drops the old one's parameters.
+
+    Raises:
+        InputError: a setting without "=", or a path through something that has no fields.
+    """
+    changed = dict(values)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise InputError(f"--set expects NAME=VALUE such as method.beta=3, got {setting!r}")
+        changed = _with(changed, path.split("."), parse_value(text), path)
+    return changed
+
+
+def _with(node: Any, path: list[str], value: Any, whole: str) -> dict[str, Any]:
+    if node is not None and not isinstance(node, Mapping):
+        raise InputError(f"--set {whole}: {path[0]!r} is no field of a single value")
+    changed = dict(node or {})
+    key, *rest = path
+    if "parameters" in changed and key not in ("name", "parameters", "seed"):
+        path, (key, *rest) = ["parameters", *path], ("parameters", *path)
+    if key == "name" and "parameters" in changed:
+        changed["parameters"] = {}
+    changed[key] = _with(changed.get(key), rest, value, whole) if rest else value
+    return changed
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if value is None:
+        return "none"
+    if isinstance(value, float) and field.json_schema_extra == PIXEL_UNIT:
+        return f"{value * 255:.4g}/255"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    for member in _members(annotation):
+        if get_origin(member) is Literal:
+            yield from get_args(member)
+        elif isinstance(member, type) and issubclass(member, enum.Enum):
+            yield from member
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the one type."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)

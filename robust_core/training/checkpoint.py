@@ -1,0 +1,443 @@
+"""Trained models as safetensors files that say what they are, and the shelves they stand on.
+
+The header of a file carries one JSON document: configuration, shapes, class names, epoch and the
+measured card. Nothing in such a file can be executed, and nothing else is ever opened.
+"""
+
+import hashlib
+import json
+import platform
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from robust_core.errors import InputError
+from robust_core.models.base import Classifier, create_model
+from robust_core.parameters import Parameters, validation_sentence
+from robust_core.paths import checkpoints_folder
+from robust_core.registry import unknown_name
+from robust_core.training.atomic import write_atomically
+from robust_core.training.config import (
+    DATA_MAY_BE_ELSEWHERE,
+    Choice,
+    RunConfig,
+    parse_json_object,
+)
+
+METADATA_KEY = "robust_core"
+FORMAT = 1
+LARGEST_FILE = 1 << 30  # bytes; the largest network here has 0.2 of it
+LARGEST_HEADER = 1 << 20  # bytes
+SUFFIX = ".safetensors"
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, Field(max_length=200)]
+
+
+class RobustResult(Parameters):
+    """Accuracy under one exact attack, with its 95 % interval."""
+
+    attack: Choice
+    accuracy: Share
+    interval: tuple[Share, Share]
+    num_images: Annotated[int, Field(ge=1)]
+
+
+class Card(Parameters):
+    """What was measured on a checkpoint: on "test", or on "validation" while a run goes on."""
+
+    split: Name
+    num_images: Annotated[int, Field(ge=1)]
+    clean_accuracy: Share
+    clean_interval: tuple[Share, Share]
+    robust: Annotated[tuple[RobustResult, ...], Field(max_length=100)]
+    epoch: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+    versions: dict[str, Name]
+
+
+class Description(Parameters):
+    """The JSON document in the header of a checkpoint."""
+
+    format: int
+    config: RunConfig
+    image_shape: Annotated[
+        tuple[
+            Annotated[int, Field(ge=1, le=16)],
+            Annotated[int, Field(ge=1, le=1024)],
+            Annotated[int, Field(ge=1, le=1024)],
+        ],
+        Field(description="(C, H, W)"),
+    ]
+    class_names: Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
+    epoch: Annotated[int, Field(ge=0)]
+    card: Card
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        name: its name on the shelves, or its path.
+        path: the file.
+        digest: SHA-256 of the file, in hexadecimal.
+        config: the run that made it.
+        image_shape: (C, H, W) of its images.
+        num_classes: K. class_names: K names.
+        epoch: complete epochs of training behind its weights.
+        card: what was measured: {"split", "num_images", "clean_accuracy", "clean_interval",
+            "robust": [{"attack": {"name", "parameters"}, "accuracy", "interval", "num_images"}],
+            "epoch", "seed", "versions"}; accuracies in [0, 1], 95 % intervals.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    config: RunConfig
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    class_names: tuple[str, ...]
+    epoch: int
+    card: dict[str, Any]
+
+
+def list_checkpoints() -> list[str]:
+    """Return the names of all readable checkpoints: shipped, of runs (newest first), imported.
+
+    "digits-pgd_at" is shipped, "runs/<id>" the best model of a run, "imported/<name>" an upload.
+    Only headers are read; damaged files are left out.
+    """
+    return [name for name, path in _shelves().items() if _is_readable(path)]
+
+
+def checkpoint_info(name_or_path: str | Path) -> CheckpointInfo:
+    """Return what a checkpoint says about itself, from its header.
+
+    Raises:
+        InputError: no such checkpoint, or a file that is none.
+    """
+    name, path = _locate(name_or_path)
+    version = _version(path)
+    description = _read_description(path, *version)
+    return CheckpointInfo(
+        name=name,
+        path=path,
+        digest=_digest(path, *version),
+        config=description.config,
+        image_shape=description.image_shape,
+        num_classes=len(description.class_names),
+        class_names=description.class_names,
+        epoch=description.epoch,
+        card=description.card.model_dump(mode="json"),
+    )
+
+
+def load_model(name_or_path: str | Path) -> Classifier:
+    """Return the network of a checkpoint, on the CPU, in eval mode and frozen.
+
+    The architecture is built from the stored configuration; every tensor must fit it by name, shape
+    and type, and be finite.
+
+    Args:
+        name_or_path: a name of `list_checkpoints` or the path of a .safetensors file.
+
+    Raises:
+        InputError: no such checkpoint, or a file that is damaged, foreign or a pickle.
+    """
+    _, path = _locate(name_or_path)
+    _version(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
+    return _build(data, path.name)
+
+
+def save_checkpoint(
+    path: Path,
+    model: Classifier,
+    *,
+    config: RunConfig,
+    class_names: tuple[str, ...],
+    epoch: int,
+    card: Mapping[str, Any],
+) -> None:
+    """Write `model` and what is known about it to `path`, atomically.
+
+    Args:
+        path: ends in .safetensors.
+        model: the network; its weights are copied to the CPU as they are.
+        config: the run that made it.
+        class_names: K names.
+        epoch: complete epochs behind the weights.
+        card: see `CheckpointInfo.card`.
+
+    Raises:
+        OSError: the file cannot be written.
+        InputError: the card has not the form of a card.
+    """
+    description = Description(
+        format=FORMAT,
+        config=config,
+        image_shape=model.image_shape,
+        class_names=class_names,
+        epoch=epoch,
+        card=Card.create(card),
+    )
+    tensors = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in model.state_dict().items()
+    }
+    metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
+    write_atomically(path, save(tensors, metadata))
+
+
+def import_checkpoint(filename: str, data: bytes) -> str:
+    """Put an uploaded file on the shelf "imported" once it has passed every check of `load_model`.
+
+    Args:
+        filename: what the person calls it; only letters, digits, "_", "." and "-" are kept.
+        data: the content.
+
+    Returns:
+        Its name, "imported/<name>"; the name it already has when the same file was imported before.
+
+    Raises:
+        InputError: the file is no checkpoint of ours, or cannot be stored.
+    """
+    _build(data, filename)
+    folder = checkpoints_folder() / "imported"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(filename).stem).strip("._-")[:80] or "model"
+    number = 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            name = stem if number == 1 else f"{stem}-{number}"
+            path = folder / f"{name}{SUFFIX}"
+            if not path.exists():
+                write_atomically(path, data)
+                break
+            if path.read_bytes() == data:
+                break
+            number += 1
+    except OSError as error:
+        raise InputError(f"{filename} cannot be stored: {error.strerror}") from None
+    return f"imported/{name}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a measured number depends on."""
+    return {"python": platform.python_version(), "torch": torch.__version__}
+
+
+def markdown_table() -> str:
+    """Return the shipped checkpoints as a Markdown table, from their cards."""
+    rows = [
+        "| name | data | model | method | epoch | clean | under attack | attack | images | seed |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    rows += [_markdown_row(checkpoint_info(name)) for name in list_checkpoints() if "/" not in name]
+    return "\n".join(rows) + "\n"
+
+
+def _markdown_row(info: CheckpointInfo) -> str:
+    card, config = info.card, info.config
+    robust = [_share(result["accuracy"], result["interval"]) for result in card["robust"]]
+    attacks = [_attack_words(result["attack"]) for result in card["robust"]]
+    cells = (
+        f"`{info.name}`",
+        config.data.name,
+        f"`{config.model.name}`",
+        f"`{config.method.name}`",
+        f"{info.epoch} of {config.epochs}",
+        _share(card["clean_accuracy"], card["clean_interval"]),
+        "; ".join(robust),
+        "; ".join(attacks),
+        f"{card['num_images']} ({card['split']})",
+        str(card["seed"]),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _share(value: float, interval: list[float]) -> str:
+    return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
+
+
+def _attack_words(attack: Mapping[str, Any]) -> str:
+    values = attack["parameters"]
+    words = attack["name"].upper()
+    if "num_steps" in values:
+        words += f"-{values['num_steps']}"
+    if values.get("num_restarts", 1) > 1:
+        words += f", {values['num_restarts']} restarts"
+    return f"{words}, {values.get('norm')} {values.get('epsilon', 0.0):.3g}"
+
+
+def _shelves() -> dict[str, Path]:
+    """Return all files that may be checkpoints, by name."""
+    folder = checkpoints_folder()
+    runs = sorted(folder.glob(f"runs/*/best{SUFFIX}"), key=_modified, reverse=True)
+    return (
+        {path.stem: path for path in sorted(folder.glob(f"pretrained/*{SUFFIX}"))}
+        | {f"runs/{path.parent.name}": path for path in runs}
+        | {f"imported/{path.stem}": path for path in sorted(folder.glob(f"imported/*{SUFFIX}"))}
+    )
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _read_description(path, *_version(path))
+    except InputError:
+        return False
+    return True
+
+
+def _locate(name_or_path: str | Path) -> tuple[str, Path]:
+    shelves = _shelves()
+    if str(name_or_path) in shelves:
+        return str(name_or_path), shelves[str(name_or_path)]
+    path = Path(name_or_path)
+    try:
+        if path.is_file():
+            return str(path), path
+    except (OSError, ValueError):  # too long for a path, or with a zero byte in it
+        pass
+    raise unknown_name("checkpoint", str(name_or_path)[:200], list_checkpoints())
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return time of change and size, which tell one content of a file from another."""
+    try:
+        status = path.stat()
+    except OSError:
+        raise InputError(f"{path.name} cannot be read: there is no such file") from None
+    _check_size(status.st_size, path.name)
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1024)
+def _read_description(path: Path, modified: int, size: int) -> Description:
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(8 + LARGEST_HEADER)
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
+    _, description = _parse_header(beginning, size, path.name)
+    return description
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_size(size: int, what: str) -> None:
+    if size > LARGEST_FILE:
+        raise InputError(
+            f"{what} should be at most {LARGEST_FILE >> 20} MiB, got {size / (1 << 20):.0f} MiB"
+        )
+
+
+def _parse_header(beginning: bytes, size: int, what: str) -> tuple[dict[str, Any], Description]:
+    """Return the table of tensors and our document from the first bytes of a file of `size`."""
+    _check_size(size, what)
+    if Path(what).suffix.lower() in (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin") or (
+        beginning.startswith((b"PK\x03\x04", b"\x80"))
+        and not beginning[8:9] == b"{"  # a header of that length would begin like a pickle
+    ):
+        raise InputError(
+            f"{what} is a pickle, which could run code when opened; expected a {SUFFIX} checkpoint"
+        )
+    length = struct.unpack("<Q", beginning[:8])[0] if len(beginning) >= 8 else 0
+    if beginning[8:9] != b"{" or length > LARGEST_HEADER or 8 + length > size:
+        raise InputError(
+            f"{what} should be a {SUFFIX} checkpoint of this laboratory, but it is damaged, cut "
+            f"short or something else"
+        )
+    table = parse_json_object(beginning[8 : 8 + length], f"the header of {what}")
+    metadata = table.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(METADATA_KEY), str):
+        raise InputError(
+            f"{what} holds weights but does not say of which network; expected a checkpoint that "
+            f"this laboratory has written"
+        )
+    document = parse_json_object(metadata[METADATA_KEY], f"the description in {what}")
+    if document.get("format") != FORMAT:
+        raise InputError(f"{what} should have format {FORMAT}, got {document.get('format')!r}")
+    try:
+        # a model is of use where the data set that it was trained on is not
+        description = Description.model_validate(document, context=DATA_MAY_BE_ELSEWHERE)
+    except ValidationError as error:
+        sentence = validation_sentence(error, list(Description.model_fields))
+        raise InputError(f"the description in {what} cannot be used: {sentence}") from None
+    return table, description
+
+
+def _build(data: bytes, what: str) -> Classifier:
+    """Check a whole file and return its network, in eval mode and frozen."""
+    table, description = _parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
+    _check_table(table, _create(description, "meta", what).state_dict(), what)
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise InputError(f"{what} is damaged or cut short: {error}") from None
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"{what} should have finite weights, but {key} has NaN or infinity")
+    model = _create(description, "cpu", what)
+    model.load_state_dict(tensors, strict=True)
+    return model.requires_grad_(False).eval()
+
+
+def _create(description: Description, device: str, what: str) -> Classifier:
+    """Build the network; on the device "meta" this takes neither memory nor time."""
+    config = description.config
+    try:
+        with torch.device(device):
+            return create_model(
+                config.model.name,
+                description.image_shape,
+                len(description.class_names),
+                config.model.parameters,
+            )
+    except InputError as error:
+        raise InputError(f"the network of {what} cannot be built: {error}") from None
+
+
+def _check_table(table: dict[str, Any], expected: Mapping[str, Tensor], what: str) -> None:
+    """Raise unless the file's tensors fit the architecture by name, shape and type."""
+    missing, extra = expected.keys() - table.keys(), table.keys() - expected.keys()
+    if missing or extra:
+        word, key = ("lacks", min(missing)) if missing else ("has an unknown tensor", min(extra))
+        raise InputError(f"{what} does not fit the network it names: it {word} {key!r}")
+    for key, tensor in expected.items():
+        entry = table[key] if isinstance(table[key], dict) else {}
+        wanted = (_TYPES.get(tensor.dtype), list(tensor.shape))
+        found = (entry.get("dtype"), entry.get("shape"))
+        if wanted != found:
+            raise InputError(
+                f"{what} does not fit the network it names: {key} should be {wanted[0]} "
+                f"{wanted[1]}, got {found[0]} {found[1]}"
+            )
+
+
+_TYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL", torch.int32: "I32"}

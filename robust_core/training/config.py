@@ -1,0 +1,253 @@
+"""What one training run does, as strict JSON: data, model, method, optimiser, schedule, test."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.data import data_source
+from robust_core.errors import InputError
+from robust_core.methods.base import METHODS
+from robust_core.models.base import MODELS
+from robust_core.parameters import Parameters
+from robust_core.threat_model import ThreatModel
+
+VALIDATION_STEPS = 10
+TEST_STEPS, TEST_RESTARTS = 50, 5
+DATA_MAY_BE_ELSEWHERE = "data may be elsewhere"  # context that skips the look for the data set
+
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1, description="Seed of all randomness in it.")]
+
+
+class Choice(Parameters):
+    """A registered name and its parameters; those left out take their defaults."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000, description="Registered name.")]
+    parameters: Annotated[
+        dict[str, Any], Field(default_factory=dict, description="Parameters of that name.")
+    ]
+
+
+ChoiceT = TypeVar("ChoiceT", bound=Choice)
+
+
+class DataChoice(Choice):
+    """A data set (a registered name, a .npz file or an image folder) and the seed of its split."""
+
+    seed: Seed = 0
+
+
+class OptimiserConfig(Parameters):
+    """The optimiser of the network's weights.
+
+    SGD with momentum (not Nesterov) or Adam with betas (momentum, 0.999); weight decay is the L2
+    term of the classic recipes, on every weight.
+    """
+
+    name: Annotated[Literal["sgd", "adam"], Field(description="Update rule.")] = "sgd"
+    learning_rate: Annotated[
+        float, Field(gt=0.0, le=10.0, description="Learning rate before the schedule.")
+    ] = 0.1
+    momentum: Annotated[
+        float, Field(ge=0.0, lt=1.0, description="Momentum; the first beta of Adam.")
+    ] = 0.9
+    weight_decay: Annotated[
+        float, Field(ge=0.0, le=1.0, description="Weight decay (L2 on all weights).")
+    ] = 5e-4
+
+
+class ScheduleConfig(Parameters):
+    """How the learning rate changes over the run; see `robust_core.training.schedules`."""
+
+    name: Annotated[
+        Literal["constant", "step", "cyclic", "cosine"],
+        Field(description="Constant; steps down at milestones; a triangle 0-max-0; a half cosine."),
+    ] = "constant"
+    milestones: Annotated[
+        tuple[Annotated[float, Field(gt=0.0)], ...],
+        Field(
+            max_length=100,
+            description="Step schedule: below 1 a share of the run, from 1 on a number of epochs.",
+        ),
+    ] = (0.5, 0.75)
+    factor: Annotated[
+        float, Field(gt=0.0, le=1.0, description="Step schedule: factor at each milestone.")
+    ] = 0.1
+    peak: Annotated[
+        float, Field(gt=0.0, lt=1.0, description="Cyclic schedule: share of the run at the top.")
+    ] = 0.5
+
+
+class EvaluationConfig(Parameters):
+    """How a run is judged: on validation data after each epoch, on test data at its end.
+
+    An attack left out is PGD in the threat model that the method trains against, or in the data
+    set's standard one for a method without: 10 steps for validation, 50 steps and 5 restarts for
+    the test.
+    """
+
+    attack: Annotated[Choice | None, Field(description="Attack of each epoch.")] = None
+    num_images: Annotated[
+        int | None,
+        Field(ge=1, description="Validation images used, the first of the split; automatic: all."),
+    ] = 1000
+    best_by: Annotated[
+        Literal["robust_accuracy", "clean_accuracy"],
+        Field(description="Validation accuracy that decides which epoch is the best."),
+    ] = "robust_accuracy"
+    test_attack: Annotated[Choice | None, Field(description="Attack of the card.")] = None
+    test_num_images: Annotated[
+        int | None,
+        Field(ge=1, description="Test images used, the first of the split; automatic: all."),
+    ] = None
+
+    @field_validator("attack", "test_attack")
+    @classmethod
+    def _check_attack(cls, choice: Choice | None) -> Choice | None:
+        return choice and _complete("attack", choice, ATTACKS.get(choice.name))
+
+
+class RunConfig(Parameters):
+    """Everything that decides what a training run does; the same JSON gives the same model.
+
+    Construction checks every name and nested parameter and writes out the defaults, so a stored
+    configuration does not change its meaning when a default does.
+    """
+
+    title: Annotated[str, Field(max_length=200, description="A name for people.")] = ""
+    data: DataChoice
+    model: Choice
+    method: Choice
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    epochs: Annotated[int, Field(ge=1, le=10_000, description="Passes over the training set.")] = 15
+    batch_size: Annotated[int, Field(ge=2, le=8192, description="Images a step.")] = 128
+    seed: Seed = 0
+    augment: Annotated[
+        bool, Field(description="Random shifts, or crops and flips, where the data set has them.")
+    ] = True
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Field(description="Of the training passes; auto: bfloat16 where the hardware has it."),
+    ] = "auto"
+    ema_decay: Annotated[
+        float | None,
+        Field(ge=0.0, lt=1.0, description="Average the weights with this decay; none: do not."),
+    ] = None
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @field_validator("data")
+    @classmethod
+    def _check_data(cls, choice: DataChoice, info: ValidationInfo) -> DataChoice:
+        if info.context == DATA_MAY_BE_ELSEWHERE:
+            return choice
+        return _complete("data set", choice, data_source(choice.name).Parameters)
+
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, choice: Choice) -> Choice:
+        return _complete("model", choice, MODELS.get(choice.name).Parameters)
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, choice: Choice) -> Choice:
+        return _complete("method", choice, METHODS.get(choice.name).Parameters)
+
+    @classmethod
+    def from_json(cls, path: Path | str) -> Self:
+        """Read a configuration from a JSON file.
+
+        Raises:
+            InputError: the file cannot be read, is not JSON, or asks for something unknown.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} should be a JSON file, but {_reason(error)}") from None
+        return cls.create(parse_json_object(text, str(path)))
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON text that `create` accepts again."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+    def threat_model(self) -> ThreatModel:
+        """Return what the run is judged against unless `evaluation` says otherwise.
+
+        The ball the method trains against; the data set's standard one for a method without (or
+        with radius 0).
+        """
+        settings = METHODS.get(self.method.name).Parameters.create(self.method.parameters)
+        trained: ThreatModel | None = getattr(settings, "threat_model", None)
+        if trained is None or trained.epsilon == 0:
+            return data_source(self.data.name).threat_model
+        return trained
+
+    def validation_attack(self) -> Attack:
+        """Return the attack of each epoch, on validation images."""
+        return self._attack(self.evaluation.attack, num_steps=VALIDATION_STEPS)
+
+    def test_attack(self) -> Attack:
+        """Return the attack of the card, on test images."""
+        return self._attack(
+            self.evaluation.test_attack, num_steps=TEST_STEPS, num_restarts=TEST_RESTARTS
+        )
+
+    def _attack(self, choice: Choice | None, **standard: Any) -> Attack:
+        if choice is not None:
+            return ATTACKS.get(choice.name).create(choice.parameters)
+        threat_model = self.threat_model()
+        values = {"norm": threat_model.norm, "epsilon": threat_model.epsilon, **standard}
+        return ATTACKS.get("pgd").create(values)
+
+
+def parse_json_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """Parse strict JSON: one object, no repeated keys, no NaN or infinity.
+
+    Args:
+        text: the JSON.
+        what: what the text is, for the sentence of an error.
+
+    Raises:
+        InputError: the text is not that.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} should be JSON, but {_reason(error)}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{what} should be a JSON object {{...}}, got a {type(value).__name__}")
+    return value
+
+
+def _complete(kind: str, choice: ChoiceT, parameters: type[Parameters]) -> ChoiceT:
+    """Return `choice` with all parameters checked and the defaults written out."""
+    try:
+        values = parameters.create(choice.parameters)
+    except InputError as error:
+        raise InputError(f"{kind} {choice.name}: {error}") from None
+    return choice.model_copy(update={"parameters": values.model_dump(mode="json")})
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is given twice")
+    return values
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError):
+        return (error.strerror or "it cannot be read").lower()
+    return str(error)

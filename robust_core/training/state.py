@@ -1,0 +1,147 @@
+"""What a run carries from one epoch to the next, and the file that a resume starts from."""
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from robust_core.errors import InputError
+from robust_core.methods.base import TrainingMethod, create_method
+from robust_core.models.base import Classifier, create_model
+from robust_core.training.atomic import write_atomically
+from robust_core.training.averaging import WeightAverage
+from robust_core.training.config import OptimiserConfig, RunConfig
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes while a run goes on.
+
+    Randomness is not part of it: the trainer seeds every epoch anew. The place in the learning
+    rate schedule follows from `epoch`.
+
+    Attributes:
+        model: the network whose weights the optimiser moves.
+        method: with its auxiliary networks.
+        optimiser: with its momentum.
+        average: the moving average, or None.
+        epoch: complete epochs.
+        best: the metrics record of the best epoch so far, or None.
+        metrics: one record an epoch.
+    """
+
+    model: Classifier
+    method: TrainingMethod
+    optimiser: torch.optim.Optimizer
+    average: WeightAverage | None
+    epoch: int = 0
+    best: dict[str, Any] | None = None
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def judged_model(self) -> Classifier:
+        """The network that is evaluated and saved: the average where there is one."""
+        return self.model if self.average is None else self.average.model
+
+    def is_finite(self) -> bool:
+        """Return whether all weights and running statistics are finite numbers."""
+        return all(
+            bool(torch.isfinite(value).all())
+            for value in self.model.state_dict().values()
+            if value.is_floating_point()
+        )
+
+
+def create_state(
+    config: RunConfig, image_shape: tuple[int, int, int], num_classes: int, device: torch.device
+) -> TrainingState:
+    """Return the state before the first epoch; depends on nothing but the arguments."""
+    model = create_model(
+        config.model.name, image_shape, num_classes, config.model.parameters, seed=config.seed
+    )
+    model = model.to(device)
+    if use_bfloat16(config, device):
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        method = create_method(config.method.name, config.method.parameters).to(device)
+    average = None if config.ema_decay is None else WeightAverage(model, config.ema_decay)
+    return TrainingState(model, method, create_optimiser(config.optimiser, model), average)
+
+
+def create_optimiser(config: OptimiserConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of all of the model's parameters."""
+    if config.name == "adam":
+        return torch.optim.Adam(
+            model.parameters(),
+            lr=config.learning_rate,
+            betas=(config.momentum, 0.999),
+            weight_decay=config.weight_decay,
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+
+
+def use_bfloat16(config: RunConfig, device: torch.device) -> bool:
+    """Return whether the training passes run in bfloat16 on `device`."""
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    has_matrix_unit = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return device.type == "cpu" and has_matrix_unit()
+
+
+def save_state(path: Path, config: RunConfig, state: TrainingState) -> None:
+    """Write everything a resume needs to `path`, atomically."""
+    content = {
+        "config": config.to_json(),
+        "model": state.model.state_dict(),
+        "method": state.method.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "average": None if state.average is None else state.average.model.state_dict(),
+        "epoch": state.epoch,
+        "best": state.best,
+        "metrics": state.metrics,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_state(path: Path, config: RunConfig, state: TrainingState) -> None:
+    """Bring a fresh `state` to where `path` says the run stands; nothing in it is executed.
+
+    Raises:
+        InputError: the file is damaged, or belongs to another configuration.
+    """
+    device = next(state.model.parameters()).device
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        same = content["config"] == config.to_json()
+    except Exception as error:
+        # A damaged file raises whatever the bytes lead to: EOFError, RuntimeError, KeyError, ...
+        raise InputError(
+            f"{path} should be the saved state of a run, but it is damaged "
+            f"({type(error).__name__}); start the run anew"
+        ) from None
+    if not same:
+        raise InputError(f"{path} should belong to the run's config.json, but was saved by another")
+    try:
+        state.model.load_state_dict(content["model"])
+        state.method.load_state_dict(content["method"])
+        state.optimiser.load_state_dict(content["optimiser"])
+        if state.average is not None:
+            state.average.model.load_state_dict(content["average"])
+        state.epoch, state.best = int(content["epoch"]), content["best"]
+        state.metrics = list(content["metrics"])
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path} does not fit the run's configuration: {first}") from None

@@ -1,0 +1,261 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from robust_core.attacks.base import ATTACKS
+from robust_core.command_line import bench_command
+from robust_core.command_line.main import COMMANDS, main
+from robust_core.command_line.options import apply_settings, help_text, parse_value
+from robust_core.errors import InputError
+from robust_core.paths import REPOSITORY
+from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
+from robust_core.training.run_directory import RunDirectory
+from robust_core.training.trainer import train
+from tests.training.conftest import tiny_config
+
+
+@pytest.fixture(autouse=True)
+def restore_sigterm():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(autouse=True)
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> bytes:
+    """A checkpoint that every test may put on its own shelf."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBUST_CHECKPOINTS", str(folder))
+        return train(tiny_config(epochs=1)).best.read_bytes()
+
+
+@pytest.fixture
+def model(trained, checkpoints) -> str:
+    (checkpoints / "pretrained").mkdir()
+    (checkpoints / "pretrained" / "tiny.safetensors").write_bytes(trained)
+    return "tiny"
+
+
+@pytest.fixture
+def recipe(tmp_path) -> str:
+    path = tmp_path / "recipe.json"
+    path.write_text(tiny_config().to_json(), encoding="utf-8")
+    return str(path)
+
+
+def test_help_of_every_command(capsys) -> None:
+    assert main(["--help"]) == 0
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    for command in COMMANDS:
+        assert command in out
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
+
+
+@pytest.mark.parametrize("name", ATTACKS.names())
+def test_every_attack_has_all_parameters_as_options(name, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["attack", name, "--help"])
+    out = capsys.readouterr().out
+    for field in ATTACKS.get(name).model_fields:
+        assert f"--{field.replace('_', '-')}" in out
+
+
+def test_help_text_says_limits_and_default() -> None:
+    fields = ATTACKS.get("pgd").model_fields
+    assert help_text(fields["epsilon"]).endswith("(>= 0, default 8/255)")
+    assert help_text(fields["num_steps"]).endswith("(>= 1, <= 10000, default 20)")
+    assert help_text(fields["step_size"]).endswith("default none)")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fly"], "unknown command 'fly'"),
+        (["train"], "train needs a configuration file"),
+        (["train", "none.json"], "no such file"),
+        (["train", "--data", "digits"], "needs both --data and --method"),
+        (["train", "--data", "digits", "--method", "tradez"], "did you mean 'trades'?"),
+        (["train", "--data", "digits", "--method", "trades", "--set", "epochs"], "NAME=VALUE"),
+        (
+            ["train", "--data", "digits", "--method", "trades", "--set", "method.beta=-1"],
+            "beta must be >= 0",
+        ),
+        (["train", "--resume", "../x"], "unknown run '../x'"),
+        (["train", "--run", "/none/there"], "should be a run directory"),
+        (["train", "--threads", "0", "x"], "should be a whole number"),
+        (["attack"], "required: ATTACK"),
+        (["attack", "pdg"], "invalid choice: 'pdg'"),
+        (["attack", "pgd"], "required: --model"),
+        (["attack", "pgd", "--model", "none"], "unknown checkpoint 'none'"),
+        (["attack", "pgd", "--model", "tiny", "--epsilon", "8"], "did you mean 8/255?"),
+        (["attack", "pgd", "--model", "tiny", "--epsilon", "8/0"], "divides by zero"),
+        (["attack", "pgd", "--model", "tiny", "--epsilon", "none"], "epsilon needs a value"),
+        (["attack", "pgd", "--model", "tiny", "--num-steps", "many"], "valid integer"),
+        (["attack", "pgd", "--model", "tiny", "--norm", "L7"], "norm must be one of"),
+        (["attack", "pgd", "--model", "tiny", "--index", "360"], "must be in [0, 359]"),
+        (["attack", "pgd", "--model", "tiny", "--index", "-1"], "must be in [0, 359]"),
+        (["attack", "pgd", "--model", "tiny", "--target", "10"], "unknown class in --target"),
+        (["attack", "pgd", "--model", "tiny", "--image", "none.png"], "cannot be read"),
+        (["attack", "pgd", "--model", "tiny", "--image", __file__], "file that is none"),
+        (["attack", "pgd", "--model", "tiny", "--split", "tset"], "did you mean 'test'?"),
+        (["attack", "pgd", "--model", "tiny", "--label", "3"], "--label belongs to --image"),
+        (["attack", "pgd", "--model", "tiny", "--output", "/none/a.png"], "cannot be written"),
+        (["attack", "pgd", "--model", __file__], "damaged, cut short or something else"),
+        (
+            ["evaluate", "--model", "tiny", "--num-images", "0"],
+            "argument --num-images: should be a whole number from 1, got '0'",
+        ),
+        (["evaluate", "--model", "tiny", "--attack", "pdg"], "unknown attack 'pdg'"),
+        (["evaluate", "--model", "tiny", "--batch-size", "0"], "should be a whole number from 1"),
+        (["list", "dogs"], "invalid choice: 'dogs'"),
+        (["list", "--markdown"], "goes with list checkpoints"),
+        (["bench", "--repeats", "0"], "should be a whole number"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_code_2(arguments, sentence, model, capsys) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_train_from_a_recipe_with_settings_and_export(recipe, tmp_path, capsys) -> None:
+    export = tmp_path / "pretrained" / "mine.safetensors"
+    arguments = ["train", recipe, "--set", "epochs=1", "--set", "method.epsilon=8/255"]
+    assert main([*arguments, "--export", str(export)]) == 0
+    captured = capsys.readouterr()
+    assert "finished after epoch 1" in captured.out
+    config = checkpoint_info("mine").config
+    assert config.epochs == 1
+    assert config.method.parameters["epsilon"] == pytest.approx(8 / 255)
+    assert len(list_checkpoints()) == 2
+
+
+def test_train_into_a_directory_stop_and_resume(recipe, tmp_path, capsys) -> None:
+    path = tmp_path / "somewhere" / "run"
+    assert main(["train", recipe, "--run", str(path), "--progress"]) == 0
+    assert RunDirectory(path).status().state == "finished"
+    assert "training" in capsys.readouterr().err
+    assert main(["train", recipe, "--run", str(path)]) == 2
+    assert "should not exist yet" in capsys.readouterr().err
+    assert main(["train", "--run", str(path)]) == 2
+    assert "has finished" in capsys.readouterr().err
+
+
+def test_quiet_failure_speaks_through_the_log_only(recipe, tmp_path, capsys) -> None:
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "config.json").write_text("{")
+    assert main(["train", "--quiet", "--run", str(path)]) == 2
+    assert capsys.readouterr().err == ""
+    assert any("should be JSON" in line for line in RunDirectory(path).log_tail())
+
+
+def test_attack_reports_and_saves(model, tmp_path, capsys) -> None:
+    output = tmp_path / "adv.png"
+    arguments = ["attack", "pgd", "--model", model, "--index", "3", "--num-steps", "2"]
+    assert main([*arguments, "--epsilon", "25.5/255", "--output", str(output)]) == 0
+    out = capsys.readouterr().out
+    for word in ("digits/test/", "num_steps 2", "distance", "before", "after", "verdict"):
+        assert word in out
+    assert output.read_bytes().startswith(b"\x89PNG")
+    assert main(["attack", "fgsm", "--model", model, "--image", str(output), "--target", "3"]) == 0
+    assert "taken for" in capsys.readouterr().out
+
+
+def test_attack_takes_the_standard_threat_model_of_the_data(model, capsys) -> None:
+    assert main(["attack", "fgsm", "--model", model]) == 0
+    assert "Linf, epsilon 25.5/255" in capsys.readouterr().out
+
+
+def test_evaluate_writes_json(model, tmp_path, capsys) -> None:
+    path = tmp_path / "report.json"
+    arguments = ["evaluate", "--model", model, "--attack", "fgsm", "--num-images", "20"]
+    assert main([*arguments, "--epsilon", "0.05", "--json", str(path)]) == 0
+    report = json.loads(path.read_text())
+    assert (report["num_images"], report["attack"]["parameters"]["epsilon"]) == (20, 0.05)
+    assert report["digest"] == checkpoint_info(model).digest
+    assert "robust" in capsys.readouterr().out
+    assert main(["evaluate", "--model", model, "--attack", "none", "--num-images", "5"]) == 0
+    assert "robust" not in capsys.readouterr().out
+
+
+def test_list(model, capsys) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for word in ("pgd", "trades", "small_cnn", "digits", "tiny", "runs:"):
+        assert word in out
+    assert main(["list", "checkpoints", "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("| name |")
+
+
+def test_bench_prints_a_table(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(bench_command, "NETWORKS", {"small_cnn": {"width": 4}})
+    monkeypatch.setattr(bench_command, "BATCH_SIZE", 2)
+    assert main(["bench", "--repeats", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "threads" in out
+    assert "small_cnn width 4" in out
+
+
+def test_settings_reach_parameters_and_new_names_drop_old_ones() -> None:
+    values = tiny_config().model_dump(mode="json")
+    changed = apply_settings(
+        values, ["method.num_steps=3", "model.name=vit", "optimiser.momentum=0.5", "data.seed=4"]
+    )
+    assert changed["method"]["parameters"]["num_steps"] == "3"
+    assert changed["model"] == {"name": "vit", "parameters": {}}
+    assert changed["optimiser"]["momentum"] == "0.5"
+    assert changed["data"]["seed"] == "4"
+    assert values["method"]["parameters"]["num_steps"] == 1
+    with pytest.raises(InputError, match="no field of a single value"):
+        apply_settings(values, ["epochs.x=3"])
+
+
+def test_values() -> None:
+    assert parse_value("8/255") == 8 / 255
+    assert parse_value("auto") is None
+    assert parse_value("a/b") == "a/b"
+    assert parse_value("3") == "3"
+
+
+def start_long_run(tmp_path: Path) -> tuple[subprocess.Popen, RunDirectory]:
+    recipe = tmp_path / "long.json"
+    recipe.write_text(tiny_config(epochs=10_000).to_json(), encoding="utf-8")
+    run = RunDirectory(tmp_path / "run")
+    command = [sys.executable, "-m", "robust_core", "train", str(recipe), "--run", str(run.path)]
+    child = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, env=os.environ)
+    deadline = time.monotonic() + 120
+    while not run.metrics() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return child, run
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "interrupt"]
+)
+def test_signals_save_and_stop(tmp_path, number, code) -> None:
+    child, run = start_long_run(tmp_path)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == code
+    assert b"Traceback" not in err
+    assert run.status().state == "stopped"
+    assert run.status().epoch == len(run.metrics()) >= 1

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+
+from robust_core.errors import InputError
+from robust_core.threat_model import Norm
+from robust_core.training.config import RunConfig, parse_json_object
+from robust_core.training.presets import preset
+from tests.training.conftest import tiny_config
+
+
+def test_json_round_trip(tmp_path) -> None:
+    config = tiny_config(title="größer", schedule={"name": "step", "milestones": [0.5]})
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json(), encoding="utf-8")
+    assert RunConfig.from_json(path) == config
+
+
+def test_nested_defaults_are_written_out() -> None:
+    parameters = tiny_config(method={"name": "trades"}).method.parameters
+    assert parameters["beta"] == 6.0
+    assert parameters["norm"] == "Linf"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"epoch": 3}, "did you mean 'epochs'?"),
+        ({"method": {"name": "tradess"}}, "unknown method 'tradess' (did you mean 'trades'?)"),
+        ({"method": {"name": "trades", "parameters": {"beta": -1}}}, "beta must be >= 0"),
+        ({"method": {"name": "pgd_at", "parameters": {"epsilon": 8}}}, "did you mean 8/255?"),
+        ({"model": {"name": "big_cnn"}}, "unknown model 'big_cnn'"),
+        ({"model": {"name": "small_cnn", "parameters": {"a": 1}}}, "unknown parameter 'a'"),
+        ({"data": {"name": "digit"}}, "did you mean 'digits'?"),
+        ({"evaluation": {"attack": {"name": "pdg"}}}, "unknown attack 'pdg'"),
+        ({"optimiser": {"learning_rate": float("nan")}}, "finite"),
+        ({"schedule": {"name": "zigzag"}}, "must be one of"),
+        ({"seed": -1}, "seed must be >= 0"),
+    ],
+)
+def test_wrong_values_give_one_sentence(changes, sentence) -> None:
+    with pytest.raises(InputError) as caught:
+        tiny_config(**changes)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "should be JSON"),
+        ("[1]", "should be a JSON object {...}, got a list"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ('{"a": 1, "a": 2}', "'a' is given twice"),
+        ("[" * 100_000, "should be JSON"),
+        (b"\xff\xfe{", "should be JSON"),
+    ],
+)
+def test_json_is_strict(text, sentence) -> None:
+    with pytest.raises(InputError, match=r"^config") as caught:
+        parse_json_object(text, "config")
+    assert sentence in str(caught.value)
+
+
+def test_missing_file_gives_a_sentence(tmp_path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        RunConfig.from_json(tmp_path / "none.json")
+
+
+def test_judged_in_the_threat_model_trained_against() -> None:
+    trained = {"name": "pgd_at", "parameters": {"norm": "L2", "epsilon": 0.5}}
+    attack = tiny_config(method=trained, evaluation={}).test_attack()
+    assert (attack.norm, attack.epsilon) == (Norm.L2, 0.5)
+    assert attack.model_dump()["num_steps"] == 50
+    assert attack.model_dump()["num_restarts"] == 5
+
+
+def test_standard_training_is_judged_in_the_data_sets_threat_model() -> None:
+    attack = tiny_config(method={"name": "standard"}, evaluation={}).validation_attack()
+    assert (attack.norm, attack.epsilon) == (Norm.LINF, 0.1)
+    assert attack.model_dump()["num_steps"] == 10
+
+
+@pytest.mark.parametrize("budget", ["quick", "paper"])
+@pytest.mark.parametrize("method", ["standard", "pgd_at", "fast_at", "trades"])
+@pytest.mark.parametrize("data", ["digits", "shapes", "cifar10"])
+def test_presets_are_complete_and_in_the_standard_threat_model(data, method, budget) -> None:
+    config = preset(data, method, budget)
+    assert RunConfig.create(json.loads(config.to_json())) == config
+    if data == "digits" and method != "standard":
+        assert config.threat_model().epsilon == 0.1
+
+
+def test_published_recipes() -> None:
+    fast = preset("cifar10", "fast_at", "paper")
+    assert (fast.epochs, fast.schedule.name, fast.optimiser.learning_rate) == (15, "cyclic", 0.2)
+    trades = preset("cifar10", "trades", "paper")
+    assert (trades.epochs, trades.schedule.milestones) == (76, (75, 90, 100))
+    assert trades.method.parameters["epsilon"] == 0.031
+    assert trades.optimiser.weight_decay == 2e-4
+
+
+def test_unknown_budget() -> None:
+    with pytest.raises(InputError, match="unknown budget 'huge'; known: quick, paper"):
+        preset("digits", "trades", "huge")

@@ -1,0 +1,102 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from robust_core.errors import InputError
+from robust_core.training.atomic import write_atomically
+from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
+from tests.training.conftest import tiny_config
+
+
+@pytest.fixture
+def run() -> RunDirectory:
+    return create_run(tiny_config())
+
+
+def test_new_run(run) -> None:
+    assert run.run_id.startswith("digits-pgd_at-")
+    assert run.config() == tiny_config()
+    assert run.status().state == "starting"
+    assert run.status().num_epochs == 2
+    assert run.metrics() == []
+    assert run.log_tail() == []
+
+
+def test_run_ids_are_unique() -> None:
+    assert len({create_run(tiny_config()).run_id for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize("state", ["starting", "running"])
+def test_active_run_without_heartbeat_is_lost(run, state) -> None:
+    run.write_status(RunStatus(state, seconds_left=5.0))
+    past = time.time() - 30
+    os.utime(run.path / "heartbeat", (past, past))
+    status = run.status()
+    assert status.state == "lost"
+    assert status.seconds_left is None
+    assert status.heartbeat_age == pytest.approx(30, abs=2)
+    assert run.status(lost_after=60).state == state
+
+
+@pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
+def test_ended_run_is_never_lost(run, state) -> None:
+    run.write_status(RunStatus(state))
+    (run.path / "heartbeat").unlink()
+    assert run.status().state == state
+
+
+def test_heartbeat_thread_beats_and_ends(run) -> None:
+    past = time.time() - 30
+    with run.heartbeat(interval=0.02):
+        os.utime(run.path / "heartbeat", (past, past))
+        deadline = time.monotonic() + 5
+        while run.status().heartbeat_age > 10 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert run.status().heartbeat_age < 10
+    os.utime(run.path / "heartbeat", (past, past))
+    time.sleep(0.1)
+    assert run.status().heartbeat_age > 10
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"state": "dancing"}', b'{"epoch": 1}', b"\xff"]
+)
+def test_damaged_status_is_a_failed_run(run, content) -> None:
+    (run.path / "status.json").write_bytes(content)
+    status = run.status()
+    assert status.state == "failed"
+    assert "damaged" in str(status.error)
+
+
+def test_second_process_is_refused(run) -> None:
+    with run.lock(), pytest.raises(InputError, match="another process"), run.lock():
+        pass
+    with run.lock():
+        pass
+
+
+def test_lock_of_a_missing_folder(tmp_path) -> None:
+    lock = RunDirectory(tmp_path / "none").lock()
+    with pytest.raises(InputError, match="should be a run directory"), lock:
+        pass
+
+
+def test_log_tail_survives_broken_bytes(run) -> None:
+    run.log.write_bytes(b"one\n\xff\xfe\nthree\n")
+    assert run.log_tail(2)[1] == "three"
+
+
+def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(Path(tmp_path).iterdir()) == [path, tmp_path / "checkpoints"]

@@ -1,0 +1,368 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from robust_core.errors import InputError
+from robust_core.losses import cross_entropy
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.standard import Standard
+from robust_core.training import run_directory, trainer
+from robust_core.training.averaging import WeightAverage
+from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
+from robust_core.training.config import RunConfig
+from robust_core.training.run_directory import RunDirectory, create_run
+from robust_core.training.state import create_state, use_bfloat16
+from robust_core.training.trainer import epoch_batches, seed_epoch, train
+from tests.training.conftest import tiny_config
+
+EVERYTHING = {
+    "method": {"name": "fast_at", "parameters": {"epsilon": 0.1, "largest_drop": None}},
+    "schedule": {"name": "cyclic"},
+    "ema_decay": 0.5,
+    "epochs": 3,
+}
+
+
+def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
+    return load_model(run.best).state_dict()
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def last_model(run: RunDirectory) -> dict[str, torch.Tensor]:
+    return torch.load(run.last, weights_only=True)["model"]
+
+
+def calls(limit: int) -> Callable[[], bool]:
+    """Return a `should_stop` that says yes from its call number `limit` on."""
+    count = iter(range(10**9))
+    return lambda: next(count) >= limit
+
+
+def test_a_run_leaves_everything_behind() -> None:
+    statuses = []
+    run = train(tiny_config(), on_progress=statuses.append)
+    status = run.status()
+    assert (status.state, status.epoch, status.error) == ("finished", 2, None)
+    assert status.step == status.num_steps == 10
+    assert {"starting", "training", "validation", "test", ""} >= {s.phase for s in statuses}
+    assert statuses[0].state == "starting"
+    metrics = run.metrics()
+    assert [record["epoch"] for record in metrics] == [1, 2]
+    assert metrics[0].keys() == {
+        "epoch",
+        "terms",
+        "clean_accuracy",
+        "robust_accuracy",
+        "num_images",
+        "learning_rate",
+        "seconds",
+    }
+    assert "adversarial_cross_entropy" in metrics[0]["terms"]
+    assert any("epoch 2" in line for line in run.log_tail())
+    assert list_checkpoints() == [f"runs/{run.run_id}"]
+    card = checkpoint_info(f"runs/{run.run_id}").card
+    assert (card["split"], card["num_images"]) == ("test", 50)
+    assert card["robust"][0]["attack"]["parameters"]["num_steps"] == 1
+    assert not [path for path in run.path.iterdir() if path.suffix == ".part"]
+
+
+def test_training_learns_and_is_repeatable_and_leaves_the_generator_alone() -> None:
+    config = tiny_config(
+        method={"name": "standard"}, optimiser={"name": "adam", "learning_rate": 0.02}, epochs=4
+    )
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first, second = train(config), train(config)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert same(weights(first), weights(second))
+    assert first.metrics()[-1]["clean_accuracy"] > 0.6
+    other = train(tiny_config(**{**config.model_dump(mode="json"), "seed": 1}))
+    assert not same(weights(first), weights(other))
+
+
+@pytest.mark.parametrize(("best_by", "epoch"), [("robust_accuracy", 3), ("clean_accuracy", 5)])
+def test_best_epoch_is_by_robust_then_clean_accuracy_or_the_other_way_round(
+    monkeypatch, best_by, epoch
+) -> None:
+    results = iter([(0.5, 0.2), (0.4, 0.3), (0.6, 0.3), (0.6, 0.3), (0.9, 0.1)])
+    real = trainer.evaluate
+
+    def scripted(model, x, y, attack, **rest):
+        report = real(model, x, y, attack, **rest)
+        clean, robust = next(results, (0.0, 0.0))
+        mask = torch.arange(report.num_images)
+        object.__setattr__(report, "clean_correct", mask < round(clean * report.num_images))
+        object.__setattr__(report, "robust_correct", mask < round(robust * report.num_images))
+        return report
+
+    monkeypatch.setattr(trainer, "evaluate", scripted)
+    config = tiny_config(epochs=5).model_dump(mode="json")
+    config["evaluation"]["best_by"] = best_by
+    assert checkpoint_info(train(RunConfig.create(config)).best).epoch == epoch
+
+
+@pytest.mark.parametrize("limit", [0, 1, 4, 9])
+def test_stop_and_resume_end_like_an_uninterrupted_run(limit) -> None:
+    config = tiny_config(**EVERYTHING)
+    whole = train(config)
+    run = create_run(config)
+    train(run=run, should_stop=calls(limit))
+    status = run.status()
+    assert status.state == "stopped"
+    assert status.epoch == len(run.metrics())
+    train(run=run)
+    assert run.status().state == "finished"
+    assert same(weights(run), weights(whole))
+    assert same(last_model(run), last_model(whole))
+    strip = [{**record, "seconds": 0} for record in run.metrics()]
+    assert strip == [{**record, "seconds": 0} for record in whole.metrics()]
+
+
+def test_stop_request_before_the_start_stops_during_start_up() -> None:
+    run = create_run(tiny_config())
+    run.request_stop()
+    train(run=run)
+    assert (run.status().state, run.status().epoch) == ("stopped", 0)
+    assert not run.last.exists()
+    train(run=run)
+    assert run.status().state == "finished"
+
+
+KILLED_CHILD = """
+import os, signal, sys
+from pathlib import Path
+from robust_core.training.run_directory import RunDirectory
+from robust_core.training.trainer import train
+
+count = iter(range(10**9))
+def kill_in_the_middle_of_epoch_two():
+    if next(count) == 2 + 5 + 2 + 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return False
+train(run=RunDirectory(Path(sys.argv[1])), should_stop=kill_in_the_middle_of_epoch_two)
+"""
+
+
+def test_sigkill_in_the_middle_of_an_epoch_then_resume_is_bit_for_bit_the_same() -> None:
+    config = tiny_config(**EVERYTHING)
+    run = create_run(config)
+    child = subprocess.run(
+        [sys.executable, "-c", KILLED_CHILD, str(run.path)],
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert run.status().state == "running"
+    assert run.status(lost_after=0.0).state == "lost"
+    assert len(run.metrics()) == 1
+    train(run=run)
+    whole = train(config)
+    assert same(weights(run), weights(whole))
+    assert same(last_model(run), last_model(whole))
+
+
+def test_keyboard_interrupt_is_a_stop_that_goes_on_upwards() -> None:
+    run = create_run(tiny_config())
+
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run=run, should_stop=interrupt)
+    assert run.status().state == "stopped"
+
+
+def test_finished_run_is_not_trained_again() -> None:
+    run = train(tiny_config())
+    with pytest.raises(InputError, match="has finished"):
+        train(run=run)
+    assert run.status().state == "finished"
+
+
+def test_other_configuration_is_refused() -> None:
+    run = create_run(tiny_config())
+    with pytest.raises(InputError, match="another configuration"):
+        train(tiny_config(epochs=3), run)
+
+
+def test_second_process_is_refused_and_changes_nothing() -> None:
+    run = create_run(tiny_config())
+    with run.lock(), pytest.raises(InputError, match="another process"):
+        train(run=run)
+    assert run.status().state == "starting"
+
+
+def test_divergence_fails_and_keeps_the_last_good_epoch(monkeypatch) -> None:
+    run = create_run(tiny_config(method={"name": "standard"}, epochs=3))
+    train(run=run, should_stop=calls(2 + 5 + 2))
+    saved, best = run.last.read_bytes(), run.best.read_bytes()
+
+    def explode(self: Standard, model: torch.nn.Module, batch: Batch) -> MethodOutput:
+        return MethodOutput(cross_entropy(model(batch.x), batch.y).mean() * torch.nan, {})
+
+    monkeypatch.setattr(Standard, "training_loss", explode)
+    with pytest.raises(InputError, match=r"diverged in epoch 2: .* got 0\.05"):
+        train(run=run)
+    assert run.status().state == "failed"
+    assert "diverged" in str(run.status().error)
+    assert (run.last.read_bytes(), run.best.read_bytes()) == (saved, best)
+
+
+def test_disk_full_fails_in_one_sentence_and_keeps_the_last_good_epoch(monkeypatch) -> None:
+    run = create_run(tiny_config(epochs=3))
+    train(run=run, should_stop=calls(2 + 5 + 2))
+    saved = run.last.read_bytes()
+    real = trainer.save_state
+
+    def full(*arguments) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trainer, "save_state", full)
+    with pytest.raises(InputError, match="the disk is full; its last complete epoch is kept"):
+        train(run=run)
+    status = run.status()
+    assert (status.state, status.epoch) == ("failed", 1)
+    assert run.last.read_bytes() == saved
+    monkeypatch.setattr(trainer, "save_state", real)
+    train(run=run)
+    assert run.status().state == "finished"
+
+
+def test_disk_so_full_that_the_status_cannot_be_written(monkeypatch) -> None:
+    run = create_run(tiny_config())
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_directory, "write_atomically", full)
+    with pytest.raises(InputError, match="the disk is full; nothing was kept"):
+        train(run=run)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 cut"])
+def test_corrupt_last_state_gives_a_sentence(content) -> None:
+    run = create_run(tiny_config())
+    run.last.write_bytes(content)
+    with pytest.raises(InputError, match="it is damaged"):
+        train(run=run)
+    assert run.status().state == "failed"
+
+
+def test_last_state_of_another_run_is_refused() -> None:
+    first = create_run(tiny_config(epochs=3))
+    train(run=first, should_stop=calls(2 + 5 + 2))
+    second = create_run(tiny_config(epochs=4))
+    second.last.write_bytes(first.last.read_bytes())
+    with pytest.raises(InputError, match="was saved by another"):
+        train(run=second)
+
+
+class Planted:
+    def __reduce__(self):
+        return (os.mkdir, ("planted",))
+
+
+def test_last_state_is_never_executed(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = create_run(tiny_config())
+    torch.save({"config": Planted()}, run.last)
+    with pytest.raises(InputError, match="it is damaged"):
+        train(run=run)
+    assert not (tmp_path / "planted").exists()
+
+
+def test_unexpected_error_is_recorded_and_raised(monkeypatch) -> None:
+    run = create_run(tiny_config(method={"name": "standard"}))
+
+    def bug(self: Standard, model: torch.nn.Module, batch: Batch) -> MethodOutput:
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(Standard, "training_loss", bug)
+    with pytest.raises(AttributeError):
+        train(run=run)
+    assert run.status().error == "unexpected AttributeError: a bug"
+    assert any("Traceback" in line for line in run.log_tail())
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_method_that_stops_keeps_the_epoch_before(monkeypatch, epoch) -> None:
+    seen = iter(range(10))
+    monkeypatch.setattr(
+        Standard,
+        "reason_to_stop",
+        lambda self, model: "it collapsed" if next(seen) == epoch else None,
+    )
+    run = create_run(tiny_config(method={"name": "standard"}, epochs=4))
+    if epoch == 0:
+        with pytest.raises(InputError, match="ended in its first epoch"):
+            train(run=run)
+        return
+    train(run=run)
+    status = run.status()
+    assert (status.state, status.epoch) == ("finished", 1)
+    assert status.note == "epoch 2 was discarded and training ended: it collapsed"
+    assert len(run.metrics()) == 1
+    assert checkpoint_info(run.best).epoch == 1
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_method_trains(name) -> None:
+    method: type[TrainingMethod] = METHODS.get(name)
+    fields = method.Parameters.model_fields
+    small = {key: 1 for key in ("num_steps",) if key in fields}
+    run = train(tiny_config(method={"name": name, "parameters": small}, epochs=1))
+    assert run.status().state == "finished"
+
+
+def test_bfloat16_trains_and_saves_float32() -> None:
+    run = train(tiny_config(precision="bfloat16", epochs=1))
+    assert {value.dtype for value in weights(run).values()} == {torch.float32}
+    assert any("in bfloat16" in line for line in run.log_tail())
+
+
+def test_precision() -> None:
+    cpu = torch.device("cpu")
+    assert not use_bfloat16(tiny_config(precision="float32"), cpu)
+    assert use_bfloat16(tiny_config(precision="bfloat16"), cpu)
+
+
+def test_average_follows_the_formula() -> None:
+    state = create_state(tiny_config(), (1, 32, 32), 10, torch.device("cpu"))
+    average = WeightAverage(state.model, decay=0.5)
+    start = next(average.model.parameters()).clone()
+    with torch.no_grad():
+        next(state.model.parameters()).add_(1.0)
+    average.update(state.model, step=0)
+    assert torch.allclose(next(average.model.parameters()), start + 0.9)
+    average.update(state.model, step=1000)
+    assert torch.allclose(next(average.model.parameters()), start + 0.95)
+    assert not any(parameter.requires_grad for parameter in average.model.parameters())
+
+
+def test_order_of_the_data_comes_from_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        with torch.random.fork_rng():
+            seed_epoch(seed, epoch)
+            return torch.cat(epoch_batches(50, 7)).tolist()
+
+    assert order(0, 1) == order(0, 1)
+    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(50, 7), (10, 3), (9, 3), (2, 5), (7, 7)])
+def test_batches_cover_the_images_without_a_last_single_one(num_images, batch_size) -> None:
+    batches = epoch_batches(num_images, batch_size)
+    assert len(batches) == trainer._num_batches(num_images, batch_size)
+    seen = torch.cat(batches).tolist()
+    assert len(set(seen)) == len(seen) >= num_images - 1
+    assert min(len(batch) for batch in batches) > 1
