@@ -11,7 +11,7 @@ from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumSteps, OnSt
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import input_gradient
 from robust_core.losses import margin
-from robust_core.threat_model import Norm
+from robust_core.threat_model import Epsilon, Norm
 
 SHRINK = 0.999999  # keeps arctanh finite at the walls of the box
 
@@ -33,6 +33,7 @@ class CarliniWagner(Attack):
     minimum_norm: ClassVar[bool] = True
 
     norm: Annotated[Literal[Norm.L2], Field(description="L2 only.")] = Norm.L2
+    epsilon: Epsilon = 0.5
     num_steps: NumSteps = 1000
     num_binary_searches: Annotated[
         int, Field(ge=1, le=20, description="Values of the constant c that are tried.")

@@ -10,7 +10,7 @@ from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumSteps, OnSt
 from robust_core.attacks.fab import nearest_hyperplane
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import class_difference_gradients, predict_logits
-from robust_core.threat_model import Norm
+from robust_core.threat_model import Epsilon, Norm
 
 LEAST_WAY = 1e-4  # added to each step, so that a point on the boundary moves on
 
@@ -32,6 +32,7 @@ class DeepFool(Attack):
     minimum_norm: ClassVar[bool] = True
 
     norm: Annotated[Norm, Field(description="Norm that measures the perturbation.")] = Norm.L2
+    epsilon: Epsilon = 0.5
     num_steps: NumSteps = 50
     overshoot: Annotated[
         float, Field(ge=0.0, le=1.0, description="Share added to the perturbation at the end.")

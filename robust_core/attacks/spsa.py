@@ -17,7 +17,6 @@ from robust_core.attacks.base import (
 )
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import predict_logits
-from robust_core.parameters import PIXEL_UNIT
 
 
 @ATTACKS.register("spsa")
@@ -39,12 +38,7 @@ class SPSA(Attack):
     ] = 128
     difference: Annotated[
         float,
-        Field(
-            gt=0.0,
-            le=1.0,
-            description="Length h of the finite difference, in pixel units.",
-            json_schema_extra=PIXEL_UNIT,
-        ),
+        Field(gt=0.0, le=1.0, description="Length h of the finite difference, in pixel units."),
     ] = 0.01
     learning_rate: Annotated[
         float, Field(gt=0.0, le=1.0, description="Learning rate of Adam, in pixel units.")

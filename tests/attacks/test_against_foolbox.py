@@ -1,3 +1,4 @@
+# pyright: reportPrivateImportUsage=false
 """The same attacks as an independent implementation, Foolbox 3.3.4, on shipped models.
 
 Source: Rauber et al., "Foolbox Native", Journal of Open Source Software 5(53), 2020.

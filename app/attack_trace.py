@@ -1,0 +1,207 @@
+"""An attack on one image, recorded step by step so that a page can play it."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robust_core.attacks.base import Attack, AttackStep, OnStep
+from robust_core.data.images import jpeg_round_trip, png_round_trip, quantize_8bit
+from robust_core.evaluation.accuracy import BUDGET_TOLERANCE, check_budget
+from robust_core.gradients import predict_logits
+from robust_core.losses import margin
+from robust_core.models.base import Classifier
+
+MOST_FRAMES = 120  # longer attacks are thinned out evenly
+STOCHASTIC_SAMPLES = 10  # passes whose mean decides for a model that draws random numbers
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One iterate: x_adv [C,H,W] in [0, 1], probabilities [K], and numbers about it.
+
+    index: gradient steps taken. restart: from 0. loss: what the attack ascends. margin: best wrong
+    logit minus the label's, positive when the label has lost. distance: to the clean image, in the
+    attack's norm.
+    """
+
+    index: int
+    restart: int
+    x_adv: Array
+    probabilities: Array
+    loss: float
+    margin: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Survival:
+    """What the model says of the adversarial image after a change of format."""
+
+    change: str
+    prediction: int
+    confidence: float
+    adversarial: bool
+
+
+@dataclass(frozen=True, eq=False)
+class AttackTrace:
+    """What happened to one image.
+
+    Attributes:
+        attack: the exact attack. label: the class that is attacked. target: class to reach or None.
+        x, x_adv: clean image and result, [C,H,W] in [0, 1].
+        clean, adversarial: probabilities [K], averaged over passes for a stochastic model.
+        distance: ||x_adv - x|| in the attack's norm.
+        success: the evaluator's decision: within the budget, and label lost (or target reached).
+        frames: the recorded iterates; the last one is the result.
+        survival: whether the result stays adversarial in other formats.
+        seconds: wall-clock time of the attack.
+    """
+
+    attack: Attack
+    label: int
+    target: int | None
+    x: Array
+    x_adv: Array
+    clean: Array
+    adversarial: Array
+    distance: float
+    success: bool
+    frames: tuple[Frame, ...]
+    survival: tuple[Survival, ...]
+    seconds: float
+
+    @property
+    def clean_prediction(self) -> int:
+        """Class predicted for the clean image."""
+        return int(self.clean.argmax())
+
+    @property
+    def prediction(self) -> int:
+        """Class predicted for the adversarial image."""
+        return int(self.adversarial.argmax())
+
+    @property
+    def delta(self) -> Array:
+        """The perturbation x_adv - x, [C,H,W]."""
+        return self.x_adv - self.x
+
+
+def trace_attack(
+    model: Classifier,
+    x: Tensor,
+    label: int,
+    attack: Attack,
+    *,
+    target: int | None = None,
+    on_step: OnStep | None = None,
+) -> AttackTrace:
+    """Attack one image and keep what is needed to play, judge and check the result.
+
+    Args:
+        model: in eval mode.
+        x: image [C,H,W] in [0, 1].
+        label: the class that the attack moves away from.
+        attack: the attack.
+        target: the class to reach; None attacks untargeted.
+        on_step: called with every iterate; an exception it raises ends the attack.
+
+    Raises:
+        RuntimeError: the attack broke its budget or left [0, 1].
+    """
+    batch, y = x[None], torch.tensor([label])
+    recorder = _Recorder(batch, y, attack)
+
+    def observe(step: AttackStep) -> None:
+        recorder.add(step)
+        if on_step is not None:
+            on_step(step)
+
+    goal = None if target is None else torch.tensor([target])
+    started = time.perf_counter()
+    x_adv = attack(model, batch, y, target=goal, on_step=observe)
+    seconds = time.perf_counter() - started
+    check_budget(x_adv, batch, attack)
+    changes = {
+        "As computed": x_adv,
+        "Rounded to 8 bits": quantize_8bit(x_adv),
+        "PNG": png_round_trip(x_adv),
+        "JPEG, quality 90": jpeg_round_trip(x_adv, 90),
+        "JPEG, quality 75": jpeg_round_trip(x_adv, 75),
+    }
+    decided = _probabilities(model, torch.cat([batch, *changes.values()]))
+    distance = float(attack.threat_model.distance(x_adv, batch))
+    within = distance <= attack.epsilon + BUDGET_TOLERANCE
+    survival = []
+    for change, row in zip(changes, decided[1:], strict=True):
+        winner = int(row.argmax())
+        reached = winner != label if target is None else winner == target
+        survival.append(Survival(change, winner, float(row.max()), reached))
+    return AttackTrace(
+        attack=attack,
+        label=label,
+        target=target,
+        x=x.numpy(),
+        x_adv=x_adv[0].numpy(),
+        clean=decided[0],
+        adversarial=decided[1],
+        distance=distance,
+        success=within and survival[0].adversarial,
+        frames=recorder.ending_with(x_adv, decided[1]),
+        survival=tuple(survival),
+        seconds=seconds,
+    )
+
+
+def _probabilities(model: Classifier, x: Tensor) -> Array:
+    samples = STOCHASTIC_SAMPLES if model.stochastic else 1
+    return predict_logits(model, x, eot_samples=samples).softmax(dim=1).numpy()
+
+
+class _Recorder:
+    """Keeps an even choice of the iterates, the first and last of each restart among them."""
+
+    def __init__(self, x: Tensor, y: Tensor, attack: Attack) -> None:
+        self.x, self.y, self.attack = x, y, attack
+        self.stride = math.ceil(attack.passes() / MOST_FRAMES)
+        self.frames: list[Frame] = []
+        self._skipped: AttackStep | None = None
+
+    def add(self, step: AttackStep) -> None:
+        if self._skipped is not None and self._skipped.restart != step.restart:
+            self.frames.append(self._frame(self._skipped))
+        if step.index % self.stride == 0:
+            self.frames.append(self._frame(step))
+            self._skipped = None
+        else:
+            self._skipped = step
+
+    def ending_with(self, x_adv: Tensor, probabilities: Array) -> tuple[Frame, ...]:
+        """Return the frames, with the result as the last one."""
+        if self._skipped is not None:
+            self.frames.append(self._frame(self._skipped))
+        result = x_adv[0].numpy()
+        same = [frame for frame in self.frames if np.array_equal(frame.x_adv, result)]
+        if same and same[-1] is self.frames[-1]:
+            self.frames[-1] = replace(same[-1], probabilities=probabilities)
+        elif same:
+            self.frames.append(replace(same[-1], probabilities=probabilities))
+        return tuple(self.frames)
+
+    def _frame(self, step: AttackStep) -> Frame:
+        return Frame(
+            index=step.index,
+            restart=step.restart,
+            x_adv=step.x_adv[0].numpy().copy(),
+            probabilities=step.logits[0].softmax(dim=0).numpy().copy(),
+            loss=float(step.loss[0]),
+            margin=float(margin(step.logits, self.y)[0]),
+            distance=float(self.attack.threat_model.distance(step.x_adv, self.x)[0]),
+        )

@@ -1,0 +1,242 @@
+"""Cache wrappers of engine calls, and the one gate in front of heavy work.
+
+Models and images are shared by all sessions: nothing here changes a model's mode, fills parameter
+gradients or seeds a global generator.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from app.attack_trace import AttackTrace, trace_attack
+from robust_core import data as engine_data
+from robust_core.attacks.base import Attack, AttackStep
+from robust_core.data import ImageSet
+from robust_core.errors import InputError
+from robust_core.gradients import input_gradient, predict_logits
+from robust_core.losses import cross_entropy, is_correct
+from robust_core.models.base import Classifier
+from robust_core.training import checkpoint
+from robust_core.training.checkpoint import CheckpointInfo
+
+MOST_TRACES = 32
+MEASURED_PASSES = 5
+SEARCHED = 64  # images among which a first example is looked for
+
+
+class Superseded(Exception):  # noqa: N818 - not an error: a newer request took over
+    """The session asked for something else while this computation ran."""
+
+
+class LatestOnly:
+    """Lets only the newest computation of a page go on; one instance a session and page."""
+
+    def __init__(self) -> None:
+        self._newest = 0
+
+    def begin(self) -> Callable[[], None]:
+        """Announce a computation; the returned check raises `Superseded` once a newer one began."""
+        self._newest += 1
+        mine = self._newest
+
+        def check() -> None:
+            if mine != self._newest:
+                raise Superseded
+
+        return check
+
+
+def latest_only(page: str) -> LatestOnly:
+    """Return this session's `LatestOnly` of a page."""
+    key = f"{page}.latest_only"
+    if key not in st.session_state:
+        st.session_state[key] = LatestOnly()
+    return st.session_state[key]
+
+
+@st.cache_resource
+def _gate() -> threading.BoundedSemaphore:
+    # pages attack single images: a second thread gains nothing there, and waits on a busy machine
+    torch.set_num_threads(1)
+    return threading.BoundedSemaphore(1)
+
+
+@contextmanager
+def heavy_work(check: Callable[[], None] | None = None) -> Iterator[None]:
+    """Wait for the process-wide gate of heavy torch work and hold it.
+
+    Args:
+        check: called while waiting; an exception it raises (`Superseded`) ends the wait.
+    """
+    gate = _gate()
+    while not gate.acquire(timeout=0.05):
+        if check is not None:
+            check()
+    try:
+        yield
+    finally:
+        gate.release()
+
+
+def checkpoints() -> list[CheckpointInfo]:
+    """Return all readable checkpoints; headers are read once per version of a file."""
+    found = []
+    for name in checkpoint.list_checkpoints():
+        try:
+            found.append(checkpoint.checkpoint_info(name))
+        except InputError:
+            continue  # deleted or replaced since it was listed
+    return found
+
+
+def load_model(info: CheckpointInfo) -> Classifier:
+    """Return the network of a checkpoint, shared by all sessions: in eval mode and frozen.
+
+    Raises:
+        InputError: the file is gone, damaged, or no longer the one that `info` describes.
+    """
+    return _load_model(info.name, info.digest)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the model …")
+def _load_model(name: str, digest: str) -> Classifier:
+    model = checkpoint.load_model(name)
+    if checkpoint.checkpoint_info(name).digest != digest:
+        raise InputError(f"{name} was replaced while it was being read; try again")
+    return model
+
+
+def load_images(info: CheckpointInfo, split: str = "test") -> ImageSet:
+    """Return a split of the data set a checkpoint was trained on, as it was divided then.
+
+    Raises:
+        InputError: the data set is missing or unusable.
+    """
+    choice = info.config.data
+    seed = choice.seed if split in ("train", "validation") else 0
+    return _load_images(choice.name, split, json.dumps(choice.parameters, sort_keys=True), seed)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the images …")
+def _load_images(name: str, split: str, parameters: str, seed: int) -> ImageSet:
+    return engine_data.load_data(name, split, json.loads(parameters), seed=seed)
+
+
+def first_right(info: CheckpointInfo, split: str = "test") -> int:
+    """Return the position of the first image that the checkpoint predicts as labelled, or 0."""
+    return _first_right(info.digest, split, load_model(info), load_images(info, split))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _first_right(digest: str, split: str, _model: Classifier, _images: ImageSet) -> int:
+    right = is_correct(predict_logits(_model, _images.x[:SEARCHED]), _images.y[:SEARCHED])
+    return int(right.int().argmax())
+
+
+def seconds_per_pass(info: CheckpointInfo) -> float:
+    """Return the measured time of one forward-backward pass of one image on this machine."""
+    return _seconds_per_pass(info.digest, load_model(info), info.image_shape)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _seconds_per_pass(digest: str, _model: Classifier, shape: tuple[int, int, int]) -> float:
+    x, y = torch.full((1, *shape), 0.5), torch.zeros(1, dtype=torch.int64)
+    times = []
+    with heavy_work():
+        for _ in range(MEASURED_PASSES):
+            started = time.perf_counter()
+            input_gradient(_model, x, lambda logits: cross_entropy(logits, y))
+            times.append(time.perf_counter() - started)
+    return min(times)  # the first passes also warm up
+
+
+class _TraceStore:
+    """The most recent traces of all sessions, under everything they depend on."""
+
+    def __init__(self) -> None:
+        self._traces: OrderedDict[tuple, AttackTrace] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple) -> AttackTrace | None:
+        with self._lock:
+            if key in self._traces:
+                self._traces.move_to_end(key)
+            return self._traces.get(key)
+
+    def put(self, key: tuple, trace: AttackTrace) -> None:
+        with self._lock:
+            self._traces[key] = trace
+            while len(self._traces) > MOST_TRACES:
+                self._traces.popitem(last=False)
+
+
+@st.cache_resource
+def _traces() -> _TraceStore:
+    return _TraceStore()
+
+
+def _trace_key(
+    info: CheckpointInfo, x: Tensor, label: int, attack: Attack, target: int | None
+) -> tuple:
+    pixels = hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()
+    return info.digest, tuple(x.shape), pixels, label, attack.name, attack, target
+
+
+def known_trace(
+    info: CheckpointInfo, x: Tensor, label: int, attack: Attack, target: int | None
+) -> AttackTrace | None:
+    """Return the trace of exactly this attack if it was run lately."""
+    return _traces().get(_trace_key(info, x, label, attack, target))
+
+
+def run_attack(
+    info: CheckpointInfo,
+    x: Tensor,
+    label: int,
+    attack: Attack,
+    target: int | None,
+    *,
+    check: Callable[[], None],
+    on_progress: Callable[[int], None] | None = None,
+) -> AttackTrace:
+    """Attack one image, or return the trace of the same attack run before.
+
+    Args:
+        info: the attacked checkpoint.
+        x: image [C,H,W] in [0, 1].
+        label: class to move away from.
+        attack: the attack.
+        target: class to reach or None.
+        check: called at every step; ends the attack by raising `Superseded`.
+        on_progress: called at every step with the iterates computed so far.
+
+    Raises:
+        Superseded: as `check` says.
+        InputError: the checkpoint cannot be loaded.
+    """
+    key = _trace_key(info, x, label, attack, target)
+    found = _traces().get(key)
+    if found is not None:
+        return found
+    model = load_model(info)
+    count = 0
+
+    def observe(step: AttackStep) -> None:
+        nonlocal count
+        check()
+        count += 1
+        if on_progress is not None:
+            on_progress(count)
+
+    with heavy_work(check):
+        trace = trace_attack(model, x, label, attack, target=target, on_step=observe)
+    _traces().put(key, trace)
+    return trace

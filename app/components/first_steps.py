@@ -1,0 +1,69 @@
+"""Three things to try, each a link into a prepared page."""
+
+from collections.abc import Collection
+
+import streamlit as st
+
+from app.components.glimpse import Glimpse
+
+ATTACK, TRAIN = "views/attack.py", "views/train.py"
+STANDARD, ROBUST = "digits-standard", "digits-pgd_at"
+PREPARED_TRAINING = {"data": "digits", "method": "pgd_at", "budget": "quick"}
+
+
+def first_steps(names: Collection[str], glimpse: Glimpse | None) -> None:
+    """Draw a card for each thing to try.
+
+    Args:
+        names: of the checkpoints that are there.
+        glimpse: the image and attack that the links prepare; None leaves them to the page.
+    """
+    first, second, third = (
+        place.container(border=True, height="stretch") for place in st.columns(3, gap="medium")
+    )
+    with first:
+        st.markdown("##### Break a standard model")
+        st.markdown(
+            "PGD changes the digit in 20 small steps that hardly show, and the model reads another "
+            "one. Scrub back to see where it gives in."
+        )
+        _attack_link("Attack the standard model", STANDARD, names, glimpse)
+    with second:
+        st.markdown("##### Try it on a robust model")
+        st.markdown(
+            "The same digit, the same attack, the same budget: only the training was different. "
+            "Raise epsilon until it breaks, too."
+        )
+        _attack_link("Attack the robust model", ROBUST, names, glimpse)
+    with third:
+        st.markdown("##### Train your own")
+        st.markdown(
+            "Watch robustness grow, epoch by epoch, on handwritten digits. It takes a minute or "
+            "two; then attack what you made."
+        )
+        _link(TRAIN, "Prepare a robust training", PREPARED_TRAINING)
+
+
+def _attack_link(label: str, name: str, names: Collection[str], glimpse: Glimpse | None) -> None:
+    if name in names:
+        _link(ATTACK, label, _attack_state(name, glimpse))
+    else:
+        st.caption(f"The shipped model {name} is missing here.")
+
+
+def _attack_state(name: str, glimpse: Glimpse | None) -> dict[str, str]:
+    if glimpse is None:
+        return {"model": name}
+    values = glimpse.attack.model_dump(mode="json")
+    chosen = {key: str(values[key]) for key in ("norm", "epsilon", "num_steps")}
+    return {"model": name, "image": glimpse.image_id, "attack": glimpse.attack.name, **chosen}
+
+
+def _link(page: str, label: str, state: dict[str, str]) -> None:
+    st.page_link(
+        page,
+        label=f"**{label}**",
+        icon=":material/arrow_forward:",
+        icon_position="right",
+        query_params=state,
+    )

@@ -1,0 +1,36 @@
+"""Choosing a checkpoint, with its measured numbers."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.words import card_help, card_words, checkpoint_title, defended
+from robust_core.training.checkpoint import CheckpointInfo
+
+MODEL_KEY = "attack.model"
+
+
+def pick_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
+    """Draw the picker, with the measured numbers, and return the chosen checkpoint.
+
+    Args:
+        infos: at least one, in the order of the list; the first is chosen at first.
+    """
+    by_name = {info.name: info for info in infos}
+    if st.session_state.get(MODEL_KEY) not in by_name:
+        st.session_state[MODEL_KEY] = next(iter(by_name))
+    name = st.selectbox(
+        "Model",
+        list(by_name),
+        format_func=lambda name: checkpoint_title(by_name[name]),
+        key=MODEL_KEY,
+        persist_state="session",
+        help="Grouped by data set: shipped models, your own runs and imported files.",
+    )
+    st.caption(card_words(by_name[name]), help=card_help(by_name[name]))
+    return by_name[name]
+
+
+def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    """Return checkpoints of one data set together, shipped ones first, undefended ones first."""
+    return sorted(infos, key=lambda info: (info.config.data.name, "/" in info.name, defended(info)))

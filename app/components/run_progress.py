@@ -1,0 +1,206 @@
+"""One run: where it stands, what can be done with it, its curves, numbers and log."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from app import plots
+from app.components.run_list import run_title, select_run, state_badge
+from app.forms import show_input_error
+from app.units import count_words, percent
+from app.words import attack_words, card_help, card_words
+from robust_core import jobs
+from robust_core.errors import InputError
+from robust_core.jobs import RunSummary
+from robust_core.training.checkpoint import checkpoint_info
+from robust_core.training.config import RunConfig
+from robust_core.training.run_directory import RunDirectory, RunStatus
+
+LOG_LINES = 14
+PLAIN_CHART = {"displayModeBar": False}
+PROBLEM = "train.problem"
+
+
+def show_run(summary: RunSummary) -> None:
+    """Draw everything about a run, from its files as they are now."""
+    try:
+        run = jobs.run_directory(summary.run_id)
+    except InputError as error:  # deleted in another tab
+        show_input_error(error)
+        return
+    status = summary.status
+    metrics = run.metrics()
+    st.subheader(run_title(summary), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        state_badge(status)
+        st.caption(f"{summary.run_id} · {summary.model}", width="content")
+    _progress(status)
+    _actions(summary, run)
+    _explain(status)
+    try:
+        config = run.config()
+    except InputError as error:
+        show_input_error(error)
+        return
+    if metrics:
+        _numbers(config, metrics)
+        _curves(summary.run_id, metrics)
+    elif status.active:
+        st.info("The curves begin with the first complete epoch.", icon=":material/show_chart:")
+    if summary.has_model and status.state == "finished":
+        _card(summary.run_id)
+    _log(run)
+
+
+def _progress(status: RunStatus) -> None:
+    share = status.step / status.num_steps if status.num_steps else 0.0
+    words = [f"Epoch {status.epoch} of {status.num_epochs} complete"]
+    if status.phase and status.active:
+        words.append(status.phase)
+    if status.active and status.seconds_left is not None:
+        words.append(f"about {_clock(status.seconds_left)} left")
+    st.progress(min(1.0, share if status.state != "finished" else 1.0), " · ".join(words))
+
+
+def _explain(status: RunStatus) -> None:
+    """Say why a run does not go on."""
+    problem = st.session_state.pop(PROBLEM, None)
+    if problem is not None:
+        show_input_error(problem)
+    if status.state == "failed" and status.error:
+        show_input_error(InputError(status.error))
+    elif status.state == "lost":
+        age = status.heartbeat_age
+        since = "ever" if age is None else f"for {_clock(age)}"
+        st.warning(
+            f"Its process has given no sign of life {since}. Resume goes on after its last "
+            "complete epoch.",
+            icon=":material/link_off:",
+        )
+    if status.note:
+        st.info(status.note[:1].upper() + status.note[1:], icon=":material/info:")
+
+
+def _actions(summary: RunSummary, run: RunDirectory) -> None:
+    run_id, status = summary.run_id, summary.status
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if status.active:
+            stopping = run.stop_requested()
+            st.button(
+                "Stopping …" if stopping else "Stop",
+                icon=":material/stop:",
+                disabled=stopping,
+                help="Saves and stops; the epoch under way is lost, complete epochs are kept.",
+                on_click=_attempt,
+                args=(jobs.stop, run_id),
+                key=f"train.stop.{run_id}",
+            )
+        elif status.state != "finished":
+            st.button(
+                "Resume",
+                icon=":material/resume:",
+                help="Goes on after the last complete epoch, as if it had never stopped.",
+                on_click=_attempt,
+                args=(jobs.resume, run_id),
+                key=f"train.resume.{run_id}",
+            )
+        if summary.has_model:
+            st.page_link(
+                "views/attack.py",
+                label="Attack this model",
+                icon=":material/bolt:",
+                query_params={"model": f"runs/{run_id}"},
+            )
+        if not status.active:
+            with st.popover("Delete", icon=":material/delete:", key=f"train.delete.{run_id}"):
+                st.markdown("Delete this run, its curves and its model for good?")
+                st.button(
+                    "Yes, delete it",
+                    on_click=_delete,
+                    args=(run_id,),
+                    key=f"train.delete.{run_id}.yes",
+                )
+
+
+def _attempt(action: Callable[[str], None], run_id: str) -> None:
+    try:
+        action(run_id)
+    except InputError as error:
+        st.session_state[PROBLEM] = error
+
+
+def _delete(run_id: str) -> None:
+    _attempt(jobs.delete, run_id)
+    if PROBLEM not in st.session_state:
+        select_run(None)
+
+
+def _numbers(config: RunConfig, metrics: list[dict[str, Any]]) -> None:
+    """Show the last epoch's accuracies and what stands behind them."""
+    last = metrics[-1]
+    best = max(metrics, key=lambda record: (record["robust_accuracy"], record["clean_accuracy"]))
+    columns = st.columns(3)
+    columns[0].metric("Clean accuracy", percent(last["clean_accuracy"]))
+    columns[1].metric("Robust accuracy", percent(last["robust_accuracy"]))
+    columns[2].metric(
+        "Best epoch",
+        best["epoch"],
+        help="By robust, then clean validation accuracy; its weights are the model of the run.",
+    )
+    attack = config.validation_attack()
+    st.caption(
+        f"After epoch {last['epoch']}, on {last['num_images']:,} validation images. Robust: right "
+        f"under {attack_words(attack.name, attack.model_dump(mode='json'))}. Best epoch: "
+        f"{percent(best['clean_accuracy'])} clean, {percent(best['robust_accuracy'])} robust; "
+        f"{_clock(sum(record['seconds'] for record in metrics))} of training."
+    )
+
+
+def _curves(run_id: str, metrics: list[dict[str, Any]]) -> None:
+    epochs = [record["epoch"] for record in metrics]
+    clean = [record["clean_accuracy"] for record in metrics]
+    robust = [record["robust_accuracy"] for record in metrics]
+    terms = {
+        name: [record["terms"].get(name) for record in metrics] for name in metrics[-1]["terms"]
+    }
+    words = ", ".join(f"{name} {values[-1]:.3g}" for name, values in terms.items())
+    left, right = st.columns(2)
+    left.plotly_chart(
+        plots.accuracy_curves(epochs, clean, robust),
+        config=PLAIN_CHART,
+        key=f"train.accuracy.{run_id}",
+        alt=f"Validation accuracy over {count_words(len(epochs), 'epoch')}: at the end "
+        f"{percent(clean[-1])} clean, {percent(robust[-1])} robust.",
+    )
+    right.plotly_chart(
+        plots.term_curves(epochs, terms),
+        config=PLAIN_CHART,
+        key=f"train.terms.{run_id}",
+        alt=f"Terms of the training loss over {count_words(len(epochs), 'epoch')}: at the end "
+        f"{words.replace('_', ' ')}.",
+    )
+
+
+def _card(run_id: str) -> None:
+    try:
+        info = checkpoint_info(f"runs/{run_id}")
+    except InputError as error:
+        show_input_error(error)
+        return
+    st.success(f"{card_words(info)}\n\n{card_help(info)}", icon=":material/verified:")
+
+
+def _log(run: RunDirectory) -> None:
+    lines = run.log_tail(LOG_LINES)
+    with st.expander("Log", icon=":material/notes:", key=f"train.log.{run.run_id}"):
+        st.code("\n".join(lines) or "Nothing yet.", language=None, wrap_lines=True)
+
+
+def _clock(seconds: float) -> str:
+    """Return "42 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

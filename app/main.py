@@ -1,0 +1,44 @@
+"""The router: page configuration, navigation and the sidebar; runs on every rerun of every page."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) != sys.path[0]:
+    sys.path.insert(0, str(ROOT))  # `streamlit run` puts only app/ on the path
+
+PAGES = {  # file in app/views -> title and icon; a page is shown once its file exists
+    "start": ("Start", ":material/home:"),
+    "attack": ("Attack", ":material/bolt:"),
+    "train": ("Train", ":material/fitness_center:"),
+}
+
+STYLE = """
+@media (min-width: 900px) {
+  .stMainBlockContainer { padding-left: 2.5rem; padding-right: 2.5rem; }
+}
+"""  # the theme sets the padding above and below only
+
+
+def main() -> None:
+    """Show the chosen page."""
+    st.set_page_config(
+        page_title="Robustness laboratory", page_icon="🛡️", layout="wide", initial_sidebar_state=220
+    )
+    folder = Path(__file__).parent / "views"
+    pages = [
+        st.Page(file, title=title, icon=icon)
+        for name, (title, icon) in PAGES.items()
+        if (file := folder / f"{name}.py").is_file()
+    ]
+    page = st.navigation(pages)
+    st.html(f"<style>{STYLE}</style>")
+    st.sidebar.caption(
+        "Robustness laboratory: see attacks happen, and judge whether a classifier withstands them."
+    )
+    page.run()
+
+
+main()

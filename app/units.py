@@ -1,0 +1,22 @@
+"""Shares, counts and durations as a person reads them."""
+
+
+def percent(share: float) -> str:
+    """Return a share in [0, 1]: "98 %", ">99 %" just below one, "<1 %" just above zero."""
+    if 0.995 < share < 1:
+        return ">99 %"
+    if 0 < share < 0.005:
+        return "<1 %"
+    return f"{100 * share:.0f} %"
+
+
+def duration_words(seconds: float) -> str:
+    """Return a duration: "under 0.1 s", "2.4 s", "3 min"."""
+    if seconds < 0.1:
+        return "under 0.1 s"
+    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def count_words(number: int, noun: str) -> str:
+    """Return "1 step" or "20 steps"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

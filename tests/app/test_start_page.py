@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app.components.first_steps import ROBUST, STANDARD
+from app.components.glimpse import find_glimpse
+from robust_core.data import load_data
+from robust_core.losses import cross_entropy
+from robust_core.models.base import Classifier, create_model
+from robust_core.training.checkpoint import checkpoint_info, save_checkpoint, versions
+from robust_core.training.presets import preset
+from robust_core.training.run_directory import RunStatus, create_run
+
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+
+
+@pytest.fixture(autouse=True)
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    return tmp_path
+
+
+def open_page() -> AppTest:
+    page = AppTest.from_file(str(MAIN), default_timeout=30).run()
+    assert not page.exception, page.exception
+    return page
+
+
+def links(page: AppTest) -> dict[str, str]:
+    return {link.proto.label: link.proto.query_string for link in page.get("page_link")}
+
+
+@pytest.fixture(scope="module")
+def network() -> Classifier:
+    """A small network that reads most digits and that PGD breaks."""
+    model = create_model("small_cnn", (1, 32, 32), 10, {"width": 8})
+    images = load_data("digits", "train")
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for x, y in zip(images.x[:1200].split(40), images.y[:1200].split(40), strict=True):
+        loss = cross_entropy(model(x), y).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval()
+
+
+def ship(folder: Path, name: str, method: str, accuracy: float, network: Classifier) -> None:
+    config = preset("digits", method)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"parameters": {"width": 8}})}
+    )
+    attack = config.test_attack()
+    card = {
+        "split": "test",
+        "num_images": 360,
+        "clean_accuracy": 0.98,
+        "clean_interval": [0.96, 0.99],
+        "robust": [
+            {
+                "attack": {"name": attack.name, "parameters": attack.model_dump(mode="json")},
+                "accuracy": accuracy,
+                "interval": [accuracy - 0.05, accuracy + 0.05],
+                "num_images": 360,
+            }
+        ],
+        "epoch": 30,
+        "seed": 0,
+        "versions": versions(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(
+        folder / f"{name}.safetensors",
+        network,
+        config=config,
+        class_names=tuple("0123456789"),
+        epoch=30,
+        card=card,
+    )
+
+
+@pytest.fixture
+def shipped(checkpoints: Path, network: Classifier) -> None:
+    ship(checkpoints / "pretrained", STANDARD, "standard", 0.26, network)
+    ship(checkpoints / "pretrained", ROBUST, "pgd_at", 0.8, network)
+
+
+def test_an_empty_laboratory_says_how_to_begin() -> None:
+    page = open_page()
+    assert "There is none yet" in page.info[0].value
+    assert list(links(page)) == ["**Prepare a robust training**"]
+    assert sum("is missing here" in caption.value for caption in page.caption) == 2
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_table_says_what_every_number_rests_on() -> None:
+    (table,) = open_page().table
+    row = table.value[table.value["Model"] == ROBUST].iloc[0]
+    assert row["Clean accuracy"] == "98.0 % (96–99)"
+    assert row["Robust accuracy"] == "80.0 % (75–85)"
+    assert row["Attack"] == "PGD, Linf 25.5/255, 50 steps, 5 restarts"
+    assert row["Images"] == "360 test"
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_strip_shows_what_it_says() -> None:
+    page = open_page()
+    glimpse = find_glimpse(checkpoint_info(STANDARD), checkpoint_info(ROBUST))
+    images = load_data("digits", "test")
+    assert torch.equal(torch.from_numpy(glimpse.standard.x), images.x[glimpse.position])
+    assert glimpse.standard.label == glimpse.robust.label == int(images.y[glimpse.position])
+    read = [m.value for m in page.markdown if "reads **" in m.value]
+    assert len(read) == 3
+    for words, trace in zip(read[1:], (glimpse.standard, glimpse.robust), strict=True):
+        assert f"reads **{trace.prediction}**" in words
+        assert ("check_circle" in words) == (trace.prediction == trace.label)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
+    found = links(open_page())
+    assert len(found) == 3
+    for label, query in found.items():
+        page = AppTest.from_file(str(MAIN), default_timeout=30)
+        page.switch_page("views/train.py" if "training" in label else "views/attack.py")
+        for part in query.split("&"):
+            name, value = part.split("=")
+            page.query_params[name] = value.replace("%2F", "/")
+        page.run()
+        assert not page.exception
+        assert not page.warning or "link" not in page.warning[0].value.lower()
+        name = STANDARD if "standard" in label else ROBUST
+        if "training" not in label:
+            assert page.selectbox(key="attack.model").value == name
+
+
+def test_runs_are_listed_with_their_state() -> None:
+    for number in range(7):
+        run = create_run(preset("digits", "trades").model_copy(update={"title": f"run {number}"}))
+        run.write_status(RunStatus("stopped", epoch=3, num_epochs=30))
+    page = open_page()
+    assert sum(query.startswith("run=") for query in links(page).values()) == 5
+    assert any("2 older ones" in caption.value for caption in page.caption)
+    assert any("stopped" in markdown.value for markdown in page.markdown)

@@ -1,0 +1,144 @@
+"""The real dashboard in a real browser.
+
+`dashboard` starts the server from its console script, as a person does; `visit` gives a `Visitor`,
+a page that knows when Streamlit has finished and that fails on exceptions and console messages.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 30_000  # milliseconds
+expect.set_options(timeout=PATIENCE / 2)
+
+
+@dataclass
+class Visitor:
+    """A browser page on the dashboard.
+
+    page: the Playwright page. address: of the dashboard, without a slash at its end. messages: what
+    the console said (warnings and errors).
+    """
+
+    page: Page
+    address: str
+    messages: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "/") -> None:
+        """Open a path of the dashboard, such as "/attack", and wait until it stands still."""
+        self.page.goto(self.address + path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until Streamlit has finished; fail on an exception or a console message."""
+        self.page.wait_for_timeout(150)
+        connected = "[data-testid=stApp][data-test-connection-state=CONNECTED]"
+        self.page.wait_for_selector(connected, timeout=PATIENCE)
+        self.page.wait_for_selector("[data-test-script-state=notRunning]", timeout=PATIENCE)
+        self.check()
+
+    def hear(self, message: ConsoleMessage) -> None:
+        """Keep a warning or error of the console.
+
+        Streamlit looks for its server below the address first, so a page other than the first one
+        always begins with two harmless answers "not found".
+        """
+        probe = "/_stcore/" in message.location.get("url", "")
+        if message.type in ("warning", "error") and not probe:
+            self.messages.append(f"{message.type}: {message.text}")
+
+    def check(self) -> None:
+        """Fail on an exception in the page or a message in the console."""
+        expect(self.page.locator("[data-testid=stException]")).to_have_count(0)
+        assert self.messages == []
+
+
+def chromium() -> str:
+    """Return the path of Chromium; skip the test, saying how to get it, where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium not found: install it with `apt-get install chromium`")
+    return path
+
+
+def start_server(environment: dict[str, str]) -> tuple[subprocess.Popen, str]:
+    """Start the dashboard on a free port; return its process and address."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [
+        str(Path(sys.executable).parent / "streamlit"),
+        "run",
+        "app/main.py",
+        f"--server.port={port}",
+        "--server.headless=true",
+        "--server.fileWatcherType=none",
+    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://localhost:{port}"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
+                return process, address
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.1)
+    process.kill()
+    raise RuntimeError("the dashboard did not start")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        instance = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield instance
+        instance.close()
+
+
+@pytest.fixture(scope="session")
+def dashboard() -> Iterator[str]:
+    """The address of a running dashboard with the shipped checkpoints."""
+    chromium()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    process, address = start_server(environment)
+    yield address
+    process.terminate()
+    process.wait(timeout=10)
+
+
+@pytest.fixture
+def visit(browser: Browser, dashboard: str) -> Iterator[Visitor]:
+    """A fresh visitor of the dashboard, in a window of 1440 x 1000 pixels."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=dashboard)
+    visitor = Visitor(context.new_page(), dashboard)
+    visitor.page.set_default_timeout(PATIENCE)
+    visitor.page.on("console", visitor.hear)
+    visitor.page.on("pageerror", lambda error: visitor.messages.append(f"uncaught: {error}"))
+    yield visitor
+    context.close()
