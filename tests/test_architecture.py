@@ -11,7 +11,7 @@ LAYERS = [
     {"gradients", "models"},
     {"attacks"},
     {"methods", "evaluation"},
-    {"training", "jobs"},
+    {"training", "evaluation_runs", "jobs"},
     {"__main__", "command_line", "__init__"},
 ]
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}

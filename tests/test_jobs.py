@@ -2,13 +2,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from robust_core import jobs
 from robust_core.errors import InputError
+from robust_core.evaluation_runs import EvaluationPlan, EvaluationStatus, create_evaluation
 from robust_core.training.checkpoint import list_checkpoints
 from robust_core.training.run_directory import RunStatus, create_run
+from tests.evaluation.checkpoints import write_checkpoint
 from tests.training.conftest import tiny_config
 
 PATIENCE = 120.0  # seconds; starting a process takes long on a busy machine only
@@ -147,3 +150,67 @@ def test_runs_are_listed_newest_first_and_damaged_ones_as_failed() -> None:
     assert [summary.title for summary in summaries] == ["2", "", "0"]
     assert (summaries[0].data, summaries[0].method) == ("digits", "pgd_at")
     assert summaries[1].status.state == "failed"
+
+
+def make_plan(checkpoints: Path, **changes: Any) -> EvaluationPlan:
+    """Hours of PGD on a few images."""
+    path = checkpoints / "pretrained" / "tiny.safetensors"
+    if not path.exists():
+        path.parent.mkdir()
+        write_checkpoint(path, seed=0)
+    attack = {"name": "pgd", "parameters": {"num_steps": 10_000, "num_restarts": 100}}
+    values = {"checkpoints": ["tiny"], "attacks": [attack], "num_images": 6, "batch_size": 3}
+    return EvaluationPlan.create(values | changes)
+
+
+def test_a_child_process_evaluates_stops_on_request_and_goes_on(checkpoints) -> None:
+    run_id = jobs.start_evaluation(make_plan(checkpoints))
+    run = jobs.evaluation_directory(run_id)
+
+    def wait(condition: Callable[[EvaluationStatus], bool]) -> EvaluationStatus:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            status = run.status(lost_after=PATIENCE)
+            if condition(status):
+                return status
+            time.sleep(0.05)
+        raise AssertionError("\n".join(run.log_tail()))
+
+    wait(lambda status: status.phase == "attack")
+    with pytest.raises(InputError, match="is active"):
+        jobs.delete_evaluation(run_id)
+    with pytest.raises(InputError, match=f"at most 1 .* {run_id} is; stop one or wait"):
+        jobs.start(tiny_config(), max_jobs=1)
+    jobs.stop_evaluation(run_id)
+    assert wait(lambda status: not status.active).state == "stopped"
+    assert run.results().checkpoints[0].clean.num_images == 6
+
+    shorter = make_plan(checkpoints, attacks=[{"name": "fgsm"}])
+    (run.path / "plan.json").write_text(shorter.to_json())
+    jobs.resume_evaluation(run_id)
+    assert wait(lambda status: not status.active).state == "finished"
+    summary = jobs.list_evaluations()[0]
+    assert (summary.run_id, summary.checkpoints, summary.attacks) == (run_id, ("tiny",), ("fgsm",))
+    assert jobs.list_runs() == []
+    jobs.delete_evaluation(run_id)
+    assert jobs.list_evaluations() == []
+
+
+@pytest.mark.usefixtures("no_children")
+def test_evaluations_count_against_the_limit_of_runs(checkpoints) -> None:
+    plan = make_plan(checkpoints)
+    first, second = jobs.start(tiny_config()), jobs.start_evaluation(plan)
+    with pytest.raises(InputError, match=r"at most 2 runs .* are; stop one or wait"):
+        jobs.start_evaluation(plan)
+    with pytest.raises(InputError, match="unknown evaluation"):
+        jobs.stop_evaluation(first)
+    with pytest.raises(InputError, match=f"'{second}' should be stopped, failed or lost"):
+        jobs.resume_evaluation(second)
+
+
+def test_a_damaged_evaluation_is_listed_as_failed(checkpoints) -> None:
+    run = create_evaluation(make_plan(checkpoints))
+    (run.path / "plan.json").write_text('{"attacks": 3, "checkpoints"')
+    summary = jobs.list_evaluations()[0]
+    assert (summary.status.state, summary.attacks) == ("failed", ())
+    assert "plan.json" in str(summary.status.error)

@@ -22,6 +22,10 @@ class BPDA(PGD):
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
         """Attack the twin."""
+        return super().perturb(self.twin(model), x, y, target, on_step)
+
+    @staticmethod
+    def twin(model: nn.Module) -> nn.Module:
+        """Return the model whose gradients the attack follows; the outputs are the same."""
         parts: tuple[str, ...] = getattr(model, "masking_parts", ())
-        twin = with_substituted_backward(model, parts) if parts else model
-        return super().perturb(twin, x, y, target, on_step)
+        return with_substituted_backward(model, parts) if parts else model

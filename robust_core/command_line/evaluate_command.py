@@ -1,101 +1,356 @@
 """`python -m robust_core evaluate`."""
 
-import argparse
 import json
+import logging
 import sys
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from robust_core.attacks.base import ATTACKS
-from robust_core.command_line.options import Parser, add_parameters, positive
-from robust_core.command_line.subject import add_subject, attack_line, load_subject
+from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.command_line.main import WRONG_INPUT
+from robust_core.command_line.options import (
+    Parser,
+    add_parameters,
+    given_parameters,
+    parse_value,
+    positive,
+)
+from robust_core.command_line.subject import attack_line
+from robust_core.data import data_source
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.finding import Severity, overall
+from robust_core.evaluation_runs.directory import (
+    EvaluationDirectory,
+    EvaluationStatus,
+    create_evaluation,
+    initialise_evaluation,
+)
+from robust_core.evaluation_runs.evaluator import run_evaluation
+from robust_core.evaluation_runs.plan import EvaluationPlan
+from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
+from robust_core.evaluation_runs.team import Team, assembled
+from robust_core.jobs import evaluation_directory
+from robust_core.parameters import Parameters
+from robust_core.threat_model import ThreatModel
 from robust_core.training.atomic import write_atomically
+from robust_core.training.checkpoint import checkpoint_info
+
+BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]"
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     """Evaluate, write a report and return the exit code."""
-    options = _parser(arguments).parse_args(arguments)
-    subject = load_subject(options)
-    attack = None if options.attack == "none" else subject.attack(options.attack, options)
-    images = subject.images(options)
-    if options.num_images is not None:
-        images = images.subset(slice(options.num_images))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with tqdm(total=len(images), unit="image", leave=False, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.update(done - bar.n)
-
-        report = evaluate(
-            subject.model.to(device),
-            images.x.to(device),
-            images.y.to(device),
-            attack,
-            batch_size=options.batch_size,
-            on_progress=show,
-        )
-    sys.stdout.write(_text(subject.info.name, f"{images.name}/{images.split}", report))
-    if options.json is not None:
-        about = {"model": subject.info.name, "digest": subject.info.digest}
-        about |= {"data": images.name, "split": images.split, "index": images.index.tolist()}
-        text = json.dumps(about | report.to_json(), indent=2) + "\n"
+    parser, parameters = _parser(arguments)
+    options = parser.parse_args(arguments)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    with assembled() as team:
+        directory, plan = _agree(team, lambda: _directory(options, parameters))
         try:
-            write_atomically(options.json, text.encode())
-        except OSError as error:
-            raise InputError(f"{options.json} cannot be written: {error.strerror}") from None
+            with _shown(options, team) as on_progress:
+                run_evaluation(
+                    plan, directory, team=team, should_stop=terminated, on_progress=on_progress
+                )
+        except InputError:
+            if not options.quiet:
+                raise
+            return WRONG_INPUT  # the evaluation's log has the sentence
+        if team.leads:
+            _report(options, directory)
     return 0
 
 
-def _parser(arguments: list[str]) -> Parser:
-    """Return a parser with the options of the attack that `arguments` name."""
+def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
+    """Return a parser with the options that the attacks named in `arguments` have in common."""
     chooser = Parser(add_help=False)
     _add_attack(chooser)
-    name = chooser.parse_known_args(arguments)[0].attack
+    names = _names(chooser.parse_known_args(arguments)[0])
     parser = Parser(
         prog="python -m robust_core evaluate",
-        description="Measure clean accuracy and accuracy under an attack. --attack NAME --help "
-        "shows the parameters of another attack.",
+        description="Measure clean accuracy and accuracy under attacks. Every batch is kept: "
+        "Ctrl-C or SIGTERM stops, --resume goes on. Several processes share the work under "
+        "torchrun. --attack NAME --help shows the parameters of another attack; several attacks "
+        "take those that all of them have.",
     )
-    add_subject(parser)
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="checkpoint: a name or a .safetensors file; may be given again",
+    )
     _add_attack(parser)
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="everything from a JSON file")
+    parser.add_argument("--data", help="data set (default: what the model was trained on)")
+    parser.add_argument("--split", default="test", help="split of the data set (default test)")
     parser.add_argument(
         "--num-images", type=positive, metavar="N", help="the first N (default all)"
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=256, help="images a batch (default 256)"
+        "--batch-size", type=positive, default=128, help="images a batch (default 128)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report here")
-    if name != "none":
-        add_parameters(parser, ATTACKS.get(name))
-    return parser
+    parser.add_argument(
+        "--decision-samples",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="passes whose mean decides, for random models (default 1)",
+    )
+    parser.add_argument("--surrogate", metavar="NAME", help="make the attack on this checkpoint")
+    parser.add_argument(
+        "--epsilons", metavar="LIST", help="radii of a curve, e.g. 0,2/255,4/255 (default none)"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="check the numbers for masked gradients"
+    )
+    parser.add_argument(
+        "--run",
+        "--directory",  # torchrun takes --run for an abbreviation of its own
+        type=Path,
+        metavar="DIR",
+        help="directory: made anew, or gone on with (--directory under torchrun)",
+    )
+    parser.add_argument("--resume", metavar="ID", help="go on with one of checkpoints/evaluations")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every image here")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
+    parser.add_argument("--progress", action="store_true", help="show the bar in any case")
+    parser.add_argument("--quiet", action="store_true", help="write to the directory only")
+    parameters = _common([ATTACKS.get(name) for name in names])
+    add_parameters(parser, parameters)
+    return parser, parameters
 
 
-def _add_attack(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--attack", default="pgd", help="attack, or none (default pgd)")
+def _add_attack(parser: Parser) -> None:
+    parser.add_argument(
+        "--attack",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="attack, or none; may be given again (default pgd)",
+    )
 
 
-def _text(model: str, images: str, report: RobustnessReport) -> str:
+def _names(options: Namespace) -> list[str]:
+    names = options.attack or ["pgd"]
+    return [] if names == ["none"] else names
+
+
+def _common(attacks: list[type[Attack]]) -> type[Parameters]:
+    """Return parameters that the attacks share: those of the only one, else the ball and seed."""
+    if not attacks:
+        return Parameters
+    return attacks[0] if len(attacks) == 1 else Attack
+
+
+def _agree(
+    team: Team, find: Callable[[], EvaluationDirectory]
+) -> tuple[EvaluationDirectory, EvaluationPlan]:
+    """Return directory and plan that the leader found, in every process of the team."""
+    found: tuple[Path, EvaluationPlan] | None = None
+    sentence: str | None = None
+    if team.leads:
+        try:
+            directory = find()
+            found = directory.path, directory.plan()
+        except InputError as error:
+            sentence = str(error)
+    found, sentence = team.broadcast((found, sentence))
+    if found is None:
+        raise InputError(sentence or "the evaluation cannot begin")
+    path, plan = found
+    return EvaluationDirectory(path), plan
+
+
+def _directory(options: Namespace, parameters: type[Parameters]) -> EvaluationDirectory:
+    """Return the evaluation that the options ask for, new or old."""
+    if options.resume is not None:
+        directory = evaluation_directory(options.resume)
+        directory.withdraw_stop()
+        return directory
+    plan = _plan(options, parameters)
+    if plan is None:
+        if options.run is None:
+            raise InputError("evaluate needs --model, --plan, --run or --resume")
+        return EvaluationDirectory(options.run)
+    if options.run is None:
+        return create_evaluation(plan)
+    try:
+        options.run.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(
+            f"{options.run} should not exist yet; --run without a plan goes on with it"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{options.run} cannot be made: {error.strerror}") from None
+    return initialise_evaluation(options.run, plan)
+
+
+def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | None:
+    if options.plan is not None:
+        if options.model or options.attack:
+            raise InputError("evaluate takes --plan, or --model and --attack, not both")
+        return EvaluationPlan.from_json(options.plan)
+    if not options.model:
+        return None
+    values = given_parameters(options, parameters)
+    if not values.keys() & {"norm", "epsilon"}:
+        threat_model = _standard(options)
+        values |= {"norm": threat_model.norm, "epsilon": threat_model.epsilon}
+    surrogate = None if options.surrogate is None else _portable(options.surrogate)
+    return EvaluationPlan.create(
+        {
+            "checkpoints": [_portable(name) for name in options.model],
+            "attacks": [
+                {
+                    "name": name,
+                    "parameters": ATTACKS.get(name).create(values).model_dump(mode="json"),
+                    "surrogate": surrogate,
+                }
+                for name in _names(options)
+            ],
+            "data": None if options.data is None else _data(options),
+            "split": options.split,
+            "num_images": options.num_images,
+            "batch_size": options.batch_size,
+            "eot_samples": options.decision_samples,
+            "epsilons": [] if options.epsilons is None else _numbers(options.epsilons),
+            "check_reliability": options.check,
+        }
+    )
+
+
+def _standard(options: Namespace) -> ThreatModel:
+    """Return the standard threat model of the data set, or of those of the models."""
+    names = [options.data] if options.data else []
+    names = names or [checkpoint_info(name).config.data.name for name in options.model]
+    found = {data_source(name).threat_model for name in names}
+    if len(found) > 1:
+        raise InputError(
+            "the models' data sets have different standard radii; expected --norm and --epsilon"
+        )
+    return found.pop()
+
+
+def _data(options: Namespace) -> dict[str, Any]:
+    """Return the data set by name; a model's own keeps the parameters it was trained with."""
+    own = checkpoint_info(options.model[0]).config.data
+    return own.model_dump(mode="json") if options.data == own.name else {"name": options.data}
+
+
+def _portable(name: str) -> str:
+    """Return a checkpoint's name; a path is made absolute, for it outlives this directory."""
+    info = checkpoint_info(name)
+    return str(info.path.resolve()) if str(info.path) == info.name else info.name
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(parse_value(part.strip())) for part in text.split(",")]
+    except (TypeError, ValueError):
+        raise InputError(
+            f"--epsilons expects numbers such as 0,2/255,4/255, got {text!r}"
+        ) from None
+
+
+@contextmanager
+def _shown(options: Namespace, team: Team) -> Iterator[Callable[[EvaluationStatus], None] | None]:
+    """Show the log on stderr, and a bar with the time left where somebody watches."""
+    if options.quiet or not team.leads:
+        yield None
+        return
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    if not (options.progress or sys.stderr.isatty()):
+        yield None
+        return
+    with (
+        logging_redirect_tqdm(),
+        tqdm(total=1.0, bar_format=BAR, file=sys.stderr, leave=False) as bar,
+    ):
+
+        def show(status: EvaluationStatus) -> None:
+            bar.n = status.share
+            what = [status.checkpoint, status.attack or status.phase or status.state]
+            bar.set_description_str(" ".join(filter(None, what)), refresh=False)
+            left = status.seconds_left
+            bar.set_postfix_str("" if left is None else f"{_clock(left)} left", refresh=False)
+            bar.refresh()
+
+        yield show
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _report(options: Namespace, directory: EvaluationDirectory) -> None:
+    """Write what was found to stdout and to the files asked for."""
+    results = directory.results()
+    lines = [line for one in results.checkpoints for line in _lines(one)]
+    state = directory.status().state
+    lines.append(f"evaluation {directory.run_id} {state}: {directory.path}")
+    if state == "stopped":
+        lines.append("what is done is kept; --resume or --run goes on")
+    if not options.quiet:
+        sys.stdout.write("\n".join(lines) + "\n")
+    if options.json is not None:
+        _write(options.json, json.dumps(results.to_json(), indent=2) + "\n")
+    if options.csv is not None:
+        _write(options.csv, results.to_csv())
+
+
+def _lines(result: CheckpointResult) -> list[str]:
+    clean = result.clean
     lines = [
-        f"model     {model}",
-        f"images    {report.num_images} of {images}",
-        f"clean     {report.clean_accuracy:.1%} {_interval(report.clean_interval)}",
+        f"model     {result.name}",
+        f"images    {clean.num_images} of {result.data}/{result.split}",
+        f"clean     {_share(clean.clean_accuracy, clean.clean_interval)}",
     ]
-    if report.attack is not None:
-        lines += [
-            f"attack    {attack_line(report.attack)}",
-            f"robust    {report.robust_accuracy:.1%} {_interval(report.robust_interval)}",
-        ]
-    lines.append(
+    for one in result.attacks:
+        lines += _attack_lines(one)
+    if len(result.attacks) > 1:
+        worst = _share(result.worst_case_accuracy, result.worst_case_interval)
+        lines += ["attack    worst case of all, image by image", f"robust    {worst}"]
+    return [*lines, ""]
+
+
+def _attack_lines(one: AttackResult) -> list[str]:
+    report = one.report
+    assert report.attack is not None, "a report in a list of attacks has one"
+    via = "" if one.choice.surrogate is None else f", made on {one.choice.surrogate}"
+    lines = [
+        f"attack    {attack_line(report.attack)}{via}",
+        f"robust    {_share(report.robust_accuracy, report.robust_interval)}",
         f"cost      {report.seconds:.1f} s, {report.forward_passes} forward and "
-        f"{report.backward_passes} backward passes of an image"
-    )
-    return "\n".join(lines) + "\n"
+        f"{report.backward_passes} backward passes of an image",
+    ]
+    if one.curve is not None:
+        points = zip(one.curve.values, one.curve.accuracies, strict=True)
+        lines.append(
+            "curve     " + ", ".join(f"{value:.4g}: {share:.1%}" for value, share in points)
+        )
+    if report.findings:
+        lines.append(f"trust     {overall(report.findings)}")
+        bad = [finding for finding in report.findings if finding.severity is not Severity.OK]
+        lines += [f"  {finding.severity:<4}    {finding.sentence}" for finding in bad]
+    return lines
 
 
-def _interval(interval: tuple[float, float]) -> str:
-    return f"(95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+def _share(accuracy: float, interval: tuple[float, float]) -> str:
+    return f"{accuracy:.1%} (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from robust_core.attacks.base import ATTACKS
 from robust_core.command_line.options import Parser
 from robust_core.data import data_source, list_data, own_data
-from robust_core.jobs import list_runs
+from robust_core.jobs import list_evaluations, list_runs
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, markdown_table
@@ -72,6 +72,17 @@ def _runs() -> list[tuple[str, str]]:
     ]
 
 
+def _evaluations() -> list[tuple[str, str]]:
+    return [
+        (
+            run.run_id,
+            f"{run.status.state}, {', '.join(run.attacks) or 'no attack'} on "
+            f"{', '.join(run.checkpoints)}",
+        )
+        for run in list_evaluations()
+    ]
+
+
 def _first_line(entry: type) -> str:
     return (entry.__doc__ or "").splitlines()[0]
 
@@ -83,4 +94,5 @@ KINDS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "data": _data,
     "checkpoints": _checkpoints,
     "runs": _runs,
+    "evaluations": _evaluations,
 }

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     """Run one command and return the exit code.
 
     0: done. 2: wrong input, with one sentence on stderr. 130: interrupted by Ctrl-C. The first
-    SIGTERM asks a training run to stop; other commands end at once.
+    SIGTERM asks a training run or an evaluation to stop; other commands end at once.
     """
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     terminated = threading.Event()
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
             return 0
         if command not in COMMANDS:
             raise InputError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
-        if command == "train":
+        if command in ("train", "evaluate"):
             # before anything slow is imported, so that a run can be stopped while it starts
             signal.signal(signal.SIGTERM, lambda *_: terminated.set())
         module = importlib.import_module(f"robust_core.command_line.{command}_command")

@@ -7,7 +7,7 @@ from typing import Any
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.command_line.options import given_parameters
 from robust_core.data import ImageSet, data_source, load_data
-from robust_core.errors import InputError
+from robust_core.evaluation_runs.subjects import check_fit
 from robust_core.models.base import Classifier
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, load_model
 
@@ -33,12 +33,7 @@ class Subject:
             trained.parameters if own else None,
             seed=trained.seed if own else 0,
         )
-        expected = (self.info.image_shape, self.info.num_classes)
-        if expected != (images.image_shape, images.num_classes):
-            raise InputError(
-                f"{self.info.name} takes images {_words(*expected)}, but {images.name} has "
-                f"{_words(images.image_shape, images.num_classes)}"
-            )
+        check_fit(self.info, images)
         return images
 
     def attack(self, name: str, options: argparse.Namespace) -> Attack:
@@ -73,7 +68,3 @@ def attack_line(attack: Attack) -> str:
         for name, value in attack.model_dump(mode="json", exclude={"norm", "epsilon"}).items()
     )
     return f"{attack.name}, {attack.threat_model}, {values}"
-
-
-def _words(shape: tuple[int, int, int], num_classes: int) -> str:
-    return f"{'x'.join(map(str, shape))} of {num_classes} classes"

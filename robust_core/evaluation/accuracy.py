@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, check_images
 from robust_core.errors import InputError
+from robust_core.evaluation.finding import Finding
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.losses import is_correct
 from robust_core.threat_model import ThreatModel
@@ -31,6 +32,10 @@ class RobustnessReport:
         seconds: wall-clock time.
         forward_passes: images sent forward through the model.
         backward_passes: images for which a gradient was taken.
+        prediction: int64 [N], the class predicted without a perturbation.
+        attacked_prediction: int64 [N], the class predicted on the attacked image; `prediction`
+            where no attack was needed.
+        findings: what checks of this number found; empty where none were made.
     """
 
     attack: Attack | None
@@ -40,6 +45,9 @@ class RobustnessReport:
     seconds: float
     forward_passes: int
     backward_passes: int
+    prediction: Tensor
+    attacked_prediction: Tensor
+    findings: tuple[Finding, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -81,6 +89,9 @@ class RobustnessReport:
             "seconds": self.seconds,
             "forward_passes": self.forward_passes,
             "backward_passes": self.backward_passes,
+            "prediction": self.prediction.tolist(),
+            "attacked_prediction": self.attacked_prediction.tolist(),
+            "findings": [finding.to_json() for finding in self.findings],
         }
 
 
@@ -97,6 +108,7 @@ def evaluate(
     *,
     batch_size: int = 256,
     eot_samples: int = 1,
+    surrogate: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> RobustnessReport:
     """Measure clean accuracy and accuracy under `attack`.
@@ -111,6 +123,8 @@ def evaluate(
         attack: None measures clean accuracy alone.
         batch_size: images a batch.
         eot_samples: passes whose mean logits decide, for stochastic models.
+        surrogate: another model with the same classes, on which the attack is made; `model` judges
+            the images (a transfer attack). Its passes count, too. None attacks `model` itself.
         on_progress: called after each batch with the images done and in all.
 
     Raises:
@@ -120,47 +134,135 @@ def evaluate(
     check_images(model, x, y)
     if len(x) == 0:
         raise InputError("an evaluation needs at least one image, got none")
-    counted = _CountedPasses(model)
+    counts = PassCounts()
     started = time.perf_counter()
-    clean, robust, distance = [], [], []
-    with evaluation_mode(model):
-        counted.eval()
-        for number, start in enumerate(range(0, len(x), batch_size)):
-            batch_x, batch_y = x[start : start + batch_size], y[start : start + batch_size]
-            correct = is_correct(predict_logits(counted, batch_x, eot_samples=eot_samples), batch_y)
-            robust_batch, moved = correct.clone(), torch.zeros(len(batch_x))
-            if attack is not None and bool(correct.any()):
-                seeded = attack.model_copy(update={"seed": attack.seed + number})
-                survived, length = _attack_batch(
-                    counted, batch_x[correct], batch_y[correct], seeded, eot_samples
-                )
-                robust_batch[correct], moved[correct.cpu()] = survived, length.cpu()
-            clean.append(correct.cpu())
-            robust.append(robust_batch.cpu())
-            distance.append(moved)
-            if on_progress is not None:
-                on_progress(min(start + batch_size, len(x)), len(x))
+    outcomes: list[BatchOutcome] = []
+    for number, start in enumerate(range(0, len(x), batch_size)):
+        batch_x, batch_y = x[start : start + batch_size], y[start : start + batch_size]
+        outcome = predict_batch(model, batch_x, batch_y, eot_samples=eot_samples, counts=counts)
+        if attack is not None:
+            outcome = attack_batch(
+                model,
+                batch_x,
+                batch_y,
+                attack,
+                outcome,
+                number=number,
+                eot_samples=eot_samples,
+                surrogate=surrogate,
+                counts=counts,
+            )
+        outcomes.append(outcome)
+        if on_progress is not None:
+            on_progress(min(start + batch_size, len(x)), len(x))
+    return make_report(attack, outcomes, time.perf_counter() - started, counts)
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What happened to the M images of a batch, on the CPU; see `RobustnessReport`."""
+
+    prediction: Tensor
+    clean_correct: Tensor
+    robust_correct: Tensor
+    distance: Tensor
+    attacked_prediction: Tensor
+
+
+class PassCounts:
+    """Counters of passes that copies of a model share, so that an attack's twin of it counts, too.
+
+    Attributes:
+        forward: images sent forward.
+        backward: images whose gradient was taken.
+        on_pass: called after each forward pass; may raise to end an evaluation.
+    """
+
+    def __init__(self, on_pass: Callable[[], None] | None = None) -> None:
+        self.forward = 0
+        self.backward = 0
+        self.on_pass = on_pass
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "PassCounts":
+        return self
+
+
+def predict_batch(
+    model: nn.Module, x: Tensor, y: Tensor, *, eot_samples: int, counts: PassCounts
+) -> BatchOutcome:
+    """Return the outcome of a batch without an attack; arguments as for `evaluate`."""
+    counted = _CountedPasses(model, counts)
+    with evaluation_mode(counted):
+        logits = predict_logits(counted, x, eot_samples=eot_samples)
+    correct, prediction = is_correct(logits, y).cpu(), logits.argmax(dim=1).cpu()
+    return BatchOutcome(prediction, correct, correct, torch.zeros(len(x)), prediction)
+
+
+def attack_batch(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    clean: BatchOutcome,
+    *,
+    number: int,
+    eot_samples: int,
+    counts: PassCounts,
+    surrogate: nn.Module | None = None,
+) -> BatchOutcome:
+    """Return the outcome of attacking the correct images of a batch; arguments as for `evaluate`.
+
+    Args:
+        model: judges the images.
+        x: the images of the batch.
+        y: their labels.
+        attack: what they are attacked with.
+        clean: their outcome without an attack.
+        number: the batch's, which is added to the attack's seed.
+        eot_samples: passes whose mean logits decide.
+        counts: what the passes are added to.
+        surrogate: the model that is attacked, where it is another one.
+    """
+    robust, distance = clean.clean_correct.clone(), torch.zeros(len(x))
+    prediction = clean.prediction.clone()
+    mask = clean.clean_correct
+    if bool(mask.any()):
+        counted = _CountedPasses(model, counts)
+        attacked = counted if surrogate is None else _CountedPasses(surrogate, counts)
+        seeded = attack.model_copy(update={"seed": attack.seed + number})
+        chosen = mask.to(x.device)
+        with evaluation_mode(counted), evaluation_mode(attacked):
+            x_adv = seeded(attacked, x[chosen], y[chosen])
+            check_budget(x_adv, x[chosen], attack)
+            logits = predict_logits(counted, x_adv, eot_samples=eot_samples)
+        length = attack.threat_model.distance(x_adv, x[chosen])
+        within = length <= attack.epsilon + BUDGET_TOLERANCE
+        robust[mask] = (is_correct(logits, y[chosen]) | ~within).cpu()
+        distance[mask] = length.cpu()
+        prediction[mask] = logits.argmax(dim=1).cpu()
+    return BatchOutcome(clean.prediction, mask, robust, distance, prediction)
+
+
+def make_report(
+    attack: Attack | None,
+    outcomes: Sequence[BatchOutcome],
+    seconds: float,
+    counts: PassCounts,
+    findings: tuple[Finding, ...] = (),
+) -> RobustnessReport:
+    """Return the report on batches in their order, at least one of them."""
     return RobustnessReport(
-        attack,
-        torch.cat(clean),
-        torch.cat(robust),
-        torch.cat(distance),
-        time.perf_counter() - started,
-        counted.counts.forward,
-        counted.counts.backward,
+        attack=attack,
+        clean_correct=torch.cat([outcome.clean_correct for outcome in outcomes]),
+        robust_correct=torch.cat([outcome.robust_correct for outcome in outcomes]),
+        distance=torch.cat([outcome.distance for outcome in outcomes]),
+        seconds=seconds,
+        forward_passes=counts.forward,
+        backward_passes=counts.backward,
+        prediction=torch.cat([outcome.prediction for outcome in outcomes]),
+        attacked_prediction=torch.cat([outcome.attacked_prediction for outcome in outcomes]),
+        findings=findings,
     )
-
-
-def _attack_batch(
-    model: nn.Module, x: Tensor, y: Tensor, attack: Attack, eot_samples: int
-) -> tuple[Tensor, Tensor]:
-    """Return which images survive, bool [M], and how far each was moved, [M]."""
-    x_adv = attack(model, x, y)
-    length = attack.threat_model.distance(x_adv, x)
-    check_budget(x_adv, x, attack)
-    wrong = ~is_correct(predict_logits(model, x_adv, eot_samples=eot_samples), y)
-    within = length <= attack.epsilon + BUDGET_TOLERANCE
-    return ~(wrong & within), length
 
 
 def check_budget(x_adv: Tensor, x: Tensor, attack: Attack) -> None:
@@ -188,31 +290,22 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-class _Counts:
-    """Counters that copies of a model share, so that an attack's twin of it counts, too."""
-
-    def __init__(self) -> None:
-        self.forward = 0
-        self.backward = 0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Counts":
-        return self
-
-
 class _CountedPasses(nn.Module):
     """A model that counts the images sent forward and those whose gradient is taken."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, counts: PassCounts) -> None:
         super().__init__()
         self.model = model
         self.num_classes = getattr(model, "num_classes", None)
         inner: tuple[str, ...] = getattr(model, "masking_parts", ())
         self.masking_parts = tuple(f"model.{name}" for name in inner)
-        self.counts = _Counts()
+        self.counts = counts
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.model(x)
         self.counts.forward += len(x)
+        if self.counts.on_pass is not None:
+            self.counts.on_pass()
         if isinstance(logits, Tensor) and logits.requires_grad:
             logits.register_hook(self._count_backward)
         return logits

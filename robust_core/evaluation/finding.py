@@ -1,8 +1,10 @@
 """What a check of a robustness number has to say."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Severity(StrEnum):
@@ -32,6 +34,16 @@ class Finding:
     threshold: float
     sentence: str
     advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain JSON values; a value that is not finite becomes None."""
+        return {**asdict(self), "value": self.value if math.isfinite(self.value) else None}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Finding":
+        """Return the finding that `to_json` was called on; None becomes NaN."""
+        value = math.nan if values["value"] is None else values["value"]
+        return cls(**{**values, "value": value, "severity": Severity(values["severity"])})
 
 
 def graded(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, AttackStep, attack_from
+from robust_core.attacks.bpda import BPDA
 from robust_core.attacks.goal import Goal
 from robust_core.evaluation.accuracy import RobustnessReport, evaluate
 from robust_core.evaluation.finding import Finding, Severity, graded
@@ -80,6 +81,14 @@ class Subject:
         """Return a number of steps or queries, scaled by the effort."""
         return max(round(full * self.effort), least)
 
+    def told(self, *, one: str, many: str) -> str:
+        """Return the sentence for a single image, or the one for several."""
+        return one if len(self.x) == 1 else many
+
+    def images(self, share: float) -> str:
+        """Return "the image" where there is one, "12% of the images" where there are several."""
+        return self.told(one="the image", many=f"{share:.0%} of the images")
+
     def predict(self) -> Tensor:
         """Return the logits of the images, one pass: float32 [N,K]."""
         with evaluation_mode(self.model):
@@ -91,7 +100,7 @@ def check_logits(subject: Subject) -> Finding:
     logits = subject.predict()
     broken = float((~torch.isfinite(logits)).any(dim=1).float().mean())
     if broken > 0:
-        sentence = f"{broken:.0%} of the images give outputs that are not finite numbers."
+        sentence = f"The outputs for {subject.images(broken)} are not finite numbers."
         return Finding("logits", Severity.FAIL, broken, 0.0, sentence, "Look for an overflow.")
     simplex = ((logits >= 0) & (logits <= 1)).all(dim=1) & ((logits.sum(dim=1) - 1).abs() < 1e-3)
     return graded(
@@ -124,10 +133,15 @@ def check_deterministic(subject: Subject) -> Finding:
     )
 
 
-def check_gradients(subject: Subject) -> Finding:
-    """Zero or non-finite gradients give an attacker nothing to climb."""
-    with evaluation_mode(subject.model):
-        at = input_gradient(subject.model, subject.x, Goal("margin", subject.y))
+def check_gradients(subject: Subject) -> Finding | None:
+    """Zero or non-finite gradients give an attacker nothing to climb, if he needs any."""
+    if subject.attack.gradient_free:
+        return None
+    model = subject.model
+    if isinstance(subject.attack, BPDA):
+        model = subject.attack.twin(model)
+    with evaluation_mode(model):
+        at = input_gradient(model, subject.x, Goal("margin", subject.y))
     length = at.gradient.flatten(1).norm(dim=1)
     infinite = float((~torch.isfinite(length)).float().mean())
     tiny = float((length < TINY_GRADIENT).float().mean())
@@ -136,11 +150,16 @@ def check_gradients(subject: Subject) -> Finding:
         tiny + infinite,
         warn_above=0.02,
         fail_above=0.2,
-        ok="The images have finite, non-zero gradients.",
-        otherwise=f"{tiny:.0%} of the images have a gradient of zero, {infinite:.0%} one that is "
-        "not finite: a gradient attack is blind there, which is no robustness.",
+        ok="The attack's gradients are finite and not zero.",
+        otherwise=f"The gradient is {_blindness(subject, tiny, infinite)}: a gradient attack is "
+        "blind there, which is no robustness.",
         advice="Pass the gradient through the part that hides it (BPDA), or do without (Square).",
     )
+
+
+def _blindness(subject: Subject, tiny: float, infinite: float) -> str:
+    kinds = (("zero", tiny), ("not finite", infinite))
+    return " and ".join(f"{kind} at {subject.images(share)}" for kind, share in kinds if share > 0)
 
 
 def check_epsilon_zero(subject: Subject) -> Finding | None:
@@ -155,8 +174,10 @@ def check_epsilon_zero(subject: Subject) -> Finding | None:
         warn_above=0.0,
         fail_above=0.02,
         ok="At radius 0 the attacked accuracy is the clean one.",
-        otherwise=f"At radius 0 accuracy falls by {gap:.1%}: the model answers at random, or "
-        "attack and evaluation see different models.",
+        otherwise=subject.told(
+            one="At radius 0 the image falls", many=f"At radius 0 accuracy falls by {gap:.1%}"
+        )
+        + ": the model answers at random, or attack and evaluation see different models.",
         advice="Decide by the mean of many passes.",
     )
 
@@ -172,8 +193,11 @@ def check_one_step(subject: Subject) -> Finding | None:
         warn_above=0.01,
         fail_above=0.05,
         ok="One step does not beat many.",
-        otherwise=f"A single step leaves {single:.1%}, many leave {subject.robust_accuracy:.1%}: "
-        "the gradients on the way mislead.",
+        otherwise=subject.told(
+            one="A single step breaks the image, many steps do not",
+            many=f"A single step leaves {single:.1%}, many leave {subject.robust_accuracy:.1%}",
+        )
+        + ": the gradients on the way mislead.",
         advice="Suspect masked gradients; try smaller steps and Square.",
     )
 
@@ -189,8 +213,11 @@ def check_margin_loss(subject: Subject) -> Finding | None:
         warn_above=0.04,
         fail_above=0.10,
         ok="The margin loss finds about as much as cross-entropy.",
-        otherwise=f"The margin loss leaves {other:.1%}, cross-entropy "
-        f"{subject.robust_accuracy:.1%}: it is the loss that withstands, not the model.",
+        otherwise=subject.told(
+            one="With the margin loss the attack breaks the image, with cross-entropy it does not",
+            many=f"The margin loss leaves {other:.1%}, cross-entropy {subject.robust_accuracy:.1%}",
+        )
+        + ": it is the loss that withstands, not the model.",
         advice="Report the margin attack or AutoAttack.",
     )
 
@@ -212,7 +239,11 @@ def check_logit_scale(subject: Subject) -> Finding | None:
         fail_above=0.10,
         ok="The scale of the logits does not matter.",
         otherwise=f"Dividing all logits by {lead:.3g} changes no prediction, but the attack then "
-        f"leaves {other:.1%} instead of {subject.robust_accuracy:.1%}: the loss was saturated.",
+        + subject.told(
+            one="breaks the image, which it did not before",
+            many=f"leaves {other:.1%} instead of {subject.robust_accuracy:.1%}",
+        )
+        + ": the loss was saturated.",
         advice="Use a loss that ignores the scale (margin, DLR).",
     )
 
@@ -238,9 +269,10 @@ def check_silent_success(subject: Subject) -> Finding | None:
         share,
         warn_above=0.005,
         fail_above=0.05,
-        ok="No image fell on the way and recovered at the end.",
-        otherwise=f"{share:.1%} of the images were fooled by an earlier step but not by the last, "
-        "the one that is judged.",
+        ok="No earlier step was better than the last one, which is judged.",
+        otherwise="An earlier step of the attack fooled the model on "
+        + subject.told(one="the image", many=f"{share:.1%} of the images")
+        + ", but the last one, which is judged, does not.",
         advice="Keep the best step, as APGD does.",
     )
 
@@ -263,9 +295,12 @@ def check_large_radius(subject: Subject) -> Finding | None:
         left,
         warn_above=max(0.02, chance / 2),
         fail_above=max(0.1, 1.5 * chance),
-        ok="Accuracy vanishes at a large radius.",
-        otherwise=f"{left:.0%} survive radius {reach:.2g}, at which every image can be turned "
-        "grey: it is the attack that fails.",
+        ok=subject.told(
+            one="At a large radius the image falls.", many="Accuracy vanishes at a large radius."
+        ),
+        otherwise=subject.told(one="The image survives", many=f"{left:.0%} survive")
+        + f" radius {reach:.2g}, at which every image can be turned grey: it is the attack that "
+        "fails.",
         advice="Suspect masked gradients.",
     )
 
@@ -285,8 +320,9 @@ def check_converged(subject: Subject) -> Finding | None:
         warn_above=0.01,
         fail_above=0.05,
         ok=f"{steps} steps and {restarts} restarts find nothing more.",
-        otherwise=f"With {steps} steps and {restarts} restarts accuracy falls by another "
-        f"{gap:.1%}: the attack had not converged.",
+        otherwise=f"With {steps} steps and {restarts} restarts "
+        + subject.told(one="the image falls", many=f"accuracy falls by another {gap:.1%}")
+        + ": the attack had not converged.",
         advice="Report the longer attack.",
     )
 
@@ -306,8 +342,9 @@ def check_randomness(subject: Subject) -> Finding | None:
         warn_above=0.02,
         fail_above=0.10,
         ok="Averaging more passes per gradient changes little.",
-        otherwise=f"With {samples} passes per gradient accuracy falls by {gap:.1%}: part of the "
-        "robustness is noise in the gradient.",
+        otherwise=f"With {samples} passes per gradient "
+        + subject.told(one="the image falls", many=f"accuracy falls by {gap:.1%}")
+        + ": part of the robustness is noise in the gradient.",
         advice="Report the number with enough EOT samples.",
     )
 
@@ -316,11 +353,15 @@ def check_transfer(subject: Subject) -> Finding | None:
     """Images made for another model should not beat the attack on this one."""
     if subject.surrogate is None:
         return None
-    x_adv = subject.attack(subject.surrogate, subject.x, subject.y)
-    with evaluation_mode(subject.model):
-        logits = predict_logits(subject.model, x_adv, eot_samples=subject.eot_samples)
-    wrong = Goal("margin", subject.y).reached(logits).cpu()
-    return _beaten("transfer", subject, {"transfer": wrong})
+    transferred = evaluate(
+        subject.model,
+        subject.x,
+        subject.y,
+        subject.attack,
+        eot_samples=subject.eot_samples,
+        surrogate=subject.surrogate,
+    )
+    return _beaten("transfer", subject, {"transfer": ~transferred.robust_correct})
 
 
 def check_black_box(subject: Subject) -> Finding:
@@ -336,7 +377,7 @@ def check_black_box(subject: Subject) -> Finding:
 
 def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
     standing = subject.report(subject.attack).robust_correct
-    names = [other for other, fallen in broken.items() if bool((fallen & standing).any())]
+    names = [_word(other) for other, fallen in broken.items() if bool((fallen & standing).any())]
     missed = torch.stack([fallen & standing for fallen in broken.values()]).any(dim=0)
     share = float(missed.float().mean())
     return graded(
@@ -344,11 +385,16 @@ def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
         share,
         warn_above=0.01,
         fail_above=0.05,
-        ok=f"The attack in doubt is not beaten by {' or '.join(broken)}.",
-        otherwise=f"{' and '.join(names)} broke {share:.0%} of the images, which the attack in "
-        "doubt left standing: the gradients hide the weakness.",
+        ok=f"The attack in doubt is not beaten by {' or '.join(map(_word, broken))}.",
+        otherwise=f"Without gradients of this model, {' and '.join(names)} broke "
+        f"{subject.images(share)}, which the attack in doubt left standing: the gradients hide the "
+        "weakness.",
         advice="Report the worst case over both, and find what masks the gradients.",
     )
+
+
+def _word(attack_name: str) -> str:
+    return attack_name.replace("_", " ")
 
 
 CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (

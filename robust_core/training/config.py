@@ -94,6 +94,10 @@ class EvaluationConfig(Parameters):
         int | None,
         Field(ge=1, description="Validation images used, the first of the split; automatic: all."),
     ] = 1000
+    further_attacks: Annotated[
+        tuple[Choice, ...],
+        Field(max_length=10, description="More attacks on the test images, for the card."),
+    ] = ()
     best_by: Annotated[
         Literal["robust_accuracy", "clean_accuracy"],
         Field(description="Validation accuracy that decides which epoch is the best."),
@@ -108,6 +112,11 @@ class EvaluationConfig(Parameters):
     @classmethod
     def _check_attack(cls, choice: Choice | None) -> Choice | None:
         return choice and _complete("attack", choice, ATTACKS.get(choice.name))
+
+    @field_validator("further_attacks")
+    @classmethod
+    def _check_attacks(cls, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+        return tuple(_complete("attack", choice, ATTACKS.get(choice.name)) for choice in choices)
 
 
 class RunConfig(Parameters):
@@ -195,6 +204,11 @@ class RunConfig(Parameters):
         return self._attack(
             self.evaluation.test_attack, num_steps=TEST_STEPS, num_restarts=TEST_RESTARTS
         )
+
+    def card_attacks(self) -> list[Attack]:
+        """Return all attacks of the card: the test attack and then the further ones."""
+        further = [self._attack(choice) for choice in self.evaluation.further_attacks]
+        return [self.test_attack(), *further]
 
     def _attack(self, choice: Choice | None, **standard: Any) -> Attack:
         if choice is not None:

@@ -1,11 +1,8 @@
 """The training loop: read from top to bottom, one run."""
 
-import errno
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,16 +24,12 @@ from robust_core.training.state import (
     save_state,
     use_bfloat16,
 )
+from robust_core.training.work_directory import Progress, StopRequested, recorded
 
 logger = logging.getLogger("robust_core.training")
 
-STATUS_INTERVAL = 0.5  # seconds between two writings of the status
 EVALUATION_BATCH = 128  # small enough to notice a request to stop within seconds
 OnProgress = Callable[[RunStatus], None]
-
-
-class StopRequested(Exception):  # noqa: N818 (a request, not an error)
-    """Somebody asked the run to stop."""
 
 
 def train(
@@ -72,101 +65,40 @@ def train(
         if config is None:
             raise InputError("training needs a configuration or a run directory, got neither")
         run = create_run(config)
-    with run.lock(), _recorded(run, on_progress) as progress:
+    with run.lock():
+        status = run.status()
+        if status.state == "finished":
+            raise InputError(f"run {run.run_id!r} has finished; there is nothing left to train")
+        fresh = RunStatus("starting", status.epoch, status.num_epochs, phase="starting")
+        _train_recorded(config, run, Progress(run, on_progress, fresh), should_stop)
+    return run
+
+
+def _train_recorded(
+    config: RunConfig | None,
+    run: RunDirectory,
+    progress: Progress[RunStatus],
+    should_stop: Callable[[], bool],
+) -> None:
+    def so_far() -> str:
+        return f"after epoch {progress.status.epoch}"
+
+    def kept() -> str:
+        return "its last complete epoch is kept" if run.last.exists() else "nothing was kept"
+
+    with recorded(progress, so_far=so_far, kept=kept):
         stored = run.config()
         if config is not None and config != stored:
             raise InputError(f"run {run.run_id!r} was started with another configuration")
         with torch.random.fork_rng():
             _train(stored, run, progress, lambda: should_stop() or run.stop_requested())
-    return run
-
-
-@dataclass
-class _Progress:
-    """Keeps status.json up to date."""
-
-    run: RunDirectory
-    on_progress: OnProgress | None
-    status: RunStatus
-    written: float = 0.0
-
-    def update(self, *, now: bool = False, **changes: Any) -> None:
-        self.status = replace(self.status, **changes)
-        if now or time.monotonic() - self.written >= STATUS_INTERVAL:
-            self.written = time.monotonic()
-            self.run.write_status(self.status)
-            if self.on_progress is not None:
-                self.on_progress(self.status)
-
-
-@contextmanager
-def _recorded(run: RunDirectory, on_progress: OnProgress | None) -> Iterator[_Progress]:
-    """Beat, log and note how the run ends, whatever happens."""
-    status = run.status()
-    if status.state == "finished":
-        raise InputError(f"run {run.run_id!r} has finished; there is nothing left to train")
-    fresh = RunStatus("starting", status.epoch, status.num_epochs, phase="starting")
-    progress = _Progress(run, on_progress, fresh)
-    with run.heartbeat(), _log_file(run):
-        try:
-            progress.update(now=True)
-            yield progress
-        except StopRequested:
-            logger.info("stopped on request after epoch %d", progress.status.epoch)
-            progress.update(now=True, state="stopped", phase="", seconds_left=None)
-            run.withdraw_stop()
-        except KeyboardInterrupt:
-            logger.info("interrupted after epoch %d", progress.status.epoch)
-            progress.update(now=True, state="stopped", phase="", seconds_left=None)
-            raise
-        except (InputError, OSError, MemoryError, torch.OutOfMemoryError) as error:
-            sentence = _sentence(error, run)
-            _note_failure(progress, sentence)
-            raise InputError(sentence) from error
-        except Exception as error:
-            logger.exception("unexpected error")
-            _note_failure(progress, f"unexpected {type(error).__name__}: {error}"[:500])
-            raise
-
-
-def _note_failure(progress: _Progress, sentence: str) -> None:
-    logger.error(sentence)
-    try:
-        progress.update(now=True, state="failed", error=sentence, phase="", seconds_left=None)
-    except OSError:
-        logger.error("the status cannot be written either")
-
-
-def _sentence(error: BaseException, run: RunDirectory) -> str:
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else (error.strerror or str(error)).lower()
-        kept = "its last complete epoch is kept" if run.last.exists() else "nothing was kept"
-        return f"run {run.run_id!r} could not be saved because {reason}; {kept}"
-    return f"run {run.run_id!r} ran out of memory; expected a smaller batch size or network"
-
-
-@contextmanager
-def _log_file(run: RunDirectory) -> Iterator[None]:
-    """Copy what this package logs into the run's log.txt."""
-    package = logging.getLogger("robust_core")
-    handler = logging.FileHandler(run.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    level = package.level
-    package.setLevel(min(level, logging.INFO) if level else logging.INFO)
-    package.addHandler(handler)
-    try:
-        yield
-    finally:
-        package.removeHandler(handler)
-        package.setLevel(level)
-        handler.close()
 
 
 def _train(
-    config: RunConfig, run: RunDirectory, progress: _Progress, should_stop: Callable[[], bool]
+    config: RunConfig,
+    run: RunDirectory,
+    progress: Progress[RunStatus],
+    should_stop: Callable[[], bool],
 ) -> None:
     loop = _Loop(config, run, progress, should_stop)
     state = loop.state
@@ -209,7 +141,7 @@ class _Loop:
         self,
         config: RunConfig,
         run: RunDirectory,
-        progress: _Progress,
+        progress: Progress[RunStatus],
         should_stop: Callable[[], bool],
     ) -> None:
         """Load the data and bring the state to where the run stands."""
@@ -323,28 +255,35 @@ class _Loop:
             self.progress.update(seconds_left=seconds)
 
         model = load_model(self.run.best).to(self.device)
-        report = self._evaluate(model, images, self.config.test_attack(), note_progress)
-        self._save(model, "test", best["epoch"], report)
-        logger.info(
-            "best epoch %d on %d test images: clean %.1f %%, under attack %.1f %%",
-            best["epoch"],
-            report.num_images,
-            100 * report.clean_accuracy,
-            100 * report.robust_accuracy,
-        )
+        reports = []
+        for attack in self.config.card_attacks():
+            started = time.monotonic()
+            report = self._evaluate(model, images, attack, note_progress)
+            reports.append(report)
+            logger.info(
+                "best epoch %d on %d test images: clean %.1f %%, under %s %.1f %%",
+                best["epoch"],
+                report.num_images,
+                100 * report.clean_accuracy,
+                attack.name,
+                100 * report.robust_accuracy,
+            )
+        self._save(model, "test", best["epoch"], reports)
 
     def save_best(self, split: str, report: RobustnessReport) -> None:
         """Write the judged model as the run's checkpoint."""
-        self._save(self.state.judged_model, split, self.state.epoch, report)
+        self._save(self.state.judged_model, split, self.state.epoch, [report])
 
-    def _save(self, model: Classifier, split: str, epoch: int, report: RobustnessReport) -> None:
+    def _save(
+        self, model: Classifier, split: str, epoch: int, reports: Sequence[RobustnessReport]
+    ) -> None:
         save_checkpoint(
             self.run.best,
             model,
             config=self.config,
             class_names=self.validation_set.class_names,
             epoch=epoch,
-            card=make_card(self.config, split, epoch, report),
+            card=make_card(self.config, split, epoch, reports),
         )
 
     def _evaluate(
@@ -428,22 +367,24 @@ def _score(config: RunConfig, record: dict[str, Any]) -> tuple[float, float]:
 
 
 def make_card(
-    config: RunConfig, split: str, epoch: int, report: RobustnessReport
+    config: RunConfig, split: str, epoch: int, reports: Sequence[RobustnessReport]
 ) -> dict[str, Any]:
-    """Return the card of a checkpoint from what an evaluation found."""
-    assert report.attack is not None
-    result = {
-        "attack": describe_attack(report.attack),
-        "accuracy": report.robust_accuracy,
-        "interval": report.robust_interval,
-        "num_images": report.num_images,
-    }
+    """Return the card of a checkpoint from what evaluations of the same images found."""
     return {
         "split": split,
-        "num_images": report.num_images,
-        "clean_accuracy": report.clean_accuracy,
-        "clean_interval": report.clean_interval,
-        "robust": [result],
+        "num_images": reports[0].num_images,
+        "clean_accuracy": reports[0].clean_accuracy,
+        "clean_interval": reports[0].clean_interval,
+        "robust": [
+            {
+                "attack": describe_attack(report.attack),
+                "accuracy": report.robust_accuracy,
+                "interval": report.robust_interval,
+                "num_images": report.num_images,
+            }
+            for report in reports
+            if report.attack is not None
+        ],
         "epoch": epoch,
         "seed": config.seed,
         "versions": versions(),

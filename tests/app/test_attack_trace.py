@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,10 @@ from PIL import Image
 from app import cached, plots
 from app.attack_trace import MOST_FRAMES, trace_attack
 from app.components.player import data_url, perturbation_picture, player_data
+from app.forms import has_form
 from app.units import duration_words, percent
 from app.words import permissions, verdict
-from robust_core.attacks.base import create_attack
+from robust_core.attacks.base import ATTACKS, create_attack
 from robust_core.models.base import create_model
 from robust_core.threat_model import Norm
 
@@ -34,7 +36,8 @@ def x():
 
 
 def info(method="standard", digest="a") -> Any:
-    config = SimpleNamespace(method=SimpleNamespace(name=method))
+    network = SimpleNamespace(name="small_cnn")
+    config = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
     return SimpleNamespace(class_names=NAMES, config=config, digest=digest, name=digest)
 
 
@@ -92,7 +95,7 @@ def test_mid_grey_is_no_change_and_the_gain_is_as_stated():
 
 def test_pictures_reach_the_browser_without_loss():
     levels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4) * 5
-    url = data_url(levels.astype(np.float32) / 255)
+    url = data_url(levels.astype(np.float32) / np.float32(255))
     kind, content = url.split(",")
     assert kind == "data:image/png;base64"
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
@@ -188,11 +191,47 @@ def test_verdicts_name_what_happened(model, x):
     assert verdict(wrong, info()).outcome == "wrong"
 
 
+def test_a_label_lost_beyond_the_budget_is_no_success(model, x):
+    attack = create_attack("fab", epsilon=0.001, num_steps=6)
+    trace = trace_attack(model, x, own_label(model, x), attack)
+    assert trace.prediction != trace.label and trace.distance > 0.001
+    assert not trace.success
+    found = verdict(trace, info())
+    assert found.outcome == "beyond"
+    assert "beyond the budget of 0.255/255" in found.sentence
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS.names() if has_form(ATTACKS.get(name))])
+def test_every_attack_can_be_recorded_played_and_explained(name, model, x):
+    cheap = {
+        "num_rotations": 3,
+        "num_steps": 4,
+        "num_queries": 9,
+        "num_samples": 2,
+        "num_binary_searches": 2,
+    }
+    fields = ATTACKS.get(name).model_fields
+    values: dict[str, Any] = {key: cheap[key] for key in cheap if key in fields}
+    if name == "autoattack":
+        values["epsilon"] = 0.9  # its parts cannot be shortened, but an image that falls ends them
+    attack = create_attack(name, **values)
+    label = own_label(model, x)
+    for target in (None, (label + 1) % len(NAMES)):
+        trace = trace_attack(model, x, label, attack, target=target)
+        assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
+        assert json.dumps(player_data(trace, NAMES, 10), allow_nan=False)
+        assert verdict(trace, info()).sentence.endswith((".", ")."))
+        assert len(permissions(attack, None)) == 4
+
+
 def test_permissions_state_norm_budget_steps_and_starts():
     linf = " ".join(permissions(create_attack("pgd", epsilon=8 / 255, num_restarts=5), None))
-    assert "8/255" in linf and "20 gradient steps, 5 starts" in linf and "any wrong class" in linf
+    assert "8/255" in linf and "20 steps, 5 starts" in linf and "any wrong class" in linf
+    assert "white box" in linf
     l2 = " ".join(permissions(create_attack("fgsm", norm=Norm.L2, epsilon=0.5), "cat"))
-    assert "at most 0.5" in l2 and "1 gradient step, 1 start" in l2 and "class cat" in l2
+    assert "at most 0.5" in l2 and "at most 1 pass " in l2 and "class cat" in l2
+    square = " ".join(permissions(create_attack("square", num_queries=50), None))
+    assert "no gradients (black box)" in square and "50 queries" in square
 
 
 def test_bars_keep_one_class_order_and_show_both_winners():

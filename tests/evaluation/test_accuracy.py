@@ -103,3 +103,31 @@ def test_report_is_plain_json():
     model, x, y = LinearModel(), middle_images(5), labels(5)
     text = json.dumps(evaluate(model, x, y, create_attack("pgd")).to_json())
     assert json.loads(text)["attack"]["name"] == "pgd"
+
+
+def test_a_transfer_attack_is_made_on_the_surrogate_and_judged_on_the_model():
+    model, surrogate, x = LinearModel(), LinearModel(seed=5), middle_images(60)
+    y = model(x).argmax(1)
+    attack = create_attack("fgsm", epsilon=0.1)
+    report = evaluate(model, x, y, attack, surrogate=surrogate)
+    x_adv = attack(surrogate, x, y)
+    assert torch.equal(report.attacked_prediction, model(x_adv).argmax(1))
+    assert torch.equal(report.robust_correct, model(x_adv).argmax(1) == y)
+    assert report.robust_accuracy > evaluate(model, x, y, attack).robust_accuracy
+    assert report.backward_passes == 60
+
+
+def test_predictions_before_and_after():
+    model, x, y = LinearModel(), middle_images(40), labels(40)
+    report = evaluate(model, x, y, create_attack("fgsm", epsilon=0.1), batch_size=16)
+    assert torch.equal(report.prediction, model(x).argmax(1))
+    wrong = ~report.clean_correct
+    assert torch.equal(report.attacked_prediction[wrong], report.prediction[wrong])
+    assert torch.equal(report.attacked_prediction == y, report.robust_correct)
+
+
+def test_modes_are_restored_module_by_module():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)).eval()
+    model[1].train()
+    evaluate(model, middle_images(4), labels(4), create_attack("fgsm"))
+    assert [module.training for module in model.modules()] == [False, False, True, False]

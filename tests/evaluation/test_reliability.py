@@ -6,14 +6,14 @@ from torch import Tensor
 
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.finding import Severity, graded, overall
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import Subject, check_gradients, check_reliability
 from tests.toys import LinearModel, middle_images
 
 SHAPE = (1, 4, 4)
 
 
-def subject_of(model, attack=None, **options) -> Subject:
-    x = middle_images(40, SHAPE)
+def subject_of(model, attack=None, *, num_images=40, **options) -> Subject:
+    x = middle_images(num_images, SHAPE)
     y = LinearModel(SHAPE)(x).argmax(1)
     attack = attack or create_attack("pgd", epsilon=0.1, num_steps=10)
     return Subject(model, x, y, attack, effort=0.3, **options)
@@ -93,6 +93,53 @@ def test_transfer_from_a_better_surrogate_is_noticed():
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     subject = subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE))
     assert severities(subject)["transfer"] is Severity.FAIL
+
+
+class QuantisedPart(LinearModel):
+    """The same model as `Quantised`, which says what masks its gradient."""
+
+    masking_parts = ("quantise",)
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.quantise = Quantise()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.quantise(x))
+
+
+class Quantise(torch.nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * 8).round() / 8
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"), [("pgd", Severity.FAIL), ("bpda", Severity.OK), ("square", None)]
+)
+def test_the_gradients_that_count_are_those_the_attack_follows(name, severity):
+    subject = subject_of(QuantisedPart(SHAPE), create_attack(name, epsilon=0.1))
+    finding = check_gradients(subject)
+    assert (None if finding is None else finding.severity) is severity
+
+
+@pytest.mark.parametrize(
+    "model", [Quantised(SHAPE), Saturated(SHAPE), NotFinite(SHAPE), Noisy(SHAPE)]
+)
+def test_sentences_about_one_image_speak_of_one_image(model):
+    torch.manual_seed(0)
+    attack = create_attack("pgd", epsilon=0.3, num_steps=2, step_size=0.002, random_start=False)
+    found = check_reliability(subject_of(model, attack, num_images=1))
+    raised = [finding for finding in found if finding.severity is not Severity.OK]
+    assert raised
+    for finding in found:
+        assert "%" not in finding.sentence and "images" not in finding.sentence
+
+
+def test_sentences_about_many_images_give_shares():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
+    found = {f.name: f.sentence for f in check_reliability(subject_of(Quantised(SHAPE), attack))}
+    assert "zero at 100% of the images" in found["gradients"]
+    assert "% of the images" in found["black_box"]
 
 
 def test_findings_arrive_one_by_one():

@@ -13,7 +13,7 @@ from robust_core.errors import InputError
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.standard import Standard
-from robust_core.training import run_directory, trainer
+from robust_core.training import trainer, work_directory
 from robust_core.training.averaging import WeightAverage
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
 from robust_core.training.config import RunConfig
@@ -244,7 +244,7 @@ def test_disk_so_full_that_the_status_cannot_be_written(monkeypatch) -> None:
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run_directory, "write_atomically", full)
+    monkeypatch.setattr(work_directory, "write_atomically", full)
     with pytest.raises(InputError, match="the disk is full; nothing was kept"):
         train(run=run)
 
@@ -366,3 +366,16 @@ def test_batches_cover_the_images_without_a_last_single_one(num_images, batch_si
     seen = torch.cat(batches).tolist()
     assert len(set(seen)) == len(seen) >= num_images - 1
     assert min(len(batch) for batch in batches) > 1
+
+
+def test_card_lists_every_attack_that_was_asked_for() -> None:
+    config = tiny_config(epochs=1).model_dump(mode="json")
+    config["evaluation"]["further_attacks"] = [{"name": "fgsm", "parameters": {"epsilon": 0.2}}]
+    card = checkpoint_info(train(RunConfig.create(config)).best).card
+    attacks = [result["attack"] for result in card["robust"]]
+    assert [attack["name"] for attack in attacks] == ["pgd", "fgsm"]
+    assert attacks[1]["parameters"]["epsilon"] == 0.2
+    assert all(result["accuracy"] <= card["clean_accuracy"] for result in card["robust"])
+    config["evaluation"]["further_attacks"] = [{"name": "fgsn"}]
+    with pytest.raises(InputError, match="unknown attack 'fgsn'"):
+        RunConfig.create(config)

@@ -1,0 +1,235 @@
+"""The evaluation directory: what an evaluating process and a page share."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import BatchOutcome, PassCounts, RobustnessReport, make_report
+from robust_core.evaluation.curves import Curve
+from robust_core.evaluation.finding import Finding
+from robust_core.evaluation_runs.plan import EvaluationPlan
+from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
+from robust_core.evaluation_runs.units import Kind, Unit, num_batches
+from robust_core.paths import checkpoints_folder
+from robust_core.training.atomic import write_atomically
+from robust_core.training.checkpoint import checkpoint_info
+from robust_core.training.config import parse_json_object
+from robust_core.training.work_directory import WorkDirectory, WorkStatus, make_folder
+
+Payload = dict[str, Any]  # what the file of a unit holds
+
+
+@dataclass(frozen=True)
+class EvaluationStatus(WorkStatus):
+    """Where an evaluation stands; what all work has in common is said at `WorkStatus`.
+
+    `phase` is "starting", "clean", "attack", "curve" or "reliability".
+
+    Attributes:
+        share: of the work done, in [0, 1].
+        checkpoint: the one at work on.
+        attack: label of the attack at work; "" without.
+    """
+
+    share: float = 0.0
+    checkpoint: str = ""
+    attack: str = ""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The images of one checkpoint, as the directory keeps them; see `CheckpointResult`."""
+
+    digest: str
+    data: str
+    split: str
+    index: list[int]
+    y: list[int]
+    class_names: list[str]
+
+
+@dataclass(frozen=True)
+class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
+    """The files of one evaluation.
+
+    Besides those of every `WorkDirectory`: plan.json, subjects/<checkpoint>.json (which images),
+    units/<unit>.json (one for every checkpoint, attack and batch that is done), and at the end
+    results.json and results.csv.
+    """
+
+    kind: ClassVar[str] = "evaluation"
+    command: ClassVar[str] = "evaluate"
+    Status: ClassVar[type[WorkStatus]] = EvaluationStatus
+
+    def plan(self) -> EvaluationPlan:
+        """Return the plan; raise `InputError` if plan.json is missing or damaged."""
+        return EvaluationPlan.from_json(self.path / "plan.json")
+
+    def fresh_status(self) -> EvaluationStatus:
+        """Return the status to begin or go on with."""
+        return EvaluationStatus("starting", self.status().share, phase="starting")
+
+    def write_subject(self, checkpoint: int, subject: Subject) -> None:
+        """Note the images of a checkpoint, given by its place in the plan."""
+        self._write(f"subjects/{checkpoint}.json", asdict(subject))
+
+    def write_unit(self, name: str, payload: Payload) -> None:
+        """Keep what was found."""
+        self._write(f"units/{name}.json", payload)
+
+    def read_unit(self, unit: Unit, digest: str) -> Payload | None:
+        """Return what was found; None if it was not, or for another version of the checkpoint."""
+        payload = self._read(f"units/{unit.name}.json")
+        return payload if payload is not None and payload.get("digest") == digest else None
+
+    def results(self) -> EvaluationResults:
+        """Return what is complete so far: checkpoints, and attacks on all of their images.
+
+        Raises:
+            InputError: plan.json is missing or damaged.
+        """
+        plan = self.plan()
+        found = [self._checkpoint_result(plan, place) for place in range(len(plan.checkpoints))]
+        return EvaluationResults(plan, tuple(one for one in found if one is not None))
+
+    def write_results(self) -> None:
+        """Write results.json and results.csv."""
+        results = self.results()
+        self._write("results.json", results.to_json())
+        write_atomically(self.path / "results.csv", results.to_csv().encode())
+
+    def _checkpoint_result(self, plan: EvaluationPlan, place: int) -> CheckpointResult | None:
+        values = self._read(f"subjects/{place}.json")
+        if values is None:
+            return None
+        subject = Subject(**values)
+        batches = range(num_batches(plan, len(subject.y)))
+
+        def read(kind: Kind, attack: int = -1) -> list[Payload] | None:
+            units = (Unit(place, kind, attack, batch) for batch in batches)
+            found = [self.read_unit(unit, subject.digest) for unit in units]
+            complete = [payload for payload in found if payload is not None]
+            return complete if len(complete) == len(found) else None
+
+        clean = read("clean")
+        if clean is None:
+            return None
+        attacks = []
+        for number, (choice, label) in enumerate(zip(plan.attacks, plan.labels, strict=True)):
+            payloads = read("attack", number)
+            if payloads is None:
+                continue
+            checks = self.read_unit(Unit(place, "reliability", number, 0), subject.digest)
+            attack = choice.create(plan.seed)
+            report = _report(attack, payloads, _findings(checks))
+            parts = read("curve", number) if plan.epsilons else None
+            curve = None if parts is None else _curve(attack, report.clean_correct, parts)
+            attacks.append(AttackResult(label, choice, report, curve))
+        return CheckpointResult(
+            plan.checkpoints[place],
+            subject.digest,
+            subject.data,
+            subject.split,
+            torch.tensor(subject.index),
+            torch.tensor(subject.y),
+            tuple(subject.class_names),
+            _report(None, clean),
+            tuple(attacks),
+        )
+
+    def _write(self, name: str, values: dict[str, Any]) -> None:
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, (json.dumps(values, allow_nan=False) + "\n").encode())
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            return parse_json_object((self.path / name).read_bytes(), name)
+        except (OSError, InputError):
+            return None
+
+
+def outcome_to_json(outcome: BatchOutcome) -> Payload:
+    """Return the outcome of a batch as plain JSON values."""
+    return {name: value.tolist() for name, value in vars(outcome).items()}
+
+
+def outcome_from_json(payload: Payload) -> BatchOutcome:
+    """Return the outcome that `outcome_to_json` was given."""
+    return BatchOutcome(
+        prediction=torch.tensor(payload["prediction"]),
+        clean_correct=torch.tensor(payload["clean_correct"]),
+        robust_correct=torch.tensor(payload["robust_correct"]),
+        distance=torch.tensor(payload["distance"]),
+        attacked_prediction=torch.tensor(payload["attacked_prediction"]),
+    )
+
+
+def _report(
+    attack: Any, payloads: list[Payload], findings: tuple[Finding, ...] = ()
+) -> RobustnessReport:
+    counts = PassCounts()
+    counts.forward = sum(payload["forward_passes"] for payload in payloads)
+    counts.backward = sum(payload["backward_passes"] for payload in payloads)
+    seconds = sum(payload["seconds"] for payload in payloads)
+    outcomes = [outcome_from_json(payload) for payload in payloads]
+    return make_report(attack, outcomes, seconds, counts, findings)
+
+
+def _findings(payload: Payload | None) -> tuple[Finding, ...]:
+    if payload is None:
+        return ()
+    return tuple(Finding.from_json(values) for values in payload["findings"])
+
+
+def _curve(attack: Any, clean_correct: Tensor, payloads: list[Payload]) -> Curve:
+    parts = [torch.tensor(payload["robust_correct"]) for payload in payloads]
+    return Curve(
+        attack,
+        "epsilon",
+        tuple(payloads[0]["values"]),
+        clean_correct,
+        torch.cat(parts, dim=1) & clean_correct,
+        sum(payload["attacked_images"] for payload in payloads),
+        sum(payload["forward_passes"] for payload in payloads),
+        sum(payload["backward_passes"] for payload in payloads),
+        sum(payload["seconds"] for payload in payloads),
+    )
+
+
+def evaluations_folder() -> Path:
+    """Return the folder of all evaluations."""
+    return checkpoints_folder() / "evaluations"
+
+
+def create_evaluation(plan: EvaluationPlan) -> EvaluationDirectory:
+    """Make the directory of a new evaluation, in state "starting".
+
+    Its name says checkpoint and time, such as "digits-trades-20260131-142501".
+
+    Raises:
+        InputError: a checkpoint does not exist, or the folder cannot be written.
+    """
+    names = [*plan.checkpoints, *(one.surrogate for one in plan.attacks if one.surrogate)]
+    infos = [checkpoint_info(name) for name in names]
+    more = "" if len(plan.checkpoints) == 1 else f"-and-{len(plan.checkpoints) - 1}-more"
+    stem = infos[0].path.stem if "/" not in plan.checkpoints[0] else infos[0].config.data.name
+    try:
+        path = make_folder(evaluations_folder(), f"{Path(stem).stem}{more}")
+        return initialise_evaluation(path, plan)
+    except OSError as error:
+        raise InputError(f"the evaluations folder cannot be written: {error.strerror}") from None
+
+
+def initialise_evaluation(path: Path, plan: EvaluationPlan) -> EvaluationDirectory:
+    """Write the first files of an evaluation into the existing folder `path`."""
+    run = EvaluationDirectory(path)
+    write_atomically(path / "plan.json", plan.to_json().encode())
+    run.beat()
+    run.write_status(EvaluationStatus("starting", phase="starting"))
+    return run

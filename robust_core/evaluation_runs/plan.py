@@ -1,0 +1,142 @@
+"""What one evaluation does, as strict JSON: checkpoints, attacks, images, checks."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from robust_core.attacks.base import Attack, attack_from
+from robust_core.data import data_source
+from robust_core.errors import InputError
+from robust_core.parameters import Parameters
+from robust_core.training.config import Choice, DataChoice, Seed, parse_json_object
+
+CheckpointName = Annotated[
+    str, Field(min_length=1, max_length=1000, description="Name or path of a checkpoint.")
+]
+
+
+class PlannedAttack(Choice):
+    """A registered attack, its parameters, and the model it is made on."""
+
+    surrogate: Annotated[
+        CheckpointName | None,
+        Field(description="Attack this checkpoint instead and judge the images on the model."),
+    ] = None
+
+    def create(self, seed: int = 0) -> Attack:  # type: ignore[override]
+        """Return the attack with `seed` added to its own."""
+        attack = attack_from(self.name, self.parameters)
+        return attack.model_copy(update={"seed": (attack.seed + seed) % 2**31})
+
+
+class EvaluationPlan(Parameters):
+    """Everything that decides what an evaluation finds; the same JSON gives the same numbers.
+
+    Construction checks every attack and writes out its defaults.
+    """
+
+    title: Annotated[str, Field(max_length=200, description="A name for people.")] = ""
+    checkpoints: Annotated[
+        tuple[CheckpointName, ...],
+        Field(min_length=1, max_length=50, description="The models, by name."),
+    ]
+    attacks: Annotated[
+        tuple[PlannedAttack, ...],
+        Field(max_length=50, description="The attacks; none measures clean accuracy alone."),
+    ] = ()
+    data: Annotated[
+        DataChoice | None, Field(description="Data set; automatic: what each model was trained on.")
+    ] = None
+    split: Annotated[str, Field(max_length=100, description="Split of the data set.")] = "test"
+    num_images: Annotated[
+        int | None, Field(ge=1, description="Images, the first of the split; automatic: all.")
+    ] = None
+    batch_size: Annotated[int, Field(ge=1, le=8192, description="Images a batch.")] = 128
+    eot_samples: Annotated[
+        int,
+        Field(ge=1, le=1000, description="Passes whose mean decides; above 1 for random models."),
+    ] = 1
+    seed: Seed = 0
+    epsilons: Annotated[
+        tuple[float, ...],
+        Field(max_length=100, description="Radii of an accuracy curve for every attack, if any."),
+    ] = ()
+    check_reliability: Annotated[
+        bool, Field(description="Check every attack for masked gradients and other pitfalls.")
+    ] = False
+    reliability_images: Annotated[
+        int, Field(ge=1, le=10_000, description="Images of these checks, the first ones.")
+    ] = 64
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _check_checkpoints(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"every checkpoint should be named once, got {twice!r} twice")
+        return names
+
+    @field_validator("attacks")
+    @classmethod
+    def _check_attacks(cls, attacks: tuple[PlannedAttack, ...]) -> tuple[PlannedAttack, ...]:
+        complete = []
+        for choice in attacks:
+            try:
+                attack = choice.create()
+            except InputError as error:
+                raise InputError(f"attack {choice.name}: {error}") from None
+            parameters = attack.model_dump(mode="json")
+            complete.append(choice.model_copy(update={"parameters": parameters}))
+        return tuple(complete)
+
+    @field_validator("data")
+    @classmethod
+    def _check_data(cls, choice: DataChoice | None) -> DataChoice | None:
+        if choice is None:
+            return None
+        values = data_source(choice.name).Parameters.create(choice.parameters)
+        return choice.model_copy(update={"parameters": values.model_dump(mode="json")})
+
+    @model_validator(mode="after")
+    def _check_epsilons(self) -> Self:
+        for choice in self.attacks:
+            for epsilon in self.epsilons:
+                attack_from(choice.name, {**choice.parameters, "epsilon": epsilon})
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A short, unique name for every attack, such as "pgd", "pgd (2)" or "pgd via other"."""
+        labels: list[str] = []
+        for choice in self.attacks:
+            via = "" if choice.surrogate is None else f" via {choice.surrogate}"
+            stem, number = f"{choice.name}{via}", 1
+            label = stem
+            while label in labels:
+                number += 1
+                label = f"{stem} ({number})"
+            labels.append(label)
+        return tuple(labels)
+
+    @classmethod
+    def from_json(cls, path: Path | str) -> Self:
+        """Read a plan from a JSON file.
+
+        Raises:
+            InputError: the file cannot be read, is not JSON, or asks for something unknown.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            reason = (error.strerror or "it cannot be read").lower()
+            raise InputError(f"{path} should be a JSON file, but {reason}") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{path} should be a JSON file, but it is no UTF-8 text") from None
+        return cls.create(parse_json_object(text, str(path)))
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text that `create` accepts again."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

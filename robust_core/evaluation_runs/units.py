@@ -1,0 +1,107 @@
+"""The pieces that an evaluation is done and kept in, and how long they may take."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from robust_core.attacks.base import Attack
+from robust_core.evaluation_runs.plan import EvaluationPlan
+
+Kind = Literal["clean", "attack", "curve", "reliability"]
+CHECKS_WITH_THE_ATTACK, CHECKS_WITHOUT = 25, 2000  # passes an image that the checks cost, roughly
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece: a batch of one checkpoint under one attack, or the checks of one attack.
+
+    Attributes:
+        checkpoint: place in the plan.
+        kind: "clean", "attack", "curve" (accuracy against epsilon) or "reliability".
+        attack: place in the plan; -1 without an attack.
+        batch: number of the batch; 0 for the checks, which take the first images.
+    """
+
+    checkpoint: int
+    kind: Kind
+    attack: int
+    batch: int
+
+    @property
+    def name(self) -> str:
+        """The stem of its file."""
+        attack = "" if self.attack < 0 else f"-{self.attack}"
+        return f"{self.checkpoint}-{self.kind}{attack}-{self.batch}"
+
+
+def num_batches(plan: EvaluationPlan, num_images: int) -> int:
+    """Return how many batches the images of a checkpoint make."""
+    return math.ceil(num_images / plan.batch_size)
+
+
+def units_of(plan: EvaluationPlan, checkpoint: int, num_images: int) -> Iterator[Unit]:
+    """Yield the units of a checkpoint in the order in which they are done."""
+    batches = range(num_batches(plan, num_images))
+    yield from (Unit(checkpoint, "clean", -1, batch) for batch in batches)
+    for attack in range(len(plan.attacks)):
+        yield from (Unit(checkpoint, "attack", attack, batch) for batch in batches)
+        if plan.check_reliability:
+            yield Unit(checkpoint, "reliability", attack, 0)
+        if plan.epsilons:
+            yield from (Unit(checkpoint, "curve", attack, batch) for batch in batches)
+
+
+def cost(plan: EvaluationPlan, unit: Unit, attack: Attack | None, num_images: int) -> float:
+    """Return about how many passes of an image a unit takes.
+
+    Args:
+        plan: the plan.
+        unit: the unit.
+        attack: its attack, if any.
+        num_images: images of the checkpoint.
+    """
+    images = min(plan.batch_size, num_images - unit.batch * plan.batch_size)
+    if attack is None:
+        return images
+    passes = attack.passes()
+    if unit.kind == "reliability":
+        images = min(plan.reliability_images, num_images)
+        return images * (passes * CHECKS_WITH_THE_ATTACK + CHECKS_WITHOUT)
+    if unit.kind == "curve" and not attack.minimum_norm:
+        passes *= math.ceil(math.log2(len(plan.epsilons) + 1))
+    return images * (passes + 1)
+
+
+class Clock:
+    """Estimates the time left from what the units done so far have taken."""
+
+    def __init__(self, left: dict[Unit, float]) -> None:
+        """Take the units to be done and their costs."""
+        self._left = dict(left)
+        self._total = sum(left.values())
+        self._seconds: dict[tuple[Kind, int], float] = {}
+        self._costs: dict[tuple[Kind, int], float] = {}
+
+    def note(self, unit: Unit, seconds: float) -> None:
+        """Note that a unit is done."""
+        key = (unit.kind, unit.attack)
+        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+        self._costs[key] = self._costs.get(key, 0.0) + self._left.pop(unit)
+
+    def share(self) -> float:
+        """Return the share of the work that is done, in [0, 1]."""
+        return 1.0 - sum(self._left.values()) / self._total if self._left else 1.0
+
+    def seconds_left(self) -> float | None:
+        """Return the estimate; None before the first unit is done."""
+        spent = sum(self._costs.values())
+        if spent == 0:
+            return None
+        average = sum(self._seconds.values()) / spent
+        seconds = 0.0
+        for unit, expected in self._left.items():
+            key = (unit.kind, unit.attack)
+            known = key in self._costs
+            seconds += expected * (self._seconds[key] / self._costs[key] if known else average)
+        return seconds

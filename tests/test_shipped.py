@@ -1,0 +1,87 @@
+"""The shipped models are what their cards, recipes and table say."""
+
+import pytest
+import torch
+
+import robust_core as rc
+from robust_core.gradients import predict_logits
+from robust_core.losses import accuracy_count
+from robust_core.paths import REPOSITORY
+from robust_core.training.checkpoint import markdown_table
+from robust_core.training.config import RunConfig
+
+RECIPES = sorted((REPOSITORY / "checkpoints" / "recipes").glob("*.json"))
+SHIPPED = [path.stem for path in RECIPES]
+
+
+@pytest.fixture(autouse=True)
+def shipped_folder(monkeypatch):
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(REPOSITORY / "checkpoints"))
+
+
+def test_the_promised_models_are_there():
+    promised = {"digits-standard", "digits-pgd_at", "digits-trades", "digits-masked"}
+    assert promised | {"shapes-standard", "shapes-pgd_at"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_checkpoint_was_made_by_its_recipe(name):
+    recipe = RunConfig.from_json(REPOSITORY / "checkpoints" / "recipes" / f"{name}.json")
+    assert rc.checkpoint_info(name).config == recipe
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_states_pgd_50_with_5_restarts_on_the_whole_test_split(name):
+    info = rc.checkpoint_info(name)
+    data = rc.load_data(info.config.data.name, "test", info.config.data.parameters)
+    card = info.card
+    assert (card["split"], card["num_images"]) == ("test", len(data))
+    first = card["robust"][0]
+    told = first["attack"]["parameters"]
+    assert first["attack"]["name"] == "pgd"
+    assert (told["num_steps"], told["num_restarts"]) == (50, 5)
+    assert told["epsilon"] == pytest.approx(0.1 if name.startswith("digits") else 8 / 255)
+    assert card["versions"]["torch"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_clean_accuracy_of_the_card_is_measured_again(name):
+    info, model = rc.checkpoint_info(name), rc.load_model(name)
+    data = rc.load_data(info.config.data.name, "test", info.config.data.parameters)
+    correct = sum(
+        accuracy_count(predict_logits(model, x), y)
+        for x, y in zip(data.x.split(500), data.y.split(500), strict=True)
+    )
+    assert abs(correct - info.card["clean_accuracy"] * len(data)) < 1.5  # one image of rounding
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_robust_accuracy_of_the_card_is_within_reach_of_a_short_attack(name):
+    info, model = rc.checkpoint_info(name), rc.load_model(name)
+    data = rc.load_data(info.config.data.name, "test", info.config.data.parameters)
+    chosen = data.subset(torch.arange(60))
+    result = info.card["robust"][0]
+    attack = rc.create_attack("pgd", epsilon=result["attack"]["parameters"]["epsilon"])
+    measured = rc.evaluate(model, chosen.x, chosen.y, attack).robust_accuracy
+    assert measured == pytest.approx(result["accuracy"], abs=0.17)  # 60 images, a weaker attack
+
+
+def test_the_robust_digits_models_keep_their_promise():
+    for name in ("digits-pgd_at", "digits-trades"):
+        card = rc.checkpoint_info(name).card
+        assert card["clean_accuracy"] >= 0.95
+        assert card["robust"][0]["accuracy"] >= 0.75
+    assert rc.checkpoint_info("digits-standard").card["robust"][0]["accuracy"] < 0.5
+
+
+def test_the_masked_model_looks_robust_and_is_not():
+    robust = rc.checkpoint_info("digits-masked").card["robust"]
+    accuracy = {result["attack"]["name"]: result["accuracy"] for result in robust}
+    assert accuracy["pgd"] > 0.9
+    assert accuracy["bpda"] < 0.5
+    assert accuracy["square"] < 0.5
+
+
+def test_the_table_is_generated_from_the_cards():
+    text = (REPOSITORY / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    assert markdown_table().strip() in text
