@@ -1,5 +1,6 @@
 """An attack on one image, recorded step by step so that a page can play it."""
 
+import hashlib
 import math
 import time
 from dataclasses import dataclass, replace
@@ -173,8 +174,10 @@ class _Recorder:
         self.stride = math.ceil(attack.passes() / MOST_FRAMES)
         self.frames: list[Frame] = []
         self._skipped: AttackStep | None = None
+        self._seen: dict[bytes, tuple[int, int, float]] = {}  # index, restart, loss of an iterate
 
     def add(self, step: AttackStep) -> None:
+        self._seen[_key(step.x_adv)] = step.index, step.restart, float(step.loss[0])
         if self._skipped is not None and self._skipped.restart != step.restart:
             self.frames.append(self._frame(self._skipped))
         if step.index % self.stride == 0:
@@ -184,16 +187,21 @@ class _Recorder:
             self._skipped = step
 
     def ending_with(self, x_adv: Tensor, probabilities: Array) -> tuple[Frame, ...]:
-        """Return the frames, with the result as the last one."""
+        """Return the frames, with the result as the last one.
+
+        A result that was never reported as an iterate has no loss (NaN); its margin is that of the
+        probabilities, whose logarithms differ from logits by a constant.
+        """
         if self._skipped is not None:
             self.frames.append(self._frame(self._skipped))
-        result = x_adv[0].numpy()
-        same = [frame for frame in self.frames if np.array_equal(frame.x_adv, result)]
-        if same and same[-1] is self.frames[-1]:
-            self.frames[-1] = replace(same[-1], probabilities=probabilities)
-        elif same:
-            self.frames.append(replace(same[-1], probabilities=probabilities))
-        return tuple(self.frames)
+        last = self.frames[-1]
+        index, restart, loss = self._seen.get(_key(x_adv), (last.index, last.restart, math.nan))
+        logits = torch.from_numpy(probabilities).clamp_min(1e-38).log()[None]
+        result = self._frame(AttackStep(index, x_adv, torch.tensor([loss]), logits, restart))
+        result = replace(result, probabilities=probabilities)
+        if np.array_equal(last.x_adv, result.x_adv):
+            return (*self.frames[:-1], replace(last, probabilities=probabilities))
+        return (*self.frames, result)
 
     def _frame(self, step: AttackStep) -> Frame:
         return Frame(
@@ -205,3 +213,7 @@ class _Recorder:
             margin=float(margin(step.logits, self.y)[0]),
             distance=float(self.attack.threat_model.distance(step.x_adv, self.x)[0]),
         )
+
+
+def _key(x: Tensor) -> bytes:
+    return hashlib.sha256(x[0].contiguous().numpy().tobytes()).digest()

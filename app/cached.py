@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 import streamlit as st
 import torch
@@ -30,6 +31,8 @@ from robust_core.training.checkpoint import CheckpointInfo
 MOST_TRACES = 32
 MEASURED_PASSES = 5
 SEARCHED = 64  # images among which a first example is looked for
+
+T = TypeVar("T")
 
 
 class Superseded(Exception):  # noqa: N818 - not an error: a newer request took over
@@ -141,14 +144,20 @@ def _first_right(digest: str, split: str, _model: Classifier, _images: ImageSet)
     return int(right.int().argmax())
 
 
-def seconds_per_pass(info: CheckpointInfo) -> float:
-    """Return the measured time of one forward-backward pass of one image on this machine."""
-    return _seconds_per_pass(info.digest, load_model(info), info.image_shape)
+def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
+    """Return the measured time of one forward-backward pass of one image on this machine.
+
+    Args:
+        info: the checkpoint.
+        batch_size: images that go through the network together.
+    """
+    shape = (batch_size, *info.image_shape)
+    return _seconds_per_pass(info.digest, load_model(info), shape) / batch_size
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seconds_per_pass(digest: str, _model: Classifier, shape: tuple[int, int, int]) -> float:
-    x, y = torch.full((1, *shape), 0.5), torch.zeros(1, dtype=torch.int64)
+def _seconds_per_pass(digest: str, _model: Classifier, shape: tuple[int, int, int, int]) -> float:
+    x, y = torch.full(shape, 0.5), torch.zeros(shape[0], dtype=torch.int64)
     times = []
     with heavy_work():
         for _ in range(MEASURED_PASSES):
@@ -158,43 +167,45 @@ def _seconds_per_pass(digest: str, _model: Classifier, shape: tuple[int, int, in
     return min(times)  # the first passes also warm up
 
 
-class _TraceStore:
-    """The most recent traces of all sessions, under everything they depend on."""
+class Recent(Generic[T]):
+    """The most recent results of all sessions, each under everything that it depends on."""
 
-    def __init__(self) -> None:
-        self._traces: OrderedDict[tuple, AttackTrace] = OrderedDict()
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._results: OrderedDict[tuple, T] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple) -> AttackTrace | None:
+    def get(self, key: tuple) -> T | None:
+        """Return the result kept under `key`, or None."""
         with self._lock:
-            if key in self._traces:
-                self._traces.move_to_end(key)
-            return self._traces.get(key)
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
 
-    def put(self, key: tuple, trace: AttackTrace) -> None:
+    def put(self, key: tuple, result: T) -> None:
+        """Keep a result, and forget the one that was asked for longest ago if there are many."""
         with self._lock:
-            self._traces[key] = trace
-            while len(self._traces) > MOST_TRACES:
-                self._traces.popitem(last=False)
+            self._results[key] = result
+            while len(self._results) > self._most:
+                self._results.popitem(last=False)
 
 
 @st.cache_resource
-def _traces() -> _TraceStore:
-    return _TraceStore()
+def _traces() -> Recent[AttackTrace]:
+    return Recent(MOST_TRACES)
 
 
-def _trace_key(
-    info: CheckpointInfo, x: Tensor, label: int, attack: Attack, target: int | None
-) -> tuple:
+def attack_key(info: CheckpointInfo, x: Tensor, label: int, attack: Attack) -> tuple:
+    """Return what identifies an attack on one image [C,H,W]: model, pixels, label and attack."""
     pixels = hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()
-    return info.digest, tuple(x.shape), pixels, label, attack.name, attack, target
+    return info.digest, tuple(x.shape), pixels, label, attack.name, attack
 
 
 def known_trace(
     info: CheckpointInfo, x: Tensor, label: int, attack: Attack, target: int | None
 ) -> AttackTrace | None:
     """Return the trace of exactly this attack if it was run lately."""
-    return _traces().get(_trace_key(info, x, label, attack, target))
+    return _traces().get((*attack_key(info, x, label, attack), target))
 
 
 def run_attack(
@@ -222,7 +233,7 @@ def run_attack(
         Superseded: as `check` says.
         InputError: the checkpoint cannot be loaded.
     """
-    key = _trace_key(info, x, label, attack, target)
+    key = (*attack_key(info, x, label, attack), target)
     found = _traces().get(key)
     if found is not None:
         return found

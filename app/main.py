@@ -12,6 +12,7 @@ if str(ROOT) != sys.path[0]:
 PAGES = {  # file in app/views -> title and icon; a page is shown once its file exists
     "start": ("Start", ":material/home:"),
     "attack": ("Attack", ":material/bolt:"),
+    "robustness": ("Robustness", ":material/verified_user:"),
     "train": ("Train", ":material/fitness_center:"),
 }
 

@@ -1,6 +1,7 @@
 """Arrays in, plotly figure out; knows neither torch nor streamlit."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from app.units import percent
 
 CLEAN, ADVERSARIAL, ROBUST = "#0072B2", "#D55E00", "#009E73"
+BOUNDARY = "#CC3311"
+RANDOM_AXIS = "Random"
 MARGIN = {"l": 0, "r": 8, "t": 8, "b": 0}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 HATCHING = {
@@ -115,3 +118,160 @@ def term_curves(epochs: Sequence[int], terms: Mapping[str, Sequence[float]]) -> 
     figure.update_xaxes(title="Epoch", rangemode="tozero", tickformat="d")
     figure.update_yaxes(title="Training loss", rangemode="tozero")
     return figure
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a plot of the loss around an image needs.
+
+    Attributes:
+        steps: coordinates of both axes [S], in units of the radius.
+        values: what is shown [S,S]; rows follow the random axis, columns the adversarial one.
+        margin: [S,S], positive where the label has lost; its zero is the decision boundary.
+        classes: names of the predicted classes, S rows of S.
+        axis: what the first axis is called. value: what `values` are called.
+        reached: where the adversarial image lies on the first axis; None: not on this plane.
+    """
+
+    steps: NDArray[np.float32]
+    values: NDArray[np.float32]
+    margin: NDArray[np.float32]
+    classes: Sequence[Sequence[str]]
+    axis: str
+    value: str
+    reached: float | None
+
+
+def surface_contour(surface: Surface) -> go.Figure:
+    """Return the loss as a map, with decision boundary, clean and adversarial image."""
+    figure = go.Figure()
+    figure.add_contour(
+        x=surface.steps,
+        y=surface.steps,
+        z=surface.values,
+        text=surface.classes,
+        colorscale="Cividis",
+        ncontours=18,
+        line={"width": 0.5, "color": "rgba(255,255,255,0.35)"},
+        colorbar={"title": {"text": surface.value, "side": "right"}, "thickness": 14},
+        hovertemplate="adversarial %{x:.2f}, random %{y:.2f}<br>" + surface.value + " %{z:.3g}"
+        "<br>predicted %{text}<extra></extra>",
+    )
+    if surface.margin.min() < 0 < surface.margin.max():
+        figure.add_contour(
+            name="Decision boundary",
+            x=surface.steps,
+            y=surface.steps,
+            z=surface.margin,
+            contours={"type": "constraint", "operation": "=", "value": 0.0},
+            line={"color": BOUNDARY, "width": 3},
+            hoverinfo="skip",
+            showlegend=True,
+        )
+    for point in _points(surface):
+        figure.add_scatter(
+            name=point.name,
+            x=[point.along],
+            y=[0.0],
+            mode="markers",
+            marker={
+                "symbol": point.symbol,
+                "size": 14,
+                "color": point.colour,
+                "line": {"color": "white", "width": 2},
+            },
+            hovertemplate=f"{point.name} image<extra></extra>",
+        )
+    figure.update_layout(height=430, margin=MARGIN, legend=LEGEND)
+    figure.update_xaxes(title=f"{surface.axis} direction", constrain="domain")
+    figure.update_yaxes(title=f"{RANDOM_AXIS} direction", scaleanchor="x", constrain="domain")
+    return figure
+
+
+def surface_relief(surface: Surface) -> go.Figure:
+    """Return the loss as a landscape, with decision boundary, clean and adversarial image."""
+    figure = go.Figure()
+    figure.add_surface(
+        x=surface.steps,
+        y=surface.steps,
+        z=surface.values,
+        text=surface.classes,
+        colorscale="Cividis",
+        colorbar={"title": {"text": surface.value, "side": "right"}, "thickness": 14},
+        hovertemplate="adversarial %{x:.2f}, random %{y:.2f}<br>" + surface.value + " %{z:.3g}"
+        "<br>predicted %{text}<extra></extra>",
+    )
+    x, y, z = _crossings(surface)
+    if len(x):
+        figure.add_scatter3d(
+            name="Decision boundary",
+            x=x,
+            y=y,
+            z=z,
+            mode="markers",
+            marker={"size": 3, "color": BOUNDARY},
+            hoverinfo="skip",
+        )
+    middle = len(surface.steps) // 2
+    for point in _points(surface):
+        height = np.interp(point.along, surface.steps, surface.values[middle])
+        figure.add_scatter3d(
+            name=point.name,
+            x=[point.along],
+            y=[0.0],
+            z=[height],
+            mode="markers",
+            marker={
+                "symbol": point.symbol,
+                "size": 8,
+                "color": point.colour,
+                "line": {"color": "white", "width": 2},
+            },
+            hovertemplate=f"{point.name} image<extra></extra>",
+        )
+    figure.update_layout(
+        height=480,
+        margin=MARGIN,
+        legend=LEGEND,
+        scene={
+            "xaxis": {"title": surface.axis},
+            "yaxis": {"title": RANDOM_AXIS},
+            "zaxis": {"title": surface.value},
+            "aspectratio": {"x": 1, "y": 1, "z": 0.6},
+            "camera": {"eye": {"x": -1.5, "y": -1.75, "z": 1.0}},
+        },
+    )
+    return figure
+
+
+@dataclass(frozen=True)
+class _Point:
+    name: str
+    along: float
+    symbol: str
+    colour: str
+
+
+def _points(surface: Surface) -> list[_Point]:
+    clean = _Point("Clean", 0.0, "circle", CLEAN)
+    if surface.reached is None:
+        return [clean]
+    return [clean, _Point("Adversarial", surface.reached, "diamond", ADVERSARIAL)]
+
+
+def _crossings(surface: Surface) -> tuple[NDArray[np.float32], ...]:
+    """Return where the margin changes its sign between neighbours, interpolated: x, y, z [M]."""
+    x, y = np.meshgrid(surface.steps, surface.steps)
+    found = []
+    for one, other in (
+        (np.s_[:, :-1], np.s_[:, 1:]),  # neighbours along the first axis
+        (np.s_[:-1], np.s_[1:]),
+    ):
+        before, after = surface.margin[one], surface.margin[other]
+        crossed = (before > 0) != (after > 0)
+        share = (before / np.where(crossed, before - after, 1.0))[crossed]
+        found.append(
+            [grid[one][crossed] * (1 - share) + grid[other][crossed] * share for grid in (x, y)]
+            + [surface.values[one][crossed] * (1 - share) + surface.values[other][crossed] * share]
+        )
+    return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))

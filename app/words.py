@@ -7,10 +7,11 @@ from typing import Any, Literal
 from app.attack_trace import AttackTrace
 from app.units import count_words, percent
 from robust_core.attacks.base import Attack
+from robust_core.models.base import MODELS
 from robust_core.threat_model import Norm
 from robust_core.training.checkpoint import CheckpointInfo
 
-Outcome = Literal["resists", "fooled", "moved", "wrong"]
+Outcome = Literal["resists", "fooled", "moved", "beyond", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,14 @@ def distance_words(norm: Norm, distance: float) -> str:
     return f"{distance * 255:.3g}/255" if norm is Norm.LINF else f"{distance:.3g}"
 
 
+def attack_title(name: str) -> str:
+    """Return how a registered attack is called on a page: "PGD", "RANDOM SEARCH"."""
+    return name.replace("_", " ").upper()
+
+
 def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
     """Return an exact attack: "PGD, Linf 25.5/255, 50 steps, 5 restarts"."""
-    parts = [name.upper()]
+    parts = [attack_title(name)]
     if "norm" in parameters and "epsilon" in parameters:
         norm = Norm(parameters["norm"])
         parts.append(f"{norm} {distance_words(norm, parameters['epsilon'])}")
@@ -77,6 +83,17 @@ def defended(info: CheckpointInfo) -> bool:
     return info.config.method.name != "standard"
 
 
+def masks_gradients(info: CheckpointInfo) -> bool:
+    """Return whether the network has a part that is known to hide its gradient."""
+    return bool(MODELS.get(info.config.model.name).masking_parts)
+
+
+def _kind(info: CheckpointInfo) -> str:
+    if masks_gradients(info):
+        return "model"
+    return "robust model" if defended(info) else "standard model"
+
+
 def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
     """Return what happened, with both predictions and confidences."""
     names = info.class_names
@@ -85,8 +102,8 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
         names[trace.clean_prediction],
         names[trace.prediction],
     )
-    model = "robust model" if defended(info) else "standard model"
-    attack = trace.attack.name.upper()
+    model = _kind(info)
+    attack = attack_title(trace.attack.name)
     if trace.clean_prediction != trace.label and trace.target is None:
         return Verdict(
             "wrong",
@@ -94,6 +111,13 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
             f"({percent(float(trace.clean.max()))}), so there is nothing left to break.",
         )
     old, new = percent(float(trace.clean[trace.label])), percent(float(trace.adversarial.max()))
+    if not trace.success and trace.survival[0].adversarial:
+        norm, epsilon = trace.attack.norm, trace.attack.epsilon
+        return Verdict(
+            "beyond",
+            f"{label} becomes {after} only at distance {distance_words(norm, trace.distance)}, "
+            f"beyond the budget of {distance_words(norm, epsilon)}: {attack} found nothing within.",
+        )
     if trace.target is not None:
         goal = names[trace.target]
         if trace.success:
@@ -128,20 +152,46 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
 
 def permissions(attack: Attack, target: str | None) -> list[str]:
     """Return what the attacker was allowed to do, one sentence each."""
-    values = attack.model_dump()
-    norm, epsilon = attack.norm, distance_words(attack.norm, attack.epsilon)
-    if norm is Norm.LINF:
-        budget = f"change every pixel by at most {epsilon} (the largest change counts: {norm})"
+    if attack.name == "spatial":
+        budget = "turn and shift the image within the limits set here; pixels are free"
     else:
-        budget = (
-            f"move the image by at most {epsilon} in all "
-            f"(root of the summed squared changes: {norm})"
-        )
-    steps = count_words(values.get("num_steps", 1), "gradient step")
-    restarts = count_words(values.get("num_restarts", 1), "start")
+        budget = _budget_words(attack)
+    if attack.gradient_free:
+        knowledge = "the model's outputs only, no gradients (black box)"
+    else:
+        knowledge = "the whole model and its gradients (white box)"
     goal = "any wrong class" if target is None else f"the class {target}"
     return [
         f"**Budget:** {budget}, pixels staying between black and white.",
-        f"**Knowledge:** the whole model, with exact gradients (white box); {steps}, {restarts}.",
+        f"**Knowledge:** {knowledge}.",
+        f"**Effort:** {_effort_words(attack)}.",
         f"**Goal:** {goal}.",
     ]
+
+
+def _budget_words(attack: Attack) -> str:
+    epsilon = distance_words(attack.norm, attack.epsilon)
+    if attack.norm is Norm.LINF:
+        words = (
+            f"change every pixel by at most {epsilon} (the largest change counts: {attack.norm})"
+        )
+    else:
+        words = (
+            f"move the image by at most {epsilon} in all "
+            f"(root of the summed squared changes: {attack.norm})"
+        )
+    if attack.minimum_norm:
+        return f"{words}; this attack looks for the nearest adversarial image and is judged by it"
+    return words
+
+
+def _effort_words(attack: Attack) -> str:
+    nouns = {"num_steps": "step", "num_queries": "query", "num_restarts": "start"}
+    values = attack.model_dump()
+    parts = [_count(values[name], noun) for name, noun in nouns.items() if name in values]
+    return ", ".join([*parts, f"at most {_count(attack.passes(), 'pass')} through the model"])
+
+
+def _count(number: int, noun: str) -> str:
+    plural = {"query": "queries", "pass": "passes"}.get(noun, f"{noun}s")
+    return f"{number:,} {noun if number == 1 else plural}"

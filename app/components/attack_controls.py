@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.forms import has_form, parameter_form
+from app.words import attack_title
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.data import data_source
 from robust_core.errors import InputError
@@ -48,7 +49,7 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
     name = st.selectbox(
         "Attack",
         names,
-        format_func=str.upper,
+        format_func=attack_title,
         key=ATTACK_KEY,
         persist_state="session",
         help=_summary(ATTACKS.get(st.session_state[ATTACK_KEY])),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.words import card_help, card_words, checkpoint_title, defended
+from app.words import card_help, card_words, checkpoint_title, defended, masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
 
 MODEL_KEY = "attack.model"
@@ -32,5 +32,9 @@ def pick_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
 
 
 def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
-    """Return checkpoints of one data set together, shipped ones first, undefended ones first."""
-    return sorted(infos, key=lambda info: (info.config.data.name, "/" in info.name, defended(info)))
+    """Return checkpoints of one data set together: shipped first, undefended first, masked last."""
+
+    def place(info: CheckpointInfo) -> tuple:
+        return info.config.data.name, "/" in info.name, masks_gradients(info), defended(info)
+
+    return sorted(infos, key=place)

@@ -33,6 +33,7 @@ _BOXES = {
     "fooled": (st.warning, ":material/lock_open:"),
     "resists": (st.success, ":material/shield:"),
     "moved": (st.info, ":material/alt_route:"),
+    "beyond": (st.success, ":material/shield:"),
     "wrong": (st.info, ":material/help:"),
 }
 

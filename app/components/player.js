@@ -193,7 +193,7 @@ class Player {
     const values = (name) => frames.map((frame) => frame[name])
     const number = (name) => (step) => {
       const value = frames[step][name]
-      return value === null ? "not a number" : `${Number(value.toPrecision(3))}`
+      return value === null ? "–" : `${Number(value.toPrecision(3))}`
     }
     this.plots = [
       new Chart(this, "Loss the attack raises", [["neutral", values("loss")]], number("loss")),
@@ -232,7 +232,8 @@ class Chart {
     svg.append(element("line", { class: "axis", x1: 0, x2: 100, y1: 62, y2: 62 }))
     if (limit !== undefined) svg.append(element("line", { class: "limit", x1: 0, x2: 100, y1: y(limit), y2: y(limit) }))
     for (const [name, values] of series) {
-      const points = values.map((v, i) => `${this.x(i)} ${y(Number.isFinite(v) ? v : high)}`)
+      const points = values.flatMap((v, i) => (Number.isFinite(v) ? [`${this.x(i)} ${y(v)}`] : []))
+      if (!points.length) continue
       svg.append(element("path", { class: name, d: `M${points.join("L")}` }))
     }
     this.cursor = element("line", { class: "cursor", y1: 0, y2: 64 })

@@ -183,7 +183,7 @@ def _all_settings(start: RunConfig) -> RunConfig | None:
                 EvaluationConfig,
                 values["evaluation"],
                 key,
-                omit=("attack", "test_attack"),
+                omit=("attack", "test_attack", "further_attacks"),
             ),
         }
         usable = {name: part for name, part in parts.items() if part is not None}

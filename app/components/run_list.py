@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.components.run_link import RUN_KEY, select_run
 from robust_core.jobs import RunSummary
-from robust_core.training.run_directory import RunStatus
+from robust_core.training.work_directory import WorkStatus
 
 CHOICE_KEY = "train.run_choice"
 MOST_WITHOUT_SCROLLING = 7
@@ -26,7 +26,7 @@ def run_title(run: RunSummary) -> str:
     return run.title or " · ".join(filter(None, (run.data, run.method))) or run.run_id
 
 
-def state_badge(status: RunStatus) -> None:
+def state_badge(status: WorkStatus) -> None:
     """Show the state as a word, an icon and a colour."""
     icon, colour = STATES[status.state]
     st.badge(status.state, icon=icon, color=colour)  # pyright: ignore[reportArgumentType]

@@ -10,8 +10,10 @@ from app.components import outcome
 from app.components.attack_controls import AttackPlan, pick_attack
 from app.components.attack_link import apply_link, link_state, write_link
 from app.components.copy_link import copy_link
+from app.components.honesty_panel import show_honesty
 from app.components.image_picker import ChosenImage, pick_image
 from app.components.model_picker import in_order, pick_model
+from app.components.surface_panel import show_surface
 from app.forms import show_input_error
 from app.units import duration_words
 from robust_core.errors import InputError
@@ -68,12 +70,14 @@ def _draw(trace: AttackTrace, info: CheckpointInfo) -> None:
     with numbers:
         outcome.show_numbers(trace, info)
     st.divider()
-    allowed, kept = st.columns(2, gap="large")
-    with allowed:
+    doubts, facts = st.columns([1.5, 1], gap="large")
+    with facts:
         outcome.show_permissions(trace, info)
-    with kept:
         outcome.show_survival(trace, info)
         outcome.show_downloads(trace)
+    with doubts:  # last: nothing on the page waits for the checks
+        show_honesty(trace, info)
+        show_surface(trace, info)
 
 
 def _wanted(info: CheckpointInfo, plan: AttackPlan) -> bool:

@@ -301,7 +301,9 @@ def check_large_radius(subject: Subject) -> Finding | None:
         otherwise=subject.told(one="The image survives", many=f"{left:.0%} survive")
         + f" radius {reach:.2g}, at which every image can be turned grey: it is the attack that "
         "fails.",
-        advice="Suspect masked gradients.",
+        advice="Use a stronger attack."
+        if subject.attack.gradient_free
+        else "Suspect masked gradients.",
     )
 
 
@@ -361,7 +363,9 @@ def check_transfer(subject: Subject) -> Finding | None:
         eot_samples=subject.eot_samples,
         surrogate=subject.surrogate,
     )
-    return _beaten("transfer", subject, {"transfer": ~transferred.robust_correct})
+    return _beaten(
+        "transfer", subject, {"the attack on another model": ~transferred.robust_correct}
+    )
 
 
 def check_black_box(subject: Subject) -> Finding:

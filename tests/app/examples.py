@@ -1,4 +1,4 @@
-"""An image on which the two shipped models for digits differ."""
+"""Images on which the shipped models for digits differ."""
 
 from functools import cache
 
@@ -6,10 +6,11 @@ import torch
 
 from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
+from robust_core.evaluation.accuracy import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import load_model
 
-STANDARD, ROBUST = "digits-standard", "digits-pgd_at"
+STANDARD, ROBUST, MASKED = "digits-standard", "digits-pgd_at", "digits-masked"
 ATTACK = {"norm": "Linf", "epsilon": 0.1, "num_steps": 20}
 
 
@@ -27,4 +28,26 @@ def telling_image() -> tuple[str, str]:
         for x in (images.x, attack(model, images.x, images.y)):
             right.append(predict_logits(model, x).argmax(dim=1) == images.y)
     chosen = int(torch.where(right[0] & ~right[1] & right[2] & right[3])[0][0])
+    return images.image_id(chosen), images.class_names[int(images.y[chosen])]
+
+
+@cache
+def masked_image() -> tuple[str, str]:
+    """Return id and class name of a test image on which the masked model only seems robust.
+
+    PGD breaks the standard model there, but neither the robust nor the masked one; BPDA breaks the
+    masked one.
+    """
+    images = load_data("digits", "test").subset(slice(0, 64))
+    fits = torch.ones(len(images), dtype=torch.bool)
+    for name, attack, stands in (
+        (STANDARD, "pgd", False),
+        (ROBUST, "pgd", True),
+        (MASKED, "pgd", True),
+        (MASKED, "bpda", False),
+    ):
+        model = load_model(name)
+        report = evaluate(model, images.x, images.y, create_attack(attack, **ATTACK))
+        fits &= report.clean_correct & (report.robust_correct == stands)
+    chosen = int(torch.where(fits)[0][0])
     return images.image_id(chosen), images.class_names[int(images.y[chosen])]

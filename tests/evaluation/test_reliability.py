@@ -142,6 +142,13 @@ def test_sentences_about_many_images_give_shares():
     assert "% of the images" in found["black_box"]
 
 
+def test_a_weak_attack_without_gradients_is_not_blamed_on_the_gradients():
+    attack = create_attack("random_search", epsilon=0.01, noise="gaussian", num_queries=1)
+    found = {f.name: f for f in check_reliability(subject_of(LinearModel(SHAPE), attack))}
+    assert found["large_radius"].severity is Severity.FAIL
+    assert found["large_radius"].advice == "Use a stronger attack."
+
+
 def test_findings_arrive_one_by_one():
     seen = []
     found = check_reliability(subject_of(LinearModel(SHAPE)), on_finding=seen.append)
