@@ -5,24 +5,33 @@ from typing import Any
 
 import streamlit as st
 
-from app.words import attack_words
+from app.components.model_picker import in_order
+from app.words import attack_words, masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
+
+MASKED = "⚠ masked"
 
 
 def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
     """Draw one row for each checkpoint and attack; every number says what it rests on."""
-    st.table([row for info in infos for row in _rows(info)], hide_index=True, border="horizontal")
+    rows = [row for info in in_order(infos) for row in _rows(info)]
+    st.table(rows, hide_index=True, border="horizontal")
     st.caption(
         "Robust: right on the clean image and under the attack, at the stated budget. In brackets "
         "the 95 % interval (Wilson). A stronger attack can only lower these numbers."
     )
+    if any(masks_gradients(info) for info in infos):
+        st.caption(
+            f"{MASKED}: hides its gradient on purpose, as a lesson. Plain PGD reports a splendid "
+            "number; the attacks in the lines below it, which need no gradient, settle it."
+        )
 
 
 def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
     card = info.card
     return [
         {
-            "Model": info.name,
+            "Model": f"{info.name} {MASKED}" if masks_gradients(info) else info.name,
             "Data": info.config.data.name,
             "Method": info.config.method.name,
             "Clean accuracy": _share(card["clean_accuracy"], card["clean_interval"]),
