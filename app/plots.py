@@ -72,7 +72,7 @@ def probability_bars(
     figure.update_layout(
         barmode="group", bargap=0.3, height=46 * len(rows) + 60, margin=MARGIN, legend=LEGEND
     )
-    figure.update_xaxes(range=[0, 118], visible=False)
+    figure.update_xaxes(range=[0, 135], visible=False)
     figure.update_yaxes(type="category", autorange="reversed", title=None, ticksuffix=" ")
     return figure
 

@@ -59,10 +59,14 @@ def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Show predictions, the budget and the likeliest classes before and after."""
     names = info.class_names
     attack = trace.attack
+    same = trace.prediction == trace.clean_prediction
     st.metric(
         "Prediction",
-        f"{names[trace.clean_prediction]} → {names[trace.prediction]}",
-        help="Of the clean and of the adversarial image.",
+        names[trace.prediction],
+        "as before" if same else f"before: {names[trace.clean_prediction]}",
+        delta_color="off",
+        delta_arrow="off",
+        help="Of the adversarial image; before: of the clean one.",
     )
     before, after = float(trace.clean[trace.label]), float(trace.adversarial[trace.label])
     st.metric(f"Confidence in {names[trace.label]}", f"{percent(before)} → {percent(after)}")

@@ -1,0 +1,226 @@
+"""The form of a new evaluation: models, attacks, images, checks, and what all of it will cost."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import streamlit as st
+from pydantic import Field
+
+from app import cached
+from app.components.evaluation_link import DATA_KEY, models_key, select_evaluation
+from app.forms import parameter_form, show_input_error
+from app.units import count_words, duration_words
+from app.words import checkpoint_title, distance_words
+from robust_core import jobs
+from robust_core.attacks.base import attack_from
+from robust_core.data import data_source
+from robust_core.errors import InputError
+from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack
+from robust_core.evaluation_runs.units import cost, units_of
+from robust_core.parameters import Parameters
+from robust_core.threat_model import BallParameters, ThreatModel
+from robust_core.training.checkpoint import CheckpointInfo
+
+OFFERS: dict[str, tuple[str, dict[str, Any]]] = {  # title -> registered name, parameters
+    "FGSM": ("fgsm", {}),
+    "PGD-20": ("pgd", {"num_steps": 20}),
+    "PGD-50 x 5": ("pgd", {"num_steps": 50, "num_restarts": 5}),
+    "APGD": ("apgd", {"loss": "cross_entropy"}),
+    "APGD, targeted DLR": ("apgd", {"loss": "targeted_dlr"}),
+    "Square-200": ("square", {"num_queries": 200}),
+    "Square-5,000": ("square", {"num_queries": 5000}),
+    "FAB": ("fab", {}),
+    "DeepFool": ("deepfool", {}),
+    "BPDA": ("bpda", {}),
+    "AutoAttack": ("autoattack", {}),
+}
+FIRST_ATTACKS = ["PGD-20", "APGD", "Square-200"]
+FIRST_DATA, FIRST_MODELS = "digits", ["digits-standard", "digits-pgd_at"]
+CURVE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the radius
+DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
+MEASURED_IMAGES = 16
+STARTED = "robustness.started"
+ATTACKS_KEY = "robustness.attacks"
+
+
+class Extent(Parameters):
+    """How much an evaluation looks at."""
+
+    num_images: Annotated[
+        int | None, Field(ge=1, description="The first images of the test split; automatic: all.")
+    ] = 100
+    check_reliability: Annotated[
+        bool,
+        Field(description="Check every number for masked gradients and attacks that are too weak."),
+    ] = True
+    accuracy_curve: Annotated[
+        bool, Field(description="Also measure accuracy at radii from 0 to twice the chosen one.")
+    ] = False
+    reliability_images: Annotated[
+        int, Field(ge=1, le=10_000, description="Images of the checks, the first ones.")
+    ] = 16
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Added to every attack's own.")] = 0
+
+
+def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
+    """Draw the form and the button that starts what it says.
+
+    Args:
+        infos: the checkpoints to choose from, at least one.
+    """
+    st.subheader("New evaluation", anchor=False)
+    chosen = _pick_models(infos)
+    titles = _pick_attacks()
+    extent = parameter_form(
+        Extent, "robustness.extent", advanced=("accuracy_curve", "reliability_images", "seed")
+    )
+    ball = None if not chosen else _pick_ball(chosen[0])
+    plan = None
+    if chosen and extent is not None and ball is not None:
+        try:
+            plan = make_plan(chosen, titles, ball, extent)
+            _say_cost(plan, chosen)
+        except InputError as error:
+            show_input_error(error)
+    if st.button(
+        "Start evaluation",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=plan is None,
+    ):
+        _start(plan)
+
+
+def make_plan(
+    infos: Sequence[CheckpointInfo], titles: Sequence[str], ball: ThreatModel, extent: Extent
+) -> EvaluationPlan:
+    """Return the plan: the attacks of `OFFERS` named by `titles`, all in the same ball.
+
+    Raises:
+        InputError: an attack does not work in this ball.
+    """
+    attacks = [
+        PlannedAttack(
+            name=name,
+            parameters={**parameters, "norm": str(ball.norm), "epsilon": ball.epsilon},
+        )
+        for name, parameters in (OFFERS[title] for title in titles)
+    ]
+    values = extent.model_dump(exclude={"accuracy_curve"})
+    radii = tuple(share * ball.epsilon for share in CURVE_SHARES) if extent.accuracy_curve else ()
+    return EvaluationPlan(
+        checkpoints=tuple(info.name for info in infos),
+        attacks=tuple(attacks),
+        epsilons=radii if attacks else (),
+        **values,
+    )
+
+
+def planned_cost(plan: EvaluationPlan, num_images: int) -> float:
+    """Return at most how many passes of an image a plan takes on each of its models."""
+    attacks = [choice.create(plan.seed) for choice in plan.attacks]
+    return sum(
+        cost(plan, unit, None if unit.attack < 0 else attacks[unit.attack], num_images)
+        for unit in units_of(plan, 0, num_images)
+    )
+
+
+def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    by_name = {info.name: info for info in infos}
+    data_names = list(dict.fromkeys(info.config.data.name for info in infos))
+    if st.session_state.get(DATA_KEY) not in data_names:
+        first = FIRST_DATA if FIRST_DATA in data_names else data_names[0]
+        st.session_state[DATA_KEY] = first
+    data = st.selectbox("Data set", data_names, key=DATA_KEY, persist_state="session")
+    names = [info.name for info in infos if info.config.data.name == data]
+    key = models_key(data)
+    kept = [name for name in st.session_state.get(key, FIRST_MODELS) if name in names]
+    if key not in st.session_state or kept != st.session_state[key]:
+        st.session_state[key] = kept or names[:1]
+    chosen = st.multiselect(
+        "Models",
+        names,
+        format_func=lambda name: checkpoint_title(by_name[name]).partition(" · ")[2],
+        key=key,
+        persist_state="session",
+        placeholder="Choose at least one",
+        wrap=True,
+    )
+    return [by_name[name] for name in chosen]
+
+
+def _pick_attacks() -> list[str]:
+    st.session_state.setdefault(ATTACKS_KEY, FIRST_ATTACKS)
+    return st.multiselect(
+        "Attacks",
+        list(OFFERS),
+        format_func=_offer_words,
+        key=ATTACKS_KEY,
+        persist_state="session",
+        placeholder="None: clean accuracy only",
+        wrap=True,
+        help="An image counts as robust only if it survives. AutoAttack is the complete ensemble "
+        "of four attacks, the reference of the field.",
+    )
+
+
+def _offer_words(title: str) -> str:
+    name, parameters = OFFERS[title]
+    passes = attack_from(name, parameters).passes()
+    return f"{title} (up to {passes:,} passes)" if name == "autoattack" else title
+
+
+def _pick_ball(info: CheckpointInfo) -> ThreatModel | None:
+    data = info.config.data.name
+    try:
+        standard = data_source(data).threat_model
+    except InputError:
+        standard = info.config.threat_model()
+    words = f"{standard.norm}, {distance_words(standard.norm, standard.epsilon)}"
+    with st.expander("Radius", icon=":material/radio_button_checked:", key="robustness.radius"):
+        st.caption(f"Standard of {data}: {words}.")
+        ball = parameter_form(
+            BallParameters,
+            f"robustness.ball.{data}",
+            initial={"norm": standard.norm, "epsilon": standard.epsilon},
+        )
+    return None if ball is None else ball.threat_model
+
+
+def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo]) -> None:
+    """Say what is going to happen, and how much of it."""
+    passes = seconds = 0.0
+    num_images = 0
+    for info in infos:
+        if not data_source(info.config.data.name).is_available():
+            st.info(f"{info.config.data.name} is not on this computer yet and is downloaded first.")
+            return
+        num_images = len(cached.load_images(info, plan.split))
+        num_images = min(num_images, plan.num_images or num_images)
+        own = planned_cost(plan, num_images)
+        passes += own
+        seconds += own * cached.seconds_per_pass(info, MEASURED_IMAGES)
+    ball = plan.attacks[0].create().threat_model if plan.attacks else None
+    within = ""
+    if ball is not None:
+        within = f" within {ball.norm} {distance_words(ball.norm, ball.epsilon)}"
+    st.caption(
+        f"{count_words(num_images, 'test image')}, {count_words(len(infos), 'model')}, "
+        f"{count_words(len(plan.attacks), 'attack')}{within}. Cost: at most {passes:,.0f} passes "
+        f"of an image, {duration_words(seconds)} by a measurement here; images that fall early "
+        "make it less."
+    )
+
+
+def _start(plan: EvaluationPlan | None) -> None:
+    if plan is None or time.monotonic() - st.session_state.get(STARTED, -1e9) < DOUBLE_CLICK:
+        return
+    try:
+        run_id = jobs.start_evaluation(plan)
+    except InputError as error:
+        show_input_error(error)
+        return
+    st.session_state[STARTED] = time.monotonic()
+    select_evaluation(run_id)

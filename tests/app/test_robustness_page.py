@@ -1,0 +1,357 @@
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.components import evaluation_form
+from app.components.evaluation_fallen import choose_fallen
+from app.components.evaluation_form import OFFERS, Extent, make_plan, planned_cost
+from app.components.evaluation_report import report_html
+from app.components.evaluation_rows import (
+    BEATEN,
+    NOT_CHECKED,
+    NOT_YET,
+    WORST_CASE,
+    fallen,
+    result_rows,
+)
+from robust_core import jobs
+from robust_core.evaluation_runs import (
+    EvaluationDirectory,
+    EvaluationPlan,
+    EvaluationStatus,
+    PlannedAttack,
+    create_evaluation,
+    run_evaluation,
+)
+from robust_core.paths import REPOSITORY
+from robust_core.threat_model import Norm, ThreatModel
+from robust_core.training.checkpoint import checkpoint_info
+
+MAIN = REPOSITORY / "app" / "main.py"
+MODEL = "digits-standard"
+BALL = {"norm": "Linf", "epsilon": 0.1}
+PLAN = EvaluationPlan(
+    checkpoints=(MODEL,),
+    attacks=(
+        PlannedAttack(name="fgsm", parameters=BALL),
+        PlannedAttack(name="pgd", parameters={**BALL, "num_steps": 5}),
+        PlannedAttack(name="square", parameters={**BALL, "num_queries": 3}),
+    ),
+    num_images=12,
+    epsilons=(0.0, 0.05, 0.1),
+)
+FINDINGS = [
+    {
+        "name": "converged",
+        "severity": "warn",
+        "value": 0.25,
+        "threshold": 0.02,
+        "sentence": "More steps break more images <b>.",
+        "advice": "Take more steps.",
+    },
+    {
+        "name": "logits",
+        "severity": "ok",
+        "value": 0.0,
+        "threshold": 0.5,
+        "sentence": "The outputs are finite logits.",
+        "advice": "",
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A checkpoint folder with one finished evaluation, whose first attack was checked."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    shutil.copytree(REPOSITORY / "checkpoints" / "pretrained", root / "pretrained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBUST_CHECKPOINTS", str(root))
+        run = run_evaluation(PLAN)
+        digest = checkpoint_info(MODEL).digest
+        run.write_unit("0-reliability-0-0", {"digest": digest, "findings": FINDINGS})
+        yield root, run.run_id
+
+
+@pytest.fixture(autouse=True)
+def no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: tuple[Path, str]) -> None:
+    """Evaluations live in a folder of the test's own and never get a process."""
+    root = tmp_path / "checkpoints"
+    shutil.copytree(finished[0], root)
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(root))
+    monkeypatch.setattr(jobs, "_launch", lambda run: None)
+    monkeypatch.setattr(evaluation_form, "DOUBLE_CLICK", 0.0)
+    monkeypatch.setattr("app.cached.seconds_per_pass", lambda info, batch_size=1: 0.001)
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(str(MAIN), default_timeout=30)
+    page.switch_page("views/robustness.py")
+    for name, value in query.items():
+        page.query_params[name] = value
+    return check(page.run())
+
+
+def check(page: AppTest) -> AppTest:
+    assert not page.exception, page.exception
+    return page
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    return check(next(button for button in page.button if button.label == label).click().run())
+
+
+def labels(page: AppTest) -> list[str]:
+    return [button.label for button in page.button]
+
+
+def said(page: AppTest) -> str:
+    kinds = (page.markdown, page.caption, page.info, page.warning, page.error, page.success)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def the_only_run() -> EvaluationDirectory:
+    (summary,) = jobs.list_evaluations()
+    return jobs.evaluation_directory(summary.run_id)
+
+
+def remove_all() -> None:
+    for summary in jobs.list_evaluations():
+        jobs.delete_evaluation(summary.run_id)
+
+
+def test_without_an_evaluation_the_page_says_how_to_begin() -> None:
+    remove_all()
+    page = open_page()
+    assert "No evaluation yet" in said(page)
+    assert not page.error
+    assert "Cost: at most" in said(page)
+
+
+def test_without_a_checkpoint_the_page_says_so() -> None:
+    remove_all()
+    shutil.rmtree(Path(os.environ["ROBUST_CHECKPOINTS"]) / "pretrained")
+    page = open_page()
+    assert "no checkpoint yet" in said(page)
+    assert labels(page) == []
+
+
+def test_a_finished_evaluation_shows_every_number_with_what_it_rests_on() -> None:
+    page = open_page()
+    (result,) = the_only_run().results().checkpoints
+    table = page.dataframe[0].value.to_dict("list")
+    assert table["Attack"] == ["None (clean accuracy)", "FGSM", "PGD", "SQUARE", WORST_CASE]
+    for place, row in enumerate(result_rows(result)):
+        low, high = (100 * bound for bound in row.interval)
+        expected = f"{100 * row.accuracy:.1f} % ({low:.0f}–{high:.0f})"
+        assert table["Accuracy"][place] == expected
+        assert table["Stand"][place] == f"{row.standing} of 12"
+    assert set(table["Within"][1:]) == {"Linf 25.5/255"}
+    assert table["Effort"][2] == "5 steps"
+    assert table["Trust"][1:3] == ["⚠ doubtful", NOT_CHECKED]
+    assert table["Trust"][3] == BEATEN  # three queries do nothing where five steps do much
+
+
+def test_a_number_whose_checks_are_to_come_says_so() -> None:
+    (result,) = the_only_run().results().checkpoints
+    rows = {row.label: row for row in result_rows(result, wanted=True)}
+    assert rows["fgsm"].trust == "⚠ doubtful"
+    assert rows["pgd"].trust == NOT_YET
+
+
+def test_the_findings_stand_there_in_full() -> None:
+    text = said(open_page())
+    assert "More steps break more images" in text
+    assert "Take more steps." in text
+    assert "The outputs are finite logits." in text
+
+
+def test_the_images_that_fell_lead_to_the_attack_page() -> None:
+    page = open_page()
+    run = the_only_run()
+    (result,) = run.results().checkpoints
+    key = f"robustness.fallen.{run.run_id}"
+    page.selectbox(key=key).select((MODEL, "pgd"))
+    check(page.run())
+    places = fallen(result, "pgd")
+    assert places
+    links = [one.proto for one in page.get("page_link")]
+    expected = [f"Attack {int(result.index[place])}" for place in places]
+    assert [link.label for link in links] == expected
+    query = links[0].query_string
+    assert f"model={MODEL}" in query
+    assert "attack=pgd" in query
+    assert "num_steps=5" in query
+    attack = AppTest.from_file(str(MAIN), default_timeout=30)
+    attack.switch_page("views/attack.py")
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        attack.query_params[name] = value.replace("%2F", "/")
+    (warning,) = check(attack.run()).warning
+    assert "PGD fools the standard model" in str(warning.value)
+
+
+def test_many_fallen_images_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.components.evaluation_fallen.PER_PAGE", 2)
+    page = open_page()
+    (result,) = the_only_run().results().checkpoints
+    key = f"robustness.fallen.{the_only_run().run_id}"
+    places = fallen(result, "fgsm")
+    assert len(places) > 2
+    page.number_input(key=f"{key}.{MODEL}.fgsm.page").set_value(2)
+    check(page.run())
+    links = [one.proto.label for one in page.get("page_link")]
+    assert links == [f"Attack {int(result.index[place])}" for place in places[2:4]]
+    page.selectbox(key=key).select((MODEL, "square"))  # nothing falls, no page 2
+    assert not check(page.run()).get("page_link")
+
+
+def test_curves_of_two_norms_have_two_axes() -> None:
+    def attack(norm: str) -> PlannedAttack:
+        return PlannedAttack(name="fgsm", parameters={"norm": norm, "epsilon": 0.1})
+
+    remove_all()
+    attacks = (attack("Linf"), attack("L2"))
+    run_evaluation(
+        EvaluationPlan(
+            checkpoints=(MODEL,), attacks=attacks, num_images=2, epsilons=(0.0, 0.05, 0.1)
+        )
+    )
+    charts = [json.loads(one.proto.spec) for one in open_page().get("plotly_chart")]
+    titles = [chart["layout"]["xaxis"]["title"]["text"] for chart in charts]
+    assert titles == ["Radius (Linf, n/255)", "Radius (L2, pixel units)"]
+    assert [chart["data"][0]["x"][-1] for chart in charts] == [25.5, 0.1]
+
+
+def test_a_marked_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    (result,) = the_only_run().results().checkpoints
+    state: dict[str, object] = {}
+    monkeypatch.setattr("streamlit.session_state", state)
+    rows = result_rows(result)
+    choose_fallen(rows, {"selection": {"rows": [2]}}, "some")
+    assert state == {"robustness.fallen.some": (MODEL, "pgd")}
+    choose_fallen(rows, {"selection": {"rows": [0]}}, "some")  # nothing falls without an attack
+    assert state == {"robustness.fallen.some": (MODEL, "pgd")}
+
+
+def test_images_of_a_model_that_changed_are_listed_without_pictures() -> None:
+    pretrained = Path(os.environ["ROBUST_CHECKPOINTS"]) / "pretrained"
+    shutil.copy(pretrained / "digits-trades.safetensors", pretrained / f"{MODEL}.safetensors")
+    page = open_page()
+    assert "changed or removed" in said(page)
+    assert not page.get("page_link")
+
+
+@pytest.mark.parametrize("value", ["gone", "../../etc", ""])
+def test_an_unknown_id_in_the_address_is_one_sentence(value: str) -> None:
+    page = open_page(evaluation=value)
+    (warning,) = page.warning
+    assert str(warning.value).count("The link cannot be followed in full") == 1
+    assert page.dataframe  # the newest is shown instead
+
+
+def test_the_address_chooses_the_model() -> None:
+    page = open_page(model="shapes-pgd_at")
+    assert page.selectbox(key="robustness.data").value == "shapes"
+    assert page.multiselect(key="robustness.models.shapes").value == ["shapes-pgd_at"]
+    assert len(open_page(model="nobody").warning) == 1
+
+
+def test_start_begins_what_the_form_says() -> None:
+    remove_all()
+    page = open_page()
+    page.multiselect(key="robustness.models.digits").set_value(["digits-trades"])
+    page.number_input(key="robustness.extent.num_images").set_value(7)
+    page.checkbox(key="robustness.extent.check_reliability").uncheck()
+    press(check(page.run()), "Start evaluation")
+    run = the_only_run()
+    plan = run.plan()
+    assert page.query_params["evaluation"] in (run.run_id, [run.run_id])
+    assert plan.checkpoints == ("digits-trades",)
+    assert [choice.name for choice in plan.attacks] == ["pgd", "apgd", "square"]
+    assert {choice.parameters["epsilon"] for choice in plan.attacks} == {0.1}
+    assert (plan.num_images, plan.check_reliability) == (7, False)
+    assert "Cancel" in labels(page)
+
+
+def test_cancel_asks_the_process_to_stop() -> None:
+    remove_all()
+    run = create_evaluation(PLAN)
+    run.write_status(
+        EvaluationStatus("running", 0.4, MODEL, "pgd", seconds_left=30.0, phase="attack")
+    )
+    page = press(open_page(), "Cancel")
+    assert run.stop_requested()
+    assert "Stopping …" in labels(page)
+    bar = page.get("progress")[0].proto
+    assert "about 30.0 s left" in bar.text
+    assert bar.value == 40
+
+
+def test_a_lost_evaluation_can_be_resumed_and_deleted() -> None:
+    remove_all()
+    run = create_evaluation(PLAN)
+    run.write_status(EvaluationStatus("running", 0.4))
+    past = time.time() - 100
+    os.utime(run.path / "heartbeat", (past, past))
+    page = open_page()
+    assert "no sign of life" in said(page)
+    page = press(page, "Resume")
+    assert run.status().state == "starting"
+    run.write_status(EvaluationStatus("stopped", 0.4))
+    page = press(open_page(), "Yes, delete it")
+    assert not run.path.exists()
+    assert "No evaluation yet" in said(page)
+
+
+def test_a_failed_and_a_damaged_evaluation_say_why() -> None:
+    run = the_only_run()
+    run.write_status(EvaluationStatus("failed", error="the disk is full"))
+    assert "The disk is full." in [str(error.value) for error in open_page().error]
+    (run.path / "plan.json").write_text("{")
+    page = open_page()
+    assert "Plan.json is missing or damaged." in [str(error.value) for error in page.error]
+    assert "Yes, delete it" in labels(page)
+
+
+def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
+    info = checkpoint_info(MODEL)
+    ball = ThreatModel(Norm.LINF, 0.1)
+    plain = Extent(num_images=50, check_reliability=False)
+    alone = planned_cost(make_plan([info], ["PGD-20"], ball, plain), 50)
+    assert alone == 50 * (1 + 21)  # one clean pass; 20 steps and a last look
+    checked = planned_cost(make_plan([info], ["PGD-20"], ball, Extent(num_images=50)), 50)
+    curve = plain.model_copy(update={"accuracy_curve": True})
+    assert checked > alone
+    assert planned_cost(make_plan([info], ["PGD-20"], ball, curve), 50) > 2 * alone
+    assert planned_cost(make_plan([info], ["AutoAttack"], ball, plain), 50) > 100 * alone
+
+
+@pytest.mark.parametrize("norm", list(Norm))
+def test_every_offer_works_in_both_norms(norm: Norm) -> None:
+    plan = make_plan(
+        [checkpoint_info(MODEL)],
+        list(OFFERS),
+        ThreatModel(norm, 0.25),
+        Extent(accuracy_curve=True),
+    )
+    assert {choice.create().threat_model for choice in plan.attacks} == {ThreatModel(norm, 0.25)}
+    assert plan.epsilons[0] == 0.0
+
+
+def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:
+    results = the_only_run().results()
+    text = report_html(results, "my <run>")
+    assert "my &lt;run&gt;" in text
+    assert "images &lt;b&gt;." in text
+    for outside in ("<script", "src=", "href=", "@import", "url("):
+        assert outside not in text
+    for row in result_rows(results.checkpoints[0]):
+        assert f"{100 * row.accuracy:.1f} %" in text
+    assert json.dumps(MODEL) in text.replace("&quot;", '"')
