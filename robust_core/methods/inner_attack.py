@@ -55,6 +55,8 @@ def inner_maximisation(
         num_steps: gradient steps.
         batch_norm: "eval" or "train", see `BatchNormMode`.
     """
+    if threat_model.epsilon == 0.0:
+        return x  # nothing to search, as in the first epoch of a warm-up
     with attack_mode(model, batch_norm):
         return projected_ascent(
             model,

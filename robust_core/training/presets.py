@@ -90,6 +90,7 @@ def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
         values["evaluation"] = {**values.get("evaluation", {}), **QUICK_EVALUATION}
         if not _like_cifar(data):
             return RunConfig.create({**values, **QUICK_GREY})
+        values["evaluation"] |= {"num_images": 200, "test_num_images": 200}  # a costlier network
         values |= QUICK_COLOUR
         return RunConfig.create(values | {"epochs": QUICK_COLOUR_EPOCHS.get(method, 4)})
     values |= PAPERS.get(method, OTHERWISE)
@@ -115,4 +116,6 @@ def _method_parameters(data: str, method: str, budget: str) -> dict[str, Any]:
     if budget == "quick" and "num_steps" in fields:
         few = {"num_steps": 2, "step_size": 0.625 * threat_model.epsilon}
         values |= few if _like_cifar(data) else {"num_steps": 5}
+        if _like_cifar(data) and "warmup_epochs" in fields:
+            values["warmup_epochs"] = 2  # at the full radius nothing is learnt for epochs
     return values
