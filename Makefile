@@ -1,9 +1,9 @@
 # make app   open the dashboard (PORT=8501)
 # make test  run the test suite
 # make check formatter, linter, type checker
+# OMP_WAIT_POLICY=PASSIVE: threads that wait leave their core to the processes beside them.
 PYTHON ?= python3
 PORT ?= 8501
-# OMP_WAIT_POLICY: threads that wait give their core to the processes beside them.
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 

@@ -63,8 +63,10 @@ class APGD(Attack):
         """Run every restart, and for APGD-T every target class, on the images still standing."""
         generator = torch.Generator().manual_seed(self.seed)
         steered = self.loss == "targeted_dlr" and target is None
-        num_classes = predict_logits(model, x[:1]).shape[1]
-        num_targets = min(self.num_targets, num_classes - 1) if steered else 1
+        num_targets = 1
+        if steered:
+            num_classes = predict_logits(model, x[:1]).shape[1]
+            num_targets = min(self.num_targets, num_classes - 1)
 
         def attack_once(number: int, x: Tensor, goal: Goal) -> Tensor:
             if steered:

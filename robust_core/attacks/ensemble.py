@@ -73,7 +73,7 @@ class AutoAttack(Attack):
 
     Source: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
     Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690. Difference: an image leaves each
-    attack as soon as it has fallen, which changes the cost, not the verdict.
+    attack as soon as it has fallen, and every image draws its own random squares.
     """
 
     version: Annotated[

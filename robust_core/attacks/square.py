@@ -15,7 +15,6 @@ from robust_core.threat_model import Norm
 
 # Side of the square: its share of the image is halved after these iterations out of 10,000.
 SCHEDULE = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-Generator = torch.Generator
 
 
 @ATTACKS.register("square")
@@ -62,7 +61,7 @@ class Square(Attack):
         model: nn.Module,
         x: Tensor,
         goal: Goal,
-        generator: Generator,
+        generator: torch.Generator,
         on_step: OnStep | None,
         restart: int,
     ) -> Tensor:
@@ -99,18 +98,20 @@ class Square(Attack):
         scaled = int(query / self.num_queries * 10_000)
         return self.initial_share / 2 ** sum(scaled > limit for limit in SCHEDULE)
 
-    def _stripes(self, x: Tensor, generator: Generator) -> Tensor:
+    def _stripes(self, x: Tensor, generator: torch.Generator) -> Tensor:
         signs = _signs((len(x), x.shape[1], 1, x.shape[3]), generator).to(x)
         return (x + self.epsilon * signs).clamp(0.0, 1.0)
 
-    def _square_linf(self, x: Tensor, x_best: Tensor, share: float, generator: Generator) -> Tensor:
+    def _square_linf(
+        self, x: Tensor, x_best: Tensor, share: float, generator: torch.Generator
+    ) -> Tensor:
         side = _side(share, x, smallest=1)
         inside = _windows(x, side, generator)
         signs = _signs((len(x), x.shape[1], 1, 1), generator).to(x)
         changed = (x + self.epsilon * signs).clamp(0.0, 1.0)
         return torch.where(inside, changed, x_best)
 
-    def _tiles_l2(self, x: Tensor, generator: Generator) -> Tensor:
+    def _tiles_l2(self, x: Tensor, generator: torch.Generator) -> Tensor:
         side = max(min(x.shape[2:]) // 5, 1)
         delta = torch.zeros_like(x)
         for top in range(0, x.shape[2] - side + 1, side):
@@ -120,7 +121,9 @@ class Square(Attack):
                 delta[:, :, top : top + side, left : left + side] = tile * signs
         return (x + self.epsilon * _unit(delta)).clamp(0.0, 1.0)
 
-    def _square_l2(self, x: Tensor, x_best: Tensor, share: float, generator: Generator) -> Tensor:
+    def _square_l2(
+        self, x: Tensor, x_best: Tensor, share: float, generator: torch.Generator
+    ) -> Tensor:
         side = _side(share, x, smallest=3)
         side = min(side + 1 - side % 2, *x.shape[2:])
         delta = x_best - x
@@ -146,11 +149,11 @@ def _side(share: float, x: Tensor, smallest: int) -> int:
     return min(max(round(math.sqrt(share * height * width)), smallest), height, width)
 
 
-def _signs(shape: tuple[int, ...], generator: Generator) -> Tensor:
+def _signs(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randint(0, 2, shape, generator=generator) * 2.0 - 1.0
 
 
-def _windows(x: Tensor, side: int, generator: Generator) -> Tensor:
+def _windows(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """Return a random square for each image as a mask, bool [N,1,H,W]."""
     num, (height, width) = len(x), x.shape[2:]
     top = torch.randint(0, height - side + 1, (num, 1), generator=generator)
@@ -168,7 +171,7 @@ def _place(tile: Tensor, window: Tensor) -> Tensor:
     return placed
 
 
-def _bump(side: int, generator: Generator) -> Tensor:
+def _bump(side: int, generator: torch.Generator) -> Tensor:
     """Return two halves of opposite sign that fall off from their centres, of norm 1: [S,S]."""
     half = side // 2
     bump = torch.zeros(side, side)
