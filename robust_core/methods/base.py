@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from robust_core.models.base import Classifier
 from robust_core.parameters import Parameters
 from robust_core.registry import Registry
 
@@ -33,17 +34,47 @@ class MethodOutput:
 class TrainingMethod(nn.Module, ABC):
     """Turns a batch into a loss; the trainer owns everything else.
 
-    The method may own auxiliary networks (they travel in its state dict). Randomness comes from
-    torch's default generator, which the trainer seeds for every epoch, so a resumed run repeats an
-    uninterrupted one bit for bit.
+    The life of a method in a run: `attach` (the fresh network), `prepare` (the training images),
+    its state dict loaded where a run resumes; then every epoch `on_epoch_start`, for every batch
+    and replay `training_loss`, backward, `after_backward`, the optimiser's step, `after_step`, and
+    at the end `reason_to_stop`.
+
+    The method may own auxiliary networks and their optimisers (they travel in its state dict; an
+    optimiser's state through `get_extra_state`). Randomness comes from torch's default generator,
+    which the trainer seeds for every epoch, so a resumed run repeats an uninterrupted one bit for
+    bit.
+
+    Attributes:
+        num_replays: optimiser steps taken on every batch, each with a `training_loss` of its own.
+        shipped_parts: names of the submodules that a checkpoint carries beside the network's
+            weights, because `inference` needs them.
     """
 
     Parameters: ClassVar[type[Parameters]]
+    shipped_parts: ClassVar[tuple[str, ...]] = ()
+    num_replays: int = 1
 
     def __init__(self, parameters: Any) -> None:
         """Keep the frozen parameters as `settings` (`parameters` is taken by nn.Module)."""
         super().__init__()
         self.settings = parameters
+
+    def attach(self, model: Classifier) -> None:
+        """Build what depends on the network, such as a discriminator of its logits.
+
+        Called once, before training and when a checkpoint is loaded for inference; the trainer
+        moves the method to the network's device afterwards.
+
+        Raises:
+            InputError: the network lacks what the method needs.
+        """
+
+    def prepare(self, x: Tensor, y: Tensor) -> None:
+        """Look at the training images x [N,C,H,W] in [0, 1] and labels y [N] before training.
+
+        Called on a new and on a resumed run alike, on the device of training; must not depend on
+        the default generator's state.
+        """
 
     @abstractmethod
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
@@ -53,7 +84,10 @@ class TrainingMethod(nn.Module, ABC):
         """Do what the method needs before epoch `epoch` (from 0)."""
 
     def after_backward(self, model: nn.Module) -> None:
-        """Do what the method needs between the backward pass and the optimiser's step."""
+        """Do what the method needs between a backward pass and the optimiser's step."""
+
+    def after_step(self, model: nn.Module) -> None:
+        """Do what the method needs after the optimiser's step, such as normalising weights."""
 
     def reason_to_stop(self, model: nn.Module) -> str | None:
         """Return why training must end after this epoch, whose weights are then discarded.
@@ -61,6 +95,19 @@ class TrainingMethod(nn.Module, ABC):
         None (the default) goes on.
         """
         return None
+
+    def inferences(self, model: Classifier) -> tuple[str, ...]:
+        """Return the names of the ways to use the trained network other than calling it."""
+        return model.inferences
+
+    def inference(self, name: str, model: Classifier) -> Classifier:
+        """Return the classifier that uses the trained `model` the way that `name` says.
+
+        Args:
+            name: one of `inferences(model)`.
+            model: the trained network, in eval mode; shared, not changed.
+        """
+        return model.inference(name)
 
 
 def create_method(name: str, parameters: Mapping[str, Any] | None = None) -> TrainingMethod:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.errors import InputError
 from robust_core.parameters import Parameters
-from robust_core.registry import Registry
+from robust_core.registry import Registry, unknown_name
 
 MODELS: Registry["type[Classifier]"] = Registry("model", "robust_core.models")
 
@@ -29,11 +29,13 @@ class Classifier(nn.Module):
         num_classes: K. num_features: D.
         stochastic: whether two passes of one image can differ in eval mode.
         masking_parts: names of submodules without a useful gradient, for BPDA to pass through.
+        inferences: names of the other ways to use the network that `inference` offers.
     """
 
     Parameters: ClassVar[type[Parameters]]
     stochastic: bool = False
     masking_parts: ClassVar[tuple[str, ...]] = ()
+    inferences: tuple[str, ...] = ()
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, num_features: int):
         """Note the shapes; subclasses build their layers after this."""
@@ -53,6 +55,14 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits: [N,C,H,W] in [0, 1] -> [N,K]."""
         return self.head(self.features(x))
+
+    def inference(self, name: str) -> "Classifier":
+        """Return a classifier that shares these weights and uses them the way `name` says.
+
+        Raises:
+            InputError: not one of `inferences`.
+        """
+        raise unknown_name("inference", name, list(self.inferences))
 
 
 class Normalize(nn.Module):

@@ -67,7 +67,9 @@ def create_state(
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        method = create_method(config.method.name, config.method.parameters).to(device)
+        method = create_method(config.method.name, config.method.parameters)
+        method.attach(model)
+        method.to(device)
     average = None if config.ema_decay is None else WeightAverage(model, config.ema_decay)
     return TrainingState(model, method, create_optimiser(config.optimiser, model), average)
 

@@ -1,0 +1,38 @@
+"""A small network, a small batch and a ready method for the contract tests of every method."""
+
+from typing import Any
+
+import torch
+
+from robust_core.methods.base import Batch, TrainingMethod, create_method
+from robust_core.models.base import Classifier, create_model
+from tests.toys import labels
+
+NETWORK = ("preact_resnet18", {"width": 4})
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {}  # method -> network, where it needs another
+PARAMETERS: dict[str, dict[str, Any]] = {}  # method -> parameters, where the defaults are too slow
+NUM_CLASSES = 4
+
+
+def example_batch() -> Batch:
+    """Eight noisy images [8,1,8,8] of four classes."""
+    x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return Batch(x, labels(8, NUM_CLASSES), torch.arange(8))
+
+
+def example_model(name: str) -> Classifier:
+    """A network in train mode that the method can train."""
+    architecture, parameters = NETWORKS.get(name, NETWORK)
+    return create_model(architecture, (1, 8, 8), NUM_CLASSES, parameters).train()
+
+
+def example(name: str) -> tuple[Classifier, TrainingMethod]:
+    """A network and the method, which knows the network and the images of `example_batch`."""
+    model = example_model(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        method = create_method(name, PARAMETERS.get(name))
+        method.attach(model)
+    batch = example_batch()
+    method.prepare(batch.x, batch.y)
+    return model, method
