@@ -90,13 +90,18 @@ def heavy_work(check: Callable[[], None] | None = None) -> Iterator[None]:
 
 
 def checkpoints() -> list[CheckpointInfo]:
-    """Return all readable checkpoints; headers are read once per version of a file."""
+    """Return all readable checkpoints, each followed by the other ways to use its network.
+
+    Headers are read once per version of a file.
+    """
     found = []
     for name in checkpoint.list_checkpoints():
         try:
-            found.append(checkpoint.checkpoint_info(name))
+            info = checkpoint.checkpoint_info(name)
+            others = [checkpoint.checkpoint_info(f"{name}:{other}") for other in info.inferences]
         except InputError:
             continue  # deleted or replaced since it was listed
+        found += [info, *others]
     return found
 
 
@@ -117,6 +122,11 @@ def _load_model(name: str, digest: str) -> Classifier:
     return model
 
 
+def _use(info: CheckpointInfo) -> str:
+    """Return what tells one use of one file's network from every other."""
+    return f"{info.digest}:{info.inference}"
+
+
 def load_images(info: CheckpointInfo, split: str = "test") -> ImageSet:
     """Return a split of the data set a checkpoint was trained on, as it was divided then.
 
@@ -135,11 +145,11 @@ def _load_images(name: str, split: str, parameters: str, seed: int) -> ImageSet:
 
 def first_right(info: CheckpointInfo, split: str = "test") -> int:
     """Return the position of the first image that the checkpoint predicts as labelled, or 0."""
-    return _first_right(info.digest, split, load_model(info), load_images(info, split))
+    return _first_right(_use(info), split, load_model(info), load_images(info, split))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _first_right(digest: str, split: str, _model: Classifier, _images: ImageSet) -> int:
+def _first_right(use: str, split: str, _model: Classifier, _images: ImageSet) -> int:
     right = is_correct(predict_logits(_model, _images.x[:SEARCHED]), _images.y[:SEARCHED])
     return int(right.int().argmax())
 
@@ -152,11 +162,11 @@ def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
         batch_size: images that go through the network together.
     """
     shape = (batch_size, *info.image_shape)
-    return _seconds_per_pass(info.digest, load_model(info), shape) / batch_size
+    return _seconds_per_pass(_use(info), load_model(info), shape) / batch_size
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _seconds_per_pass(digest: str, _model: Classifier, shape: tuple[int, int, int, int]) -> float:
+def _seconds_per_pass(use: str, _model: Classifier, shape: tuple[int, int, int, int]) -> float:
     x, y = torch.full(shape, 0.5), torch.zeros(shape[0], dtype=torch.int64)
     times = []
     with heavy_work():
@@ -198,7 +208,7 @@ def _traces() -> Recent[AttackTrace]:
 def attack_key(info: CheckpointInfo, x: Tensor, label: int, attack: Attack) -> tuple:
     """Return what identifies an attack on one image [C,H,W]: model, pixels, label and attack."""
     pixels = hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()
-    return info.digest, tuple(x.shape), pixels, label, attack.name, attack
+    return _use(info), tuple(x.shape), pixels, label, attack.name, attack
 
 
 def known_trace(

@@ -11,6 +11,8 @@ TITLES = {
     "deterministic": "Same answer each time",
     "gradients": "Gradients",
     "epsilon_zero": "Radius 0",
+    "attacked_model": "What was attacked",
+    "through_defence": "Through the defence",
     "one_step": "One step against many",
     "margin_loss": "Another loss",
     "logit_scale": "Scale of the logits",
@@ -23,6 +25,8 @@ TITLES = {
 }
 REASONS = {  # the most telling first
     "black_box": "an attack without gradients breaks the image",
+    "attacked_model": "the attack was made on another model or on fewer views",
+    "through_defence": "the attack goes around the defence",
     "gradients": "the gradients are zero or not finite",
     "transfer": "an image made for another model fools this one",
     "large_radius": "even a huge budget does not break the image",

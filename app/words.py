@@ -34,7 +34,8 @@ def attack_title(name: str) -> str:
 
 def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
     """Return an exact attack: "PGD, Linf 25.5/255, 50 steps, 5 restarts"."""
-    parts = [attack_title(name)]
+    loss = parameters.get("loss", "cross_entropy")
+    parts = [attack_title(name) + ("" if loss == "cross_entropy" else f" ({loss} loss)")]
     if "norm" in parameters and "epsilon" in parameters:
         norm = Norm(parameters["norm"])
         parts.append(f"{norm} {distance_words(norm, parameters['epsilon'])}")
@@ -42,6 +43,8 @@ def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
         parts.append(count_words(parameters["num_steps"], "step"))
     if "num_restarts" in parameters:
         parts.append(count_words(parameters["num_restarts"], "restart"))
+    if parameters.get("eot_samples", 1) > 1:
+        parts.append(f"EOT {parameters['eot_samples']}")
     return ", ".join(parts)
 
 
@@ -54,14 +57,19 @@ def checkpoint_title(info: CheckpointInfo) -> str:
 def card_words(info: CheckpointInfo) -> str:
     """Return the measured numbers of a checkpoint, each with the attack behind it, in Markdown."""
     card = info.card
-    count = f"{card['num_images']:,} {card['split']} images"
-    lines = [f"**{percent(card['clean_accuracy'])}** of {count} right without an attack"]
-    for result in card["robust"]:
-        attack = attack_words(result["attack"]["name"], result["attack"]["parameters"])
+    results = card_results(info)
+    if not results:
+        return f"The card has no number for the use of the network as {use_words(info.inference)}."
+    clean, number = card["clean_accuracy"], card["num_images"]
+    if info.inference and results[0]["clean_accuracy"] is not None:
+        clean, number = results[0]["clean_accuracy"], results[0]["num_images"]
+    count = f"{number:,} {card['split']} images"
+    lines = [f"**{percent(clean)}** of {count} right without an attack"]
+    for result in results:
         share = f"**{percent(result['accuracy'])}**"
-        if result["num_images"] != card["num_images"]:
+        if result["num_images"] != number:
             share += f" of {result['num_images']:,}"
-        lines.append(f"{share} under {attack}")
+        lines.append(f"{share} under {result_words(result)}")
     return "  \n".join(lines)
 
 
@@ -72,10 +80,28 @@ def card_help(info: CheckpointInfo) -> str:
         f"Method {info.config.method.name}, network {info.config.model.name}, epoch {info.epoch}.",
         f"95 % intervals: {low:.1f} to {high:.1f} % without an attack",
     ]
-    for result in info.card["robust"]:
+    for result in card_results(info):
         low, high = (100 * bound for bound in result["interval"])
         sentences.append(f"{low:.1f} to {high:.1f} % under {result['attack']['name'].upper()}")
     return sentences[0] + " " + ", ".join(sentences[1:]) + "."
+
+
+def card_results(info: CheckpointInfo) -> list[dict[str, Any]]:
+    """Return what the card says about this way to use the network."""
+    return [result for result in info.card["robust"] if result["inference"] == info.inference]
+
+
+def result_words(result: Mapping[str, Any]) -> str:
+    """Return the attack behind a result of a card, and what it looked at if not at the judged."""
+    words = attack_words(result["attack"]["name"], result["attack"]["parameters"])
+    if result["crafted_on"] in (None, result["inference"]):
+        return words
+    return f"{words}, crafted on {use_words(result['crafted_on'])}"
+
+
+def use_words(inference: str) -> str:
+    """Return how a way to use a network is called: `one_view` -> "one view"."""
+    return inference.replace("_", " ") or "the network itself"
 
 
 def defended(info: CheckpointInfo) -> bool:

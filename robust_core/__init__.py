@@ -10,6 +10,7 @@ starts quickly:
     attack = rc.create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20, seed=0)
     x_adv = attack(model, data.x[:64], data.y[:64])
     report = rc.evaluate(model, data.x, data.y, attack)
+    findings = rc.check_reliability(rc.Subject(model, data.x[:64], data.y[:64], attack))
 """
 
 from importlib import import_module
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from robust_core.attacks.base import create_attack
     from robust_core.data import list_data, load_data
     from robust_core.errors import InputError
-    from robust_core.evaluation.accuracy import evaluate
+    from robust_core.evaluation import Subject, check_reliability, evaluate
     from robust_core.methods import list_methods
     from robust_core.models.base import create_model, list_models
     from robust_core.training import (
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "InputError": "errors",
     "RunConfig": "training",
+    "Subject": "evaluation",
+    "check_reliability": "evaluation",
     "checkpoint_info": "training",
     "create_attack": "attacks.base",
     "create_model": "models.base",
-    "evaluate": "evaluation.accuracy",
+    "evaluate": "evaluation",
     "list_attacks": "attacks",
     "list_checkpoints": "training",
     "list_data": "data",
@@ -52,6 +55,8 @@ _HOMES = {
 __all__ = [
     "InputError",
     "RunConfig",
+    "Subject",
+    "check_reliability",
     "checkpoint_info",
     "create_attack",
     "create_model",

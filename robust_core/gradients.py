@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robust_core.engine import exact_model, is_prepared, search_model
 from robust_core.errors import InputError
 
+LARGEST_BACKWARD_BATCH = 64  # images and classes together; more gains nothing and takes memory
 LossFunction = Callable[[Tensor], Tensor]  # logits [N,K] -> loss [N]
 
 
@@ -37,7 +39,8 @@ def input_gradient(
     Examples", ICML 2018, arXiv:1707.07397, eq. 2. It matters for stochastic models only.
 
     Args:
-        model: maps [N,C,H,W] in [0, 1] to logits [N,K].
+        model: maps [N,C,H,W] in [0, 1] to logits [N,K]; of a prepared one the search model is
+            followed, by its compiled step where there is one.
         x: images [N,C,H,W]; not modified.
         loss_function: logits [N,K] -> loss [N].
         eot_samples: passes to average over, at least 1.
@@ -45,6 +48,11 @@ def input_gradient(
     Raises:
         InputError: the model does not return a tensor [N,K].
     """
+    search_step = getattr(model, "search_step", None)
+    found = search_step(x, loss_function) if search_step and eot_samples == 1 else None
+    if found is not None:
+        return InputGradient(*found)
+    model = search_model(model)
     x = x.detach().requires_grad_(True)
     gradient, loss, logits = (torch.zeros((), device=x.device) for _ in range(3))
     with torch.enable_grad():
@@ -56,6 +64,20 @@ def input_gradient(
             loss = loss + sample_loss.detach() / eot_samples
             logits = logits + sample_logits.detach().float() / eot_samples
     return InputGradient(gradient, loss, logits)
+
+
+def differentiable_input_gradient(
+    model: nn.Module, x: Tensor, loss_function: LossFunction
+) -> tuple[Tensor, Tensor]:
+    """Return the loss [N] and its gradient [N,C,H,W] at `x`, both with a graph back to `x`.
+
+    For what is differentiated a second time; arguments as for `input_gradient`, `x` must require a
+    gradient.
+    """
+    with torch.enable_grad():
+        loss = loss_function(check_logits(model(x), len(x)))
+        (gradient,) = torch.autograd.grad(loss.sum(), x, create_graph=True)
+    return loss, gradient
 
 
 @dataclass(frozen=True)
@@ -79,9 +101,9 @@ def class_difference_gradients(
         model: maps [N,C,H,W] in [0, 1] to logits [N,K].
         x: images [N,C,H,W]; not modified.
         y: labels [N].
-        other: one class for each image [N], M = 1; None: all K - 1 others in order, M = K - 1, by
-            one forward pass and K - 1 backward passes.
+        other: one class for each image [N], M = 1; None: all K - 1 others in order, M = K - 1.
     """
+    model = search_model(model)
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         logits = check_logits(model(x), len(x)).float()
@@ -91,14 +113,81 @@ def class_difference_gradients(
         else:
             classes = other[:, None]
         difference = logits.gather(1, classes) - logits.gather(1, y[:, None])
-        gradient = torch.stack(
-            [
-                torch.autograd.grad(column.sum(), x, retain_graph=True)[0]
-                for column in difference.unbind(dim=1)
-            ],
-            dim=1,
-        )
+        gradient = _gradient_of_columns(model, difference, x)
     return ClassGradients(difference.detach(), gradient, logits.detach())
+
+
+ClassScore = Callable[[Tensor, Tensor], Tensor]  # logits [N,K], classes [N] -> score [N]
+
+
+def class_gradients(
+    model: nn.Module,
+    x: Tensor,
+    classes: Tensor,
+    score: ClassScore,
+    *,
+    create_graph: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Return the input gradient of M classes' scores, [N,M,C,H,W], and the logits [N,K].
+
+    One forward pass; scores are summed over the images.
+
+    Args:
+        model: maps [N,C,H,W] in [0, 1] to logits [N,K].
+        x: images [N,C,H,W]; not modified.
+        classes: M classes for each image, int64 [N,M].
+        score: (logits [N,K], classes [N]) -> [N], such as `losses.log_odds`.
+        create_graph: keep the graph, so that a loss of the gradients (and of the logits) can train
+            the model; otherwise both are detached.
+    """
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        logits = check_logits(model(x), len(x))
+        scores = torch.stack([score(logits, column) for column in classes.unbind(dim=1)], dim=1)
+        gradient = _gradient_of_columns(model, scores, x, create_graph=create_graph)
+    return (gradient, logits) if create_graph else (gradient.detach(), logits.detach())
+
+
+def _gradient_of_columns(
+    model: nn.Module, scores: Tensor, x: Tensor, *, create_graph: bool = False
+) -> Tensor:
+    """Return the input gradient of each of M scores: [N,M] -> [N,M,C,H,W].
+
+    A prepared model takes the backward passes of several columns as one over a larger batch, which
+    pays for few images. Other models may hold parts that cannot do that: column by column.
+    """
+    num_together = 1
+    if scores.shape[1] > 1 and not create_graph and is_prepared(model):
+        num_together = max(1, LARGEST_BACKWARD_BATCH // max(len(x), 1))
+    if num_together == 1:
+        columns = [
+            torch.autograd.grad(column.sum(), x, retain_graph=True, create_graph=create_graph)[0]
+            for column in scores.unbind(dim=1)
+        ]
+        return torch.stack(columns, dim=1)
+    chosen = torch.eye(scores.shape[1], device=x.device)[:, None].expand(-1, len(x), -1)
+    parts = [
+        torch.autograd.grad(scores, x, part, retain_graph=True, is_grads_batched=True)[0]
+        for part in chosen.split(num_together)  # [M', N, M]
+    ]
+    return torch.cat(parts).transpose(0, 1)
+
+
+def cosine(one: Tensor, other: Tensor) -> Tensor:
+    """Return <a, b> / (||a|| ||b||) of images: [...,C,H,W], [...,C,H,W] -> float32 [...].
+
+    Each vector is first divided by its largest entry, so that tiny gradients keep their direction:
+    `torch.nn.functional.cosine_similarity` gives .006 for parallel vectors of norm 5e-11. Zero for
+    a vector that is zero.
+    """
+    return (_unit(one) * _unit(other)).sum(dim=-1)
+
+
+def _unit(images: Tensor) -> Tensor:
+    vector = images.float().flatten(-3)
+    largest = vector.detach().abs().amax(dim=-1, keepdim=True)
+    vector = vector / torch.where(largest > 0, largest, 1.0)
+    return vector / vector.norm(dim=-1, keepdim=True).clamp_min(0.5)  # 1 or more, or zero
 
 
 def check_logits(logits: object, num_images: int) -> Tensor:
@@ -127,6 +216,19 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def search_logits(model: nn.Module, x: Tensor, *, eot_samples: int = 1) -> Tensor:
+    """Return what `predict_logits` does, by the search model of a prepared one.
+
+    In low precision they are no verdict: see `is_approximate`.
+    """
+    return predict_logits(search_model(model), x, eot_samples=eot_samples)
+
+
+def is_approximate(model: nn.Module) -> bool:
+    """Return whether logits of the search need a float32 forward pass before they count."""
+    return exact_model(model) is not search_model(model)
 
 
 @torch.no_grad()

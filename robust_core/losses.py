@@ -25,11 +25,55 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
     return others.amax(dim=1) - correct
 
 
+def class_logit(logits: Tensor, y: Tensor) -> Tensor:
+    """Return z_y: [N,K], [N] -> [N]."""
+    return logits.float().gather(1, y[:, None]).squeeze(1)
+
+
+def log_probability(logits: Tensor, y: Tensor) -> Tensor:
+    """Return log p_y with p = softmax(logits): [N,K], [N] -> [N]."""
+    return -cross_entropy(logits, y)
+
+
+def log_odds(logits: Tensor, y: Tensor) -> Tensor:
+    """Return log p_y / (1 - p_y) = z_y - log sum_{k != y} exp z_k: [N,K], [N] -> [N].
+
+    d log p_y = (1 - p_y) d log_odds: the gradients of both point the same way, but this one does
+    not vanish where the network is sure.
+    """
+    logits = logits.float()
+    others = logits.scatter(1, y[:, None], float("-inf"))
+    return logits.gather(1, y[:, None]).squeeze(1) - others.logsumexp(dim=1)
+
+
 def kl_divergence(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     """Return KL(p || q) = sum_k p_k (log p_k - log q_k): [N,K], [N,K] -> [N], in nats."""
+    return divergence_terms(logits_p, logits_q).sum(dim=1)
+
+
+def divergence_terms(logits_p: Tensor, logits_q: Tensor) -> Tensor:
+    """Return t_k = p_k (log p_k - log q_k), of either sign: [N,K], [N,K] -> [N,K], in nats."""
     log_p = F.log_softmax(logits_p.float(), dim=1)
     log_q = F.log_softmax(logits_q.float(), dim=1)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+    return log_p.exp() * (log_p - log_q)
+
+
+def self_paced_weights(similarity: Tensor, y: Tensor, offset: float) -> Tensor:
+    """Return alpha: 1 + m - z_y for the label, z_j + m for other classes: [N,K], [N] -> [N,K].
+
+    The weights of the self-paced loss, cross-entropy of the logits scale * alpha_k * z_k. Large
+    where the similarity of the label is low and where that of another class is high.
+
+    Source: Hou, Han and Li, "Improving Adversarial Robustness with Self-Paced Hard-Class Pair
+    Reweighting", AAAI 2023, arXiv:2210.15068, as in the released code: neither detached nor cut.
+
+    Args:
+        similarity: cosines z [N,K] of features and class weights, unscaled.
+        y: labels [N].
+        offset: m, 0.2 in the released code.
+    """
+    is_label = F.one_hot(y, similarity.shape[1]).bool()
+    return torch.where(is_label, 1.0 + offset - similarity, similarity + offset)
 
 
 def accuracy_count(logits: Tensor, y: Tensor) -> int:

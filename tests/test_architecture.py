@@ -7,11 +7,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
-    {"errors", "registry", "parameters", "paths", "threat_model", "losses", "data"},
-    {"gradients", "models"},
+    {
+        "errors",
+        "registry",
+        "parameters",
+        "paths",
+        "threat_model",
+        "losses",
+        "data",
+        "memory",
+        "team",
+    },
+    {"engine", "gradients", "models"},
     {"attacks"},
     {"methods", "evaluation"},
-    {"training", "evaluation_runs", "jobs"},
+    {"training", "evaluation_runs", "jobs", "bench"},
     {"__main__", "command_line", "__init__"},
 ]
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from robust_core.attacks.base import ATTACKS
-from robust_core.command_line import bench_command
 from robust_core.command_line.main import COMMANDS, main
 from robust_core.command_line.options import apply_settings, help_text, parse_value
 from robust_core.errors import InputError
@@ -128,7 +127,15 @@ def test_help_text_says_limits_and_default() -> None:
         (["evaluate", "--plan", "none.json", "--model", "tiny"], "not both"),
         (["evaluate", "--resume", "../x"], "unknown evaluation '../x'"),
         (["evaluate", "--run", "/none/there"], "no such file"),
-        (["evaluate", "--model", "tiny", "--epsilons", "1,x"], "--epsilons expects numbers"),
+        (["evaluate", "--model", "tiny", "--curve", "epsilon=1,x"], "--curve expects a parameter"),
+        (["evaluate", "--model", "tiny", "--curve", "1,2"], "--curve expects a parameter"),
+        (["evaluate", "--model", "tiny", "--curve", "speed=1"], "parameter must be one of"),
+        (
+            ["evaluate", "--model", "tiny", "--attack", "fgsm", "--curve", "num_steps=1"],
+            "no attack of the plan has num_steps",
+        ),
+        (["evaluate", "--model", "tiny", "--crafted-on", "imt"], "unknown inference of tiny 'imt'"),
+        (["evaluate", "--model", "tiny:imt"], "unknown inference of tiny 'imt'"),
         (["evaluate", "--model", "tiny", "--surrogate", "none"], "unknown checkpoint 'none'"),
         (["evaluate", "--model", "tiny", "--split", "tset"], "did you mean 'test'?"),
         (["evaluate", "--model", "tiny", "--batch-size", "0"], "should be a whole number from 1"),
@@ -198,11 +205,11 @@ def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> No
     path, table = tmp_path / "report.json", tmp_path / "table.csv"
     arguments = ["evaluate", "--model", model, "--attack", "fgsm", "--num-images", "20"]
     files = ["--json", str(path), "--csv", str(table)]
-    assert main([*arguments, "--epsilon", "0.05", "--epsilons", "0,6/255", *files]) == 0
+    assert main([*arguments, "--epsilon", "0.05", "--curve", "epsilon=0,6/255", *files]) == 0
     result = json.loads(path.read_text())["results"][0]
     found = result["attacks"][0]
     assert (result["num_images"], found["attack"]["parameters"]["epsilon"]) == (20, 0.05)
-    assert found["curve"]["values"] == [0.0, pytest.approx(6 / 255)]
+    assert found["curves"][0]["values"] == [0.0, pytest.approx(6 / 255)]
     assert result["digest"] == checkpoint_info(model).digest
     assert len(table.read_text().splitlines()) == 21
     out = capsys.readouterr().out
@@ -274,16 +281,7 @@ def test_list(model, capsys) -> None:
     for word in ("pgd", "trades", "small_cnn", "digits", "tiny", "runs:"):
         assert word in out
     assert main(["list", "checkpoints", "--markdown"]) == 0
-    assert capsys.readouterr().out.startswith("| name |")
-
-
-def test_bench_prints_a_table(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(bench_command, "NETWORKS", {"small_cnn": {"width": 4}})
-    monkeypatch.setattr(bench_command, "BATCH_SIZE", 2)
-    assert main(["bench", "--repeats", "1"]) == 0
-    out = capsys.readouterr().out
-    assert "threads" in out
-    assert "small_cnn width 4" in out
+    assert capsys.readouterr().out.startswith("### digits")
 
 
 def test_settings_reach_parameters_and_new_names_drop_old_ones() -> None:

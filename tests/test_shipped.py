@@ -7,8 +7,8 @@ import robust_core as rc
 from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count
 from robust_core.paths import REPOSITORY
-from robust_core.training.checkpoint import markdown_table
 from robust_core.training.config import RunConfig
+from robust_core.training.shipped_table import markdown_table
 
 RECIPES = sorted((REPOSITORY / "checkpoints" / "recipes").glob("*.json"))
 SHIPPED = [path.stem for path in RECIPES]
@@ -74,8 +74,9 @@ def test_the_robust_digits_models_keep_their_promise():
     assert rc.checkpoint_info("digits-standard").card["robust"][0]["accuracy"] < 0.5
 
 
-def test_the_masked_model_looks_robust_and_is_not():
-    robust = rc.checkpoint_info("digits-masked").card["robust"]
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.endswith("-masked")])
+def test_the_masked_model_looks_robust_and_is_not(name):
+    robust = rc.checkpoint_info(name).card["robust"]
     accuracy = {result["attack"]["name"]: result["accuracy"] for result in robust}
     assert accuracy["pgd"] > 0.9
     assert accuracy["bpda"] < 0.5

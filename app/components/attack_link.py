@@ -1,6 +1,6 @@
 """The state of the attack page in its address: written by "Copy link", checked when read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import streamlit as st
@@ -14,6 +14,7 @@ from app.components.attack_controls import (
 )
 from app.components.image_picker import ChosenImage, choose_image
 from app.components.model_picker import MODEL_KEY
+from app.components.page_link import PageLink, State, Step, one_of, part
 from app.forms import fill_form
 from robust_core.attacks.base import ATTACKS
 from robust_core.errors import InputError
@@ -22,8 +23,6 @@ from robust_core.training.checkpoint import CheckpointInfo
 
 AUTOMATIC = "automatic"
 NAMES = ("model", "data", "image", "attack", "target")
-LONGEST_VALUE = 200
-_APPLIED, _PROBLEMS = "attack.link", "attack.link_problems"
 
 
 def link_state(info: CheckpointInfo, image: ChosenImage, plan: AttackPlan) -> dict[str, str]:
@@ -38,88 +37,75 @@ def link_state(info: CheckpointInfo, image: ChosenImage, plan: AttackPlan) -> di
     return state
 
 
-def write_link(state: Mapping[str, str]) -> None:
-    """Put a state into the address bar."""
-    st.query_params.from_dict(dict(state))
-    st.session_state[_APPLIED] = dict(state)
-    st.session_state[_PROBLEMS] = []
+def attack_page_link(infos: Sequence[CheckpointInfo]) -> PageLink:
+    """Return the link of the page: its model, image, attack with parameters, and target.
 
-
-def apply_link(infos: Sequence[CheckpointInfo]) -> list[str]:
-    """Bring the page's widgets into the state of the address, once for each new address.
-
-    Every value is checked; what cannot be used is left at its default.
-
-    Returns:
-        One sentence for each value that could not be used.
+    Args:
+        infos: the checkpoints that the page offers, at least one.
     """
-    state = st.query_params.to_dict()
-    if state and st.session_state.get(_APPLIED) != state:
-        st.session_state[_APPLIED] = state
-        st.session_state[_PROBLEMS] = _Reader(state, infos).read()
-    return st.session_state.get(_PROBLEMS, []) if state else []
+    return PageLink("attack", attack_steps(infos))
 
 
-class _Reader:
-    def __init__(self, state: Mapping[str, str], infos: Sequence[CheckpointInfo]) -> None:
-        self.state = {name[:LONGEST_VALUE]: value[:LONGEST_VALUE] for name, value in state.items()}
-        self.infos = {info.name: info for info in infos}
-        self.problems: list[str] = []
+def attack_steps(infos: Sequence[CheckpointInfo], also: Collection[str] = ()) -> list[Step]:
+    """Return the steps that follow model, image, attack with parameters, and target.
 
-    def read(self) -> list[str]:
-        for part in (self._model, self._image, self._attack, self._target):
-            try:
-                part()
-            except InputError as error:
-                self.problems.append(f"The link cannot be followed in full: {error}.")
-        return self.problems
+    Args:
+        infos: the checkpoints that the page offers, at least one.
+        also: other parts of the page's address, which these steps leave alone.
+    """
+    offered = {info.name: info for info in infos}
 
-    @property
-    def info(self) -> CheckpointInfo:
-        """The checkpoint that the page will show."""
+    def shown() -> CheckpointInfo:
         wanted = st.session_state.get(MODEL_KEY)
-        return self.infos.get(str(wanted)) or next(iter(self.infos.values()))
+        return offered.get(str(wanted)) or next(iter(offered.values()))
 
-    def _model(self) -> None:
-        name = self.state.get("model")
-        if name is not None:
-            if name not in self.infos:
-                raise unknown_name("model", name, list(self.infos))
-            st.session_state[MODEL_KEY] = name
-        data = self.state.get("data", self.info.config.data.name)
-        if data != self.info.config.data.name:
-            raise InputError(
-                f"data should be {self.info.config.data.name!r}, which {self.info.name} was "
-                f"trained on, got {data!r}"
-            )
+    def with_info(step: Callable[[State, CheckpointInfo], None]) -> Step:
+        return lambda state: step(
+            {name: value for name, value in state.items() if name not in also}, shown()
+        )
 
-    def _image(self) -> None:
-        if "image" in self.state:
-            choose_image(self.info, self.state["image"])
+    model = part("model", one_of("model", MODEL_KEY, lambda: list(offered)))
+    return [model, *map(with_info, (_take_data, _take_image, _take_attack, _take_target))]
 
-    def _attack(self) -> None:
-        name = self.state.get("attack", st.session_state.get(ATTACK_KEY) or FIRST_ATTACK)
-        attack = ATTACKS.get(name)
-        values: dict[str, Any] = {
-            key: None if value == AUTOMATIC else value
-            for key, value in self.state.items()
-            if key not in NAMES
-        }
-        known = {key: value for key, value in values.items() if key in attack.model_fields}
-        st.session_state[ATTACK_KEY] = name
-        checked = attack.create(known).model_dump(include=set(known))
-        if checked:
-            fill_form(attack, form_key(self.info, name), checked)
-        for key in values.keys() - known.keys():
-            raise unknown_name("parameter", key, [*NAMES, *attack.model_fields])
 
-    def _target(self) -> None:
-        targeted, target = target_keys(self.info)
-        st.session_state[targeted] = False
-        if "target" not in self.state:
-            return
-        names = list(self.info.class_names)
-        if self.state["target"] not in names:
-            raise unknown_name("target", self.state["target"], names)
-        st.session_state[targeted] = True
-        st.session_state[target] = names.index(self.state["target"])
+def _take_data(state: State, info: CheckpointInfo) -> None:
+    data = state.get("data", info.config.data.name)
+    if data != info.config.data.name:
+        raise InputError(
+            f"data should be {info.config.data.name!r}, which {info.name} was trained on, got "
+            f"{data!r}"
+        )
+
+
+def _take_image(state: State, info: CheckpointInfo) -> None:
+    if "image" in state:
+        choose_image(info, state["image"])
+
+
+def _take_attack(state: State, info: CheckpointInfo) -> None:
+    name = state.get("attack", st.session_state.get(ATTACK_KEY) or FIRST_ATTACK)
+    attack = ATTACKS.get(name)
+    values: dict[str, Any] = {
+        key: None if value == AUTOMATIC else value
+        for key, value in state.items()
+        if key not in NAMES
+    }
+    known = {key: value for key, value in values.items() if key in attack.model_fields}
+    st.session_state[ATTACK_KEY] = name
+    checked = attack.create(known).model_dump(include=set(known))
+    if checked:
+        fill_form(attack, form_key(info, name), checked)
+    for key in values.keys() - known.keys():
+        raise unknown_name("parameter", key, [*NAMES, *attack.model_fields])
+
+
+def _take_target(state: State, info: CheckpointInfo) -> None:
+    targeted, target = target_keys(info)
+    st.session_state[targeted] = False
+    if "target" not in state:
+        return
+    names = list(info.class_names)
+    if state["target"] not in names:
+        raise unknown_name("target", state["target"], names)
+    st.session_state[targeted] = True
+    st.session_state[target] = names.index(state["target"])

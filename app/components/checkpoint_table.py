@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app.components.model_picker import in_order
-from app.words import attack_words, masks_gradients
+from app.words import masks_gradients, result_words, use_words
 from robust_core.training.checkpoint import CheckpointInfo
 
 MASKED = "⚠ masked"
@@ -14,7 +14,7 @@ MASKED = "⚠ masked"
 
 def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
     """Draw one row for each checkpoint and attack; every number says what it rests on."""
-    rows = [row for info in in_order(infos) for row in _rows(info)]
+    rows = [row for info in in_order(infos) if not info.inference for row in _rows(info)]
     st.table(rows, hide_index=True, border="horizontal")
     st.caption(
         "Robust: right on the clean image and under the attack, at the stated budget. In brackets "
@@ -31,16 +31,22 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
     card = info.card
     return [
         {
-            "Model": f"{info.name} {MASKED}" if masks_gradients(info) else info.name,
+            "Model": _model(info, result["inference"]),
             "Data": info.config.data.name,
             "Method": info.config.method.name,
             "Clean accuracy": _share(card["clean_accuracy"], card["clean_interval"]),
             "Robust accuracy": _share(result["accuracy"], result["interval"]),
-            "Attack": attack_words(result["attack"]["name"], result["attack"]["parameters"]),
+            "Attack": result_words(result),
             "Images": f"{result['num_images']:,} {card['split']}",
         }
         for result in card["robust"]
     ]
+
+
+def _model(info: CheckpointInfo, inference: str) -> str:
+    if inference:
+        return f"{info.name}, {use_words(inference)}"
+    return f"{info.name} {MASKED}" if masks_gradients(info) else info.name
 
 
 def _share(share: float, interval: Sequence[float]) -> str:

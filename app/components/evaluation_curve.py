@@ -1,4 +1,4 @@
-"""Accuracy against the radius, as a figure; knows no streamlit."""
+"""Accuracy against what the attacker may do, as a figure; knows no streamlit."""
 
 from collections.abc import Mapping
 
@@ -17,15 +17,24 @@ STYLES = (
 )
 
 
-def radius_curves(curves: Mapping[str, Curve]) -> go.Figure:
-    """Return accuracy against the radius, one line an attack, with 95 % intervals.
+CURVE_TITLES = {
+    "epsilon": "Radius",
+    "num_steps": "Steps",
+    "num_queries": "Queries",
+    "num_restarts": "Restarts",
+    "eot_samples": "Passes per gradient",
+}
+
+
+def accuracy_figure(curves: Mapping[str, Curve]) -> go.Figure:
+    """Return accuracy against a parameter, one line an attack, with 95 % intervals.
 
     Args:
-        curves: by the attacks' labels, at least one, all in the same norm.
+        curves: by the attacks' labels, at least one, all of one parameter and in the same norm.
     """
     figure = go.Figure()
-    norm = next(iter(curves.values())).attack.norm
-    scale = 255.0 if norm is Norm.LINF else 1.0
+    first = next(iter(curves.values()))
+    scale, title = _axis(first)
     for number, (label, curve) in enumerate(curves.items()):
         colour, dash, symbol = STYLES[number % len(STYLES)]
         shares = [100 * share for share in curve.accuracies]
@@ -43,10 +52,23 @@ def radius_curves(curves: Mapping[str, Curve]) -> go.Figure:
                 "thickness": 1,
                 "width": 3,
             },
-            hovertemplate="radius %{x:.3g}: %{y:.1f} %<extra>" + label + "</extra>",
+            hovertemplate=f"{CURVE_TITLES[curve.parameter].lower()} %{{x:.3g}}: %{{y:.1f}} %"
+            f"<extra>{label}</extra>",
         )
-    unit = "n/255" if norm is Norm.LINF else "pixel units"
     figure.update_layout(height=300, margin=MARGIN, legend=LEGEND, showlegend=True)
-    figure.update_xaxes(title=f"Radius ({norm}, {unit})", rangemode="tozero")
+    if first.parameter == "epsilon":
+        figure.update_xaxes(title=title, rangemode="tozero")
+    else:  # effort grows by factors
+        figure.update_xaxes(title=title, type="log", dtick="D2")
     figure.update_yaxes(title="Accuracy", range=[0, 103], ticksuffix=" %")
     return figure
+
+
+def _axis(curve: Curve) -> tuple[float, str]:
+    """Return what values are multiplied with and the title of their axis."""
+    title = CURVE_TITLES[curve.parameter]
+    if curve.parameter != "epsilon":
+        return 1.0, title
+    if curve.attack.norm is Norm.LINF:
+        return 255.0, f"{title} ({Norm.LINF}, n/255)"
+    return 1.0, f"{title} ({curve.attack.norm}, pixel units)"

@@ -12,9 +12,11 @@ from app.components.attack_controls import AttackPlan
 from app.components.attack_link import link_state
 from app.components.evaluation_rows import Row, fallen, trust_words
 from app.components.image_picker import ChosenImage
+from app.fallen_again import MOST_SECONDS, breaking_attack, seeded_attack
 from app.forms import has_form, show_input_error
 from app.units import count_words
 from app.words import distance_words
+from robust_core.attacks.base import Attack
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import AttackResult, CheckpointResult, EvaluationResults
 from robust_core.training.checkpoint import CheckpointInfo
@@ -59,7 +61,8 @@ def show_fallen(results: EvaluationResults, rows: Sequence[Row], run_id: str) ->
         )
         return
     st.caption(f"{len(places):,} of {count_words(right, 'image')} that are right at first.")
-    _gallery(result, attack, _page(places, f"{key}.{model}.{label}"))
+    key = f"{key}.{model}.{label}"
+    _gallery(result, attack, _page(places, key), results.plan.batch_size, key)
 
 
 def _key(run_id: str) -> str:
@@ -74,7 +77,9 @@ def _page(places: list[int], key: str) -> list[int]:
     return places[(page - 1) * PER_PAGE : page * PER_PAGE]
 
 
-def _gallery(result: CheckpointResult, attack: AttackResult, places: list[int]) -> None:
+def _gallery(
+    result: CheckpointResult, attack: AttackResult, places: list[int], batch_size: int, key: str
+) -> None:
     info = _unchanged(result)
     try:
         images = None if info is None else cached.load_images(info, result.split)
@@ -95,7 +100,10 @@ def _gallery(result: CheckpointResult, attack: AttackResult, places: list[int]) 
             position = where.get(int(result.index[place]))
             if images is not None and info is not None and position is not None:
                 _picture(images.x[position], _outcome(result, attack, place))
-                _open(info, attack, images.x[position], result, place)
+                image = ChosenImage(
+                    images.x[position], int(result.y[place]), result.image_id(place)
+                )
+                _open(info, attack, image, place // batch_size, f"{key}.{place}")
             else:
                 st.markdown(f"{result.image_id(place)}  \n{_outcome(result, attack, place)}")
 
@@ -126,23 +134,36 @@ def _outcome(result: CheckpointResult, attack: AttackResult, place: int) -> str:
 
 
 def _open(
-    info: CheckpointInfo,
-    attack: AttackResult,
-    x: torch.Tensor,
-    result: CheckpointResult,
-    place: int,
+    info: CheckpointInfo, attack: AttackResult, image: ChosenImage, batch: int, key: str
 ) -> None:
-    exact = attack.report.attack
-    if exact is None or attack.choice.surrogate is not None or not has_form(type(exact)):
-        st.caption(result.image_id(place))
+    """Draw the way to the attack page: the attack with a seed that breaks this image alone, too."""
+    exact, name = attack.report.attack, str(image.image_id)
+    if exact is None or attack.choice.source or not has_form(type(exact)):
+        st.caption(name)
         return
-    image = ChosenImage(x, int(result.y[place]), result.image_id(place))
-    st.page_link(
-        "views/attack.py",
-        label=f"Attack {int(result.index[place])}",
+    number = name.rpartition("/")[2]
+    if not st.button(
+        f"Attack {number}",
         icon=":material/bolt:",
         width="stretch",
-        help=f"Opens {result.image_id(place)} under this attack on the page Attack; a random "
-        "attack may take another way there.",
-        query_params=link_state(info, image, AttackPlan(exact, None)),
-    )
+        help=f"Opens {name} under this attack on the page Attack.",
+        key=key,
+    ):
+        return
+    found: Attack | None = seeded_attack(exact, batch)
+    try:
+        if exact.passes() * cached.seconds_per_pass(info) <= MOST_SECONDS:
+            with st.spinner("Repeats the attack on this image alone …"):
+                found = breaking_attack(info, image, exact, batch)
+    except cached.Superseded:
+        st.stop()
+    except InputError as error:
+        show_input_error(error)
+        return
+    if found is None:
+        st.info(
+            "Alone, this image withstands the same attack: it fell to the random numbers of its "
+            "batch, which another seed does not bring back."
+        )
+        return
+    st.switch_page("views/attack.py", query_params=link_state(info, image, AttackPlan(found, None)))

@@ -1,7 +1,7 @@
 """The form of a new evaluation: models, attacks, images, checks, and what all of it will cost."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import streamlit as st
@@ -16,7 +16,8 @@ from robust_core import jobs
 from robust_core.attacks.base import attack_from
 from robust_core.data import data_source
 from robust_core.errors import InputError
-from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack
+from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, PlannedCurve
+from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
 from robust_core.evaluation_runs.units import cost, units_of
 from robust_core.parameters import Parameters
 from robust_core.threat_model import BallParameters, ThreatModel
@@ -38,6 +39,13 @@ OFFERS: dict[str, tuple[str, dict[str, Any]]] = {  # title -> registered name, p
 FIRST_ATTACKS = ["PGD-20", "APGD", "Square-200"]
 FIRST_DATA, FIRST_MODELS = "digits", ["digits-standard", "digits-pgd_at"]
 CURVE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the radius
+CURVES: dict[str, tuple[CurveParameter, tuple[float, ...]]] = {  # field -> parameter, values
+    "steps_curve": ("num_steps", (1, 2, 5, 10, 20, 50, 100)),
+    "queries_curve": ("num_queries", (10, 50, 200, 1000, 5000)),
+    "restarts_curve": ("num_restarts", (1, 2, 5, 10)),
+    "eot_curve": ("eot_samples", (1, 2, 5, 10, 20)),
+}
+CHOICES = ("radius_curve", *CURVES, "as_claimed")  # fields of `Extent` that `make_plan` translates
 DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 MEASURED_IMAGES = 16
 STARTED = "robustness.started"
@@ -54,8 +62,28 @@ class Extent(Parameters):
         bool,
         Field(description="Check every number for masked gradients and attacks that are too weak."),
     ] = True
-    accuracy_curve: Annotated[
+    radius_curve: Annotated[
         bool, Field(description="Also measure accuracy at radii from 0 to twice the chosen one.")
+    ] = False
+    steps_curve: Annotated[
+        bool, Field(description="Also measure accuracy against 1 to 100 steps.")
+    ] = False
+    queries_curve: Annotated[
+        bool, Field(description="Also measure accuracy against 10 to 5,000 queries.")
+    ] = False
+    restarts_curve: Annotated[
+        bool, Field(description="Also measure accuracy against 1 to 10 restarts.")
+    ] = False
+    eot_curve: Annotated[
+        bool,
+        Field(description="Also measure accuracy against 1 to 20 passes averaged per gradient."),
+    ] = False
+    as_claimed: Annotated[
+        bool,
+        Field(
+            description="Run every attack twice on a model that is used in a way of its own: once "
+            "made on the bare network, as some papers did, and once on what is judged."
+        ),
     ] = False
     reliability_images: Annotated[
         int, Field(ge=1, le=10_000, description="Images of the checks, the first ones.")
@@ -73,7 +101,7 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     chosen = _pick_models(infos)
     titles = _pick_attacks()
     extent = parameter_form(
-        Extent, "robustness.extent", advanced=("accuracy_curve", "reliability_images", "seed")
+        Extent, "robustness.extent", advanced=("reliability_images", "seed", *CHOICES)
     )
     ball = None if not chosen else _pick_ball(chosen[0])
     plan = None
@@ -108,14 +136,32 @@ def make_plan(
         )
         for name, parameters in (OFFERS[title] for title in titles)
     ]
-    values = extent.model_dump(exclude={"accuracy_curve"})
-    radii = tuple(share * ball.epsilon for share in CURVE_SHARES) if extent.accuracy_curve else ()
+    if extent.as_claimed:
+        if not all(info.inference for info in infos):
+            raise InputError(
+                "as claimed needs models used in a way of their own, such as 'digits-atld:imt'; "
+                "the others are attacked as they are judged in any case"
+            )
+        claims = [
+            attack.model_copy(update={"crafted_on": "", "role": "claim"}) for attack in attacks
+        ]
+        attacks = [one for pair in zip(claims, attacks, strict=True) for one in pair]
     return EvaluationPlan(
         checkpoints=tuple(info.name for info in infos),
         attacks=tuple(attacks),
-        epsilons=radii if attacks else (),
-        **values,
+        curves=tuple(_curves(attacks, ball, extent)),
+        **extent.model_dump(exclude=set(CHOICES)),
     )
+
+
+def _curves(
+    attacks: Sequence[PlannedAttack], ball: ThreatModel, extent: Extent
+) -> Iterator[PlannedCurve]:
+    """Yield the curves that are wanted and that an attack has the parameter for."""
+    radii = tuple(share * ball.epsilon for share in CURVE_SHARES)
+    for name, (parameter, values) in {"radius_curve": ("epsilon", radii), **CURVES}.items():
+        if getattr(extent, name) and any(has_parameter(one, parameter) for one in attacks):
+            yield PlannedCurve(parameter=parameter, values=values)
 
 
 def planned_cost(plan: EvaluationPlan, num_images: int) -> float:

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from app.components.evaluation_curve import CURVE_TITLES
 from app.components.evaluation_rows import exact_words, result_rows, share_words, trust_words
 from app.finding_words import SEVERITY_WORDS, check_title, measured_words
 from robust_core.evaluation.finding import Finding
@@ -16,7 +17,16 @@ th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #d0d7
 pre { overflow-x: auto; background: #f6f8fa; padding: 1rem; font-size: 13px; }
 .fail { color: #a40e26; } .warn { color: #7d4e00; } .ok { color: #0a5c2b; }
 """
-HEADER = ("Model", "Attack", "Accuracy (95 % interval)", "Trust", "Stand", "Norm", "Radius")
+HEADER = (
+    "Model",
+    "Attack",
+    "Made on",
+    "Accuracy (95 % interval)",
+    "Trust",
+    "Stand",
+    "Norm",
+    "Radius",
+)
 NOTE = (
     "Accuracy: share of the images that are right, also under the attack. A stronger attack can "
     "only lower it. Trust: the worst verdict of the checks on a number."
@@ -29,6 +39,7 @@ def report_html(results: EvaluationResults, run_id: str) -> str:
         (
             row.model,
             row.attack,
+            row.source,
             share_words(row.accuracy, row.interval),
             row.trust,
             f"{row.standing:,} of {row.num_images:,}",
@@ -67,10 +78,12 @@ def _section(result: CheckpointResult, one: AttackResult) -> str:
         f"<p>{escape(trust_words(one))}. {report.forward_passes:,} forward and "
         f"{report.backward_passes:,} backward passes of an image in {report.seconds:.1f} s.</p>",
     ]
-    if one.curve is not None:
-        points = zip(one.curve.values, one.curve.accuracies, one.curve.intervals, strict=True)
+    for curve in one.curves:
+        points = zip(curve.values, curve.accuracies, curve.intervals, strict=True)
         cells = [(f"{value:.4g}", share_words(share, bounds)) for value, share, bounds in points]
-        parts.append(_table(("Radius (pixel units)", "Accuracy (95 % interval)"), cells))
+        title = CURVE_TITLES[curve.parameter]
+        unit = " (pixel units)" if curve.parameter == "epsilon" else ""
+        parts.append(_table((f"{title}{unit}", "Accuracy (95 % interval)"), cells))
     if report.findings:
         parts.append("<ul>" + "\n".join(map(_finding, report.findings)) + "</ul>")
     return "\n".join(parts)

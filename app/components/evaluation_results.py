@@ -5,7 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.evaluation_curve import radius_curves
+from app.components.evaluation_claim import show_claims
+from app.components.evaluation_curve import CURVE_TITLES, accuracy_figure
 from app.components.evaluation_fallen import choose_fallen, show_fallen
 from app.components.evaluation_report import report_html
 from app.components.evaluation_rows import Row, exact_words, result_rows, share_words, trust_words
@@ -20,6 +21,8 @@ COLUMN_HELP = {
     "(Wilson). A stronger attack can only lower it.",
     "Stand": "Images that stand, of how many.",
     "Only this": "Images that fell to this attack and to no other one here.",
+    "Made on": "What the attack looked at, where that is not what is judged. Such a number is a "
+    "transfer attack and says little about the judged model.",
     "Trust": "The worst verdict of the checks on this number: fine, doubtful or alarm. Beaten "
     "here: the other attacks break over 4 % more of the images, so this one was too weak. The "
     "worst case has the verdict of its strongest attack.",
@@ -58,6 +61,7 @@ def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> No
         if active:
             st.info("The first numbers come with the first complete batches.")
         return
+    show_claims(results)
     _table(rows, run_id)
     _downloads(results, run_id)
     _curves(results, run_id)
@@ -87,6 +91,7 @@ def _cells(row: Row) -> dict[str, Any]:
     return {
         "Model": row.model,
         "Attack": row.attack,
+        "Made on": row.source,
         "Accuracy": share_words(row.accuracy, row.interval),
         "Trust": row.trust,
         "Stand": f"{row.standing:,} of {row.num_images:,}",
@@ -125,27 +130,38 @@ def _downloads(results: EvaluationResults, run_id: str) -> None:
 
 
 def _curves(results: EvaluationResults, run_id: str) -> None:
-    shown: dict[tuple[str, Norm], dict[str, Curve]] = {}
+    """Draw the curves against one parameter, which a person chooses."""
+    shown: dict[str, dict[tuple[str, Norm], dict[str, Curve]]] = {}
     for result in results.checkpoints:
         for one in result.attacks:
-            if one.curve is not None:
-                of_norm = shown.setdefault((result.name, one.curve.attack.norm), {})
-                of_norm[one.label] = one.curve
+            for curve in one.curves:
+                figures = shown.setdefault(curve.parameter, {})
+                figures.setdefault((result.name, curve.attack.norm), {})[one.label] = curve
     if not shown:
         return
-    st.subheader("Accuracy against the radius", anchor=False)
-    columns = st.columns(min(2, len(shown)))
-    for number, ((name, _), own) in enumerate(shown.items()):
+    st.subheader("Accuracy against what the attacker may do", anchor=False)
+    parameter = st.segmented_control(
+        "Against",
+        list(shown),
+        default=next(iter(shown)),
+        format_func=CURVE_TITLES.__getitem__,
+        required=True,
+        key=f"robustness.curves.{run_id}",
+    )
+    figures = shown[parameter]
+    columns = st.columns(min(2, len(figures)))
+    for number, ((name, _), own) in enumerate(figures.items()):
         words = ", ".join(
             f"{label} {100 * curve.accuracies[-1]:.0f} %" for label, curve in own.items()
         )
         with columns[number % len(columns)]:
             st.markdown(f"**{name}**")
             st.plotly_chart(
-                radius_curves(own),
+                accuracy_figure(own),
                 config=PLAIN_CHART,
-                key=f"robustness.curve.{run_id}.{number}",
-                alt=f"Accuracy of {name} against the radius; at the largest one: {words}.",
+                key=f"robustness.curve.{run_id}.{parameter}.{number}",
+                alt=f"Accuracy of {name} against {CURVE_TITLES[parameter].lower()}; at the "
+                f"largest value: {words}.",
             )
 
 

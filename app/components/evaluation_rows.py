@@ -14,6 +14,8 @@ SYMBOLS = {Severity.OK: "✔", Severity.WARN: "⚠", Severity.FAIL: "✖"}
 NOT_CHECKED, NOT_YET = "– not checked", "… not yet checked"
 WORST_CASE = "Worst case of all"
 BEATEN = "⚠ beaten here"
+ELSEWHERE = "⚠ another model attacked"
+CLAIM = "the paper's way"
 BEATEN_BY = 0.04  # share of the images by which all attacks together break more than this one
 EFFORT = {"num_steps": "steps", "num_queries": "queries", "num_restarts": "starts"}
 
@@ -31,6 +33,7 @@ class Row:
         norm, epsilon, steps: what the attacker was allowed, in words.
         trust: the verdict of the checks, icon and word.
         label: the attack's label in the plan; "" for the worst case and without an attack.
+        source: what the attack was made on; "" for what is judged.
     """
 
     model: str
@@ -45,6 +48,7 @@ class Row:
     steps: str
     trust: str
     label: str = ""
+    source: str = ""
 
 
 def share_words(share: float, interval: Sequence[float]) -> str:
@@ -61,6 +65,8 @@ def trust_words(one: AttackResult, *, wanted: bool = False) -> str:
         wanted: whether checks were asked for, so that they are still to come if they are missing.
     """
     if not one.report.findings:
+        if one.choice.source:
+            return ELSEWHERE
         return NOT_YET if wanted else NOT_CHECKED
     severity = overall(one.report.findings)
     return f"{SYMBOLS[severity]} {SEVERITY_WORDS[severity]}"
@@ -130,11 +136,11 @@ def _attack_row(result: CheckpointResult, one: AttackResult, wanted: bool) -> Ro
         for name, words in EFFORT.items()
         if name in parameters and (name, parameters[name]) != ("num_restarts", 1)
     ]
-    via = "" if one.choice.surrogate is None else f" via {one.choice.surrogate}"
+    claim = f", {CLAIM}" if one.choice.role == "claim" else ""
     loss = f" ({parameters['loss'].replace('_', ' ')})" if one.choice.name == "apgd" else ""
     return Row(
         model=result.name,
-        attack=f"{attack_title(attack.name)}{loss}{via}",
+        attack=f"{attack_title(attack.name)}{loss}{claim}",
         accuracy=report.robust_accuracy,
         interval=report.robust_interval,
         standing=int(report.robust_correct.sum()),
@@ -145,15 +151,16 @@ def _attack_row(result: CheckpointResult, one: AttackResult, wanted: bool) -> Ro
         steps=", ".join(effort) or f"≤ {attack.passes():,} passes",
         trust=BEATEN if _is_beaten(result, one) else trust_words(one, wanted=wanted),
         label=one.label,
+        source=one.choice.source,
     )
 
 
 def _is_beaten(result: CheckpointResult, one: AttackResult) -> bool:
     """Return whether the other attacks show that this number is no measure of robustness.
 
-    What its own checks found is said where that is worse.
+    What its own checks found is said where that is worse, and that another model was attacked.
     """
-    if overall(one.report.findings) is not Severity.OK:
+    if one.choice.source or overall(one.report.findings) is not Severity.OK:
         return False
     return one.report.robust_accuracy - result.worst_case_accuracy > BEATEN_BY
 
@@ -161,4 +168,4 @@ def _is_beaten(result: CheckpointResult, one: AttackResult) -> bool:
 def exact_words(one: AttackResult) -> str:
     """Return the exact attack in words."""
     words = attack_words(one.choice.name, one.choice.parameters)
-    return words if one.choice.surrogate is None else f"{words}, made on {one.choice.surrogate}"
+    return f"{words}, made on {one.choice.source}" if one.choice.source else words

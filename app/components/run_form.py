@@ -10,10 +10,10 @@ from app.components.run_link import (
     BUDGET_KEY,
     BUDGETS,
     DATA_KEY,
+    LINK,
     METHOD_KEY,
     data_names,
     select_run,
-    write_link,
 )
 from app.forms import parameter_form, show_input_error
 from app.units import count_words
@@ -112,7 +112,7 @@ def _pick_preset() -> RunConfig | None:
 
 
 def _remember(name: str, key: str) -> None:
-    write_link(name, st.session_state[key])
+    LINK.put(name, st.session_state[key])
 
 
 def _data_title(name: str) -> str:

@@ -1,11 +1,17 @@
 """One run: where it stands, what can be done with it, its curves, numbers and log."""
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from app import plots
+from app.components.job_controls import (
+    JobKind,
+    explain,
+    show_delete,
+    show_log,
+    show_main_action,
+)
 from app.components.run_list import run_title, select_run, state_badge
 from app.forms import show_input_error
 from app.units import count_words, percent
@@ -17,9 +23,19 @@ from robust_core.training.checkpoint import checkpoint_info
 from robust_core.training.config import RunConfig
 from robust_core.training.run_directory import RunDirectory, RunStatus
 
-LOG_LINES = 14
 PLAIN_CHART = {"displayModeBar": False}
-PROBLEM = "train.problem"
+RUN = JobKind(
+    page="train",
+    stop_label="Stop",
+    stop_help="Saves and stops; the epoch under way is lost, complete epochs are kept.",
+    resume_help="Goes on after the last complete epoch, as if it had never stopped.",
+    question="Delete this run, its curves and its model for good?",
+    piece="epoch",
+    stop=jobs.stop,
+    resume=jobs.resume,
+    delete=jobs.delete,
+    forget=lambda: select_run(None),
+)
 
 
 def show_run(summary: RunSummary) -> None:
@@ -37,7 +53,7 @@ def show_run(summary: RunSummary) -> None:
         st.caption(f"{summary.run_id} · {summary.model}", width="content")
     _progress(status)
     _actions(summary, run)
-    _explain(status)
+    explain(RUN, status)
     try:
         config = run.config()
     except InputError as error:
@@ -50,7 +66,7 @@ def show_run(summary: RunSummary) -> None:
         st.info("The curves begin with the first complete epoch.", icon=":material/show_chart:")
     if summary.has_model and status.state == "finished":
         _card(summary.run_id)
-    _log(run)
+    show_log(RUN, run)
 
 
 def _progress(status: RunStatus) -> None:
@@ -63,77 +79,17 @@ def _progress(status: RunStatus) -> None:
     st.progress(min(1.0, share if status.state != "finished" else 1.0), " · ".join(words))
 
 
-def _explain(status: RunStatus) -> None:
-    """Say why a run does not go on."""
-    problem = st.session_state.pop(PROBLEM, None)
-    if problem is not None:
-        show_input_error(problem)
-    if status.state == "failed" and status.error:
-        show_input_error(InputError(status.error))
-    elif status.state == "lost":
-        age = status.heartbeat_age
-        since = "ever" if age is None else f"for {_clock(age)}"
-        st.warning(
-            f"Its process has given no sign of life {since}. Resume goes on after its last "
-            "complete epoch.",
-            icon=":material/link_off:",
-        )
-    if status.note:
-        st.info(status.note[:1].upper() + status.note[1:], icon=":material/info:")
-
-
 def _actions(summary: RunSummary, run: RunDirectory) -> None:
-    run_id, status = summary.run_id, summary.status
     with st.container(horizontal=True, vertical_alignment="center"):
-        if status.active:
-            stopping = run.stop_requested()
-            st.button(
-                "Stopping …" if stopping else "Stop",
-                icon=":material/stop:",
-                disabled=stopping,
-                help="Saves and stops; the epoch under way is lost, complete epochs are kept.",
-                on_click=_attempt,
-                args=(jobs.stop, run_id),
-                key=f"train.stop.{run_id}",
-            )
-        elif status.state != "finished":
-            st.button(
-                "Resume",
-                icon=":material/resume:",
-                help="Goes on after the last complete epoch, as if it had never stopped.",
-                on_click=_attempt,
-                args=(jobs.resume, run_id),
-                key=f"train.resume.{run_id}",
-            )
+        show_main_action(RUN, run, summary.status)
         if summary.has_model:
             st.page_link(
                 "views/attack.py",
                 label="Attack this model",
                 icon=":material/bolt:",
-                query_params={"model": f"runs/{run_id}"},
+                query_params={"model": f"runs/{summary.run_id}"},
             )
-        if not status.active:
-            with st.popover("Delete", icon=":material/delete:", key=f"train.delete.{run_id}"):
-                st.markdown("Delete this run, its curves and its model for good?")
-                st.button(
-                    "Yes, delete it",
-                    on_click=_delete,
-                    args=(run_id,),
-                    key=f"train.delete.{run_id}.yes",
-                )
-
-
-def _attempt(action: Callable[[str], None], run_id: str) -> None:
-    try:
-        action(run_id)
-    except InputError as error:
-        st.session_state[PROBLEM] = error
-
-
-def _delete(run_id: str) -> None:
-    _attempt(jobs.delete, run_id)
-    if PROBLEM not in st.session_state:
-        select_run(None)
+        show_delete(RUN, run, summary.status)
 
 
 def _numbers(config: RunConfig, metrics: list[dict[str, Any]]) -> None:
@@ -189,12 +145,6 @@ def _card(run_id: str) -> None:
         show_input_error(error)
         return
     st.success(f"{card_words(info)}\n\n{card_help(info)}", icon=":material/verified:")
-
-
-def _log(run: RunDirectory) -> None:
-    lines = run.log_tail(LOG_LINES)
-    with st.expander("Log", icon=":material/notes:", key=f"train.log.{run.run_id}"):
-        st.code("\n".join(lines) or "Nothing yet.", language=None, wrap_lines=True)
 
 
 def _clock(seconds: float) -> str:

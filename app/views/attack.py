@@ -8,8 +8,7 @@ from app import cached
 from app.attack_trace import AttackTrace
 from app.components import outcome
 from app.components.attack_controls import AttackPlan, pick_attack
-from app.components.attack_link import apply_link, link_state, write_link
-from app.components.copy_link import copy_link
+from app.components.attack_link import attack_page_link, link_state
 from app.components.honesty_panel import show_honesty
 from app.components.image_picker import ChosenImage, pick_image
 from app.components.model_picker import in_order, pick_model
@@ -33,8 +32,8 @@ def main() -> None:
     if not infos:
         st.info("There is no checkpoint yet: train a model on the page Train, then attack it here.")
         return
-    for problem in apply_link(infos):
-        st.warning(problem, icon=":material/link_off:")
+    link = attack_page_link(infos)
+    link.warn()
     controls, stage = st.columns([1, 3.2], gap="large")
     with controls:
         info = pick_model(infos)
@@ -44,9 +43,7 @@ def main() -> None:
         stage.info("Choose an image and an attack on the left; the pictures appear here.")
         return
     with link_place:
-        state = link_state(info, image, plan)
-        if copy_link(state, key="attack.copy_link"):
-            write_link(state)
+        link.button(link_state(info, image, plan))
     try:
         with controls:
             wanted = _wanted(info, plan)

@@ -8,15 +8,16 @@ from app import cached
 from app.components.evaluation_form import new_evaluation
 from app.components.evaluation_link import apply_link
 from app.components.evaluation_list import pick_evaluation, shown_evaluation
-from app.components.evaluation_progress import show_log, show_progress
+from app.components.evaluation_progress import EVALUATION, show_progress
 from app.components.evaluation_results import read_results, show_results
+from app.components.job_controls import show_log
+from app.components.job_watch import follow
 from app.components.model_picker import in_order
 from app.forms import show_input_error
 from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.jobs import EvaluationSummary
 
-POLLING = 2  # seconds
 STORY = (
     "A model is only as robust as the strongest attack it has survived: choose models and attacks, "
     "and see which numbers can be trusted."
@@ -41,15 +42,11 @@ def main() -> None:
         else:
             st.info("There is no checkpoint yet: train a model on the page Train, then judge it.")
     with stage:
-        polling = _any_active(jobs.list_evaluations())
-        st.fragment(_watch, run_every=POLLING if polling else None)(polling)
+        follow(jobs.list_evaluations, _draw)
 
 
-def _watch(polling: bool) -> None:
-    """Draw the shown evaluation and the list of all, again and again while any is active."""
-    summaries = jobs.list_evaluations()
-    if _any_active(summaries) != polling:
-        st.rerun()  # the timer has to be started or ended
+def _draw(summaries: Sequence[EvaluationSummary]) -> None:
+    """Draw the shown evaluation and the list of all."""
     shown = shown_evaluation(summaries)
     if shown is None:
         st.info(EMPTY, icon=":material/verified_user:")
@@ -63,13 +60,9 @@ def _show(summary: EvaluationSummary) -> None:
         run = jobs.evaluation_directory(summary.run_id)
         show_progress(summary, run)
         show_results(read_results(run), summary.run_id, active=summary.status.active)
-        show_log(run)
+        show_log(EVALUATION, run)
     except InputError as error:  # damaged, or deleted in another tab
         show_input_error(error)
-
-
-def _any_active(summaries: Sequence[EvaluationSummary]) -> bool:
-    return any(summary.status.active for summary in summaries)
 
 
 main()

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.components.job_watch import follow
 from app.components.run_form import new_run
 from app.components.run_import import bring_checkpoint
-from app.components.run_link import apply_link
+from app.components.run_link import LINK
 from app.components.run_list import pick_run, shown_run
 from app.components.run_progress import show_run
 from robust_core import jobs
 from robust_core.jobs import RunSummary
 
-POLLING = 2  # seconds
 STORY = (
     "A defence is a way of training: choose one, press Start, and watch how much accuracy on clean "
     "images it gives up for accuracy under attack."
@@ -28,22 +28,17 @@ def main() -> None:
     """Draw the page."""
     st.title("Train", anchor=False)
     st.markdown(STORY)
-    for problem in apply_link():
-        st.warning(problem, icon=":material/link_off:")
+    LINK.warn()
     controls, progress = st.columns([1.15, 3.2], gap="large")
     with controls:
         new_run()
         bring_checkpoint()
     with progress:
-        polling = _any_active(jobs.list_runs())
-        st.fragment(_watch, run_every=POLLING if polling else None)(polling)
+        follow(jobs.list_runs, _draw)
 
 
-def _watch(polling: bool) -> None:
-    """Draw the shown run and the list of all, again and again while any of them is active."""
-    runs = jobs.list_runs()
-    if _any_active(runs) != polling:
-        st.rerun()  # the timer has to be started or ended
+def _draw(runs: Sequence[RunSummary]) -> None:
+    """Draw the shown run and the list of all."""
     shown = shown_run(runs)
     if shown is None:
         st.info(EMPTY, icon=":material/fitness_center:")
@@ -54,10 +49,6 @@ def _watch(polling: bool) -> None:
         pick_run(runs, shown)
     with detail:
         show_run(shown)
-
-
-def _any_active(runs: Sequence[RunSummary]) -> bool:
-    return any(run.status.active for run in runs)
 
 
 main()

@@ -1,7 +1,7 @@
 """Auto-PGD: projected ascent with momentum whose step size adapts to its own progress."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -44,6 +44,8 @@ class APGD(Attack):
     Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690, algorithm 1 and section 4.
     Difference: an image leaves the search as soon as it has fallen.
     """
+
+    searches_low_precision: ClassVar[bool] = True
 
     loss: Annotated[
         Literal["cross_entropy", "dlr", "targeted_dlr", "margin"],
@@ -163,7 +165,7 @@ def auto_pgd(
         if on_step is not None:
             on_step(AttackStep(step, search.x_adv, at.loss, at.logits, restart))
         _note(search, at.gradient, at.loss)
-        fallen = goal.reached(at.logits)
+        fallen = goal.fallen(model, search.x_adv, at.logits, eot_samples=eot_samples)
         if bool(fallen.any()):
             result[search.index[fallen]] = search.x_adv[fallen]
             search, goal = search.select(~fallen), goal.select(~fallen)

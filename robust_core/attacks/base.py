@@ -10,8 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from robust_core.engine import exact_model, prepared, search_model
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode
+from robust_core.gradients import evaluation_mode, is_approximate, predict_logits
+from robust_core.losses import is_correct
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.registry import Registry
 from robust_core.threat_model import BallParameters
@@ -73,11 +75,14 @@ class Attack(BallParameters, ABC):
     An attack owns no model and decides nothing: the evaluator judges the images it returns. Budget
     attacks stay within epsilon; minimum-norm attacks (`minimum_norm`) look for the nearest
     adversarial image and are judged by distance <= epsilon. Attacks that ask for outputs only
-    (`gradient_free`) are not stopped by masked gradients.
+    (`gradient_free`) are not stopped by masked gradients. Those that take no image for fallen
+    without a float32 verdict may follow a model in low precision (`searches_low_precision`); the
+    others are given the float32 one.
     """
 
     minimum_norm: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
+    searches_low_precision: ClassVar[bool] = False
 
     seed: Seed = 0
 
@@ -112,7 +117,31 @@ class Attack(BallParameters, ABC):
         if model.training:
             warnings.warn("the model is in train mode: it is attacked in eval mode", stacklevel=2)
         with evaluation_mode(model):
-            return self.perturb(model, x, y, target, on_step).detach()
+            subject = self.subject(prepared(model))
+            x_adv = self.perturb(subject, x, y, target, on_step).detach()
+            if is_approximate(subject):
+                x_adv = self._settle(subject, x, y, target, x_adv)
+        return x_adv.contiguous()
+
+    def subject(self, model: nn.Module) -> nn.Module:
+        """Return what `perturb` may attack of a prepared model: all of it or its float32 part."""
+        return model if self.searches_low_precision else exact_model(model)
+
+    def _settle(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, x_adv: Tensor
+    ) -> Tensor:
+        """Attack in float32 the images that have fallen for the low precision only."""
+        wanted, reverse = (y, True) if target is None else (target, False)
+        found, exact = (
+            is_correct(predict_logits(judge, x_adv), wanted) ^ reverse
+            for judge in (search_model(model), exact_model(model))
+        )
+        doubtful = found & ~exact
+        if bool(doubtful.any()):
+            steered = None if target is None else target[doubtful]
+            again = self.perturb(exact_model(model), x[doubtful], y[doubtful], steered, None)
+            x_adv[doubtful] = again.detach()
+        return x_adv
 
     @abstractmethod
     def perturb(

@@ -1,7 +1,7 @@
 """Several attacks, each on the survivors of those before; AutoAttack."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -35,6 +35,8 @@ class WorstCase(Attack):
     it stays within epsilon. The result is the per-image worst case, the way AutoAttack and
     RobustBench report: Croce and Hein, arXiv:2003.01690, section 5.
     """
+
+    searches_low_precision: ClassVar[bool] = True
 
     attacks: Annotated[
         tuple[AttackChoice, ...],
@@ -75,6 +77,8 @@ class AutoAttack(Attack):
     Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690. Difference: an image leaves each
     attack as soon as it has fallen, and every image draws its own random squares.
     """
+
+    searches_low_precision: ClassVar[bool] = True
 
     version: Annotated[
         Literal["standard", "rand"], Field(description="standard, or rand for stochastic models.")
@@ -128,7 +132,7 @@ def attack_survivors(
     index = torch.arange(len(x), device=x.device)
     for attack in attacks:
         current = goal.select(index)
-        x_adv = attack.perturb(model, x[index], current.y, current.target, on_step)
+        x_adv = attack.perturb(attack.subject(model), x[index], current.y, current.target, on_step)
         logits = predict_logits(model, x_adv, eot_samples=getattr(attack, "eot_samples", 1))
         within = attack.threat_model.distance(x_adv, x[index]) <= attack.epsilon + TOLERANCE
         fallen = current.reached(logits) & within

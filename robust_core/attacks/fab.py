@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robust_core.attacks.apgd import NumTargets, likely_wrong_classes
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumRestarts, NumSteps, OnStep
 from robust_core.attacks.goal import Goal
-from robust_core.gradients import class_difference_gradients, predict_logits
+from robust_core.gradients import class_difference_gradients, predict_logits, search_logits
 from robust_core.threat_model import Norm, ThreatModel
 
 
@@ -35,6 +35,7 @@ class FAB(Attack):
     """
 
     minimum_norm: ClassVar[bool] = True
+    searches_low_precision: ClassVar[bool] = True
 
     targeted: Annotated[bool, Field(description="FAB-T: one likely class after another.")] = True
     num_steps: NumSteps = 100
@@ -106,8 +107,8 @@ class FAB(Attack):
             bias = self._bias(from_here, from_clean, threat_model)
             x_adv = (1 - bias) * (x_adv + self.overshoot * from_here)
             x_adv = (x_adv + bias * (x + self.overshoot * from_clean)).clamp(0.0, 1.0)
-            logits = predict_logits(model, x_adv)
-            fallen, length = goal.reached(logits), threat_model.distance(x_adv, x)
+            fallen = goal.fallen(model, x_adv, search_logits(model, x_adv))
+            length = threat_model.distance(x_adv, x)
             nearer = fallen & (length < distance[index])
             nearest[index[nearer]] = x_adv[nearer]
             distance[index[nearer]] = length[nearer]

@@ -1,5 +1,7 @@
 """The fast gradient sign method."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, EotSamples, LossName, OnStep
@@ -15,6 +17,8 @@ class FGSM(Attack):
     2015, arXiv:1412.6572, section 4. Difference: with the L2 norm the step is epsilon times the
     normalised gradient (the "fast gradient method").
     """
+
+    searches_low_precision: ClassVar[bool] = True
 
     loss: LossName = "cross_entropy"
     eot_samples: EotSamples = 1

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from robust_core.errors import InputError
+from robust_core.gradients import is_approximate, predict_logits
 from robust_core.losses import (
     cross_entropy,
     difference_of_logits_ratio,
@@ -34,6 +35,11 @@ class Goal:
     target: Tensor | None = None
     towards: Tensor | None = None
 
+    @property
+    def kind(self) -> tuple[str, bool, bool]:
+        """What goals that differ in their tensors only have in common."""
+        return self.loss, self.target is None, self.towards is None
+
     def __call__(self, logits: Tensor) -> Tensor:
         """Return the loss to ascend: logits [N,K] -> [N]."""
         towards = self.towards if self.target is None else self.target
@@ -58,6 +64,25 @@ class Goal:
         if self.target is None:
             return ~is_correct(logits, self.y)
         return is_correct(logits, self.target)
+
+    def fallen(
+        self, model: nn.Module, x_adv: Tensor, logits: Tensor, *, eot_samples: int = 1
+    ) -> Tensor:
+        """Return which images have fallen, each of them by a float32 verdict: bool [N].
+
+        Args:
+            model: the attacked model. Where its search is approximate, a forward pass of the
+                images that seem to have fallen confirms or denies it.
+            x_adv: the images [N,C,H,W].
+            logits: what the search says to them [N,K].
+            eot_samples: passes averaged where one is needed.
+        """
+        fallen = self.reached(logits)
+        if is_approximate(model) and bool(fallen.any()):
+            seeming = fallen.nonzero().squeeze(1)
+            verdict = predict_logits(model, x_adv[seeming], eot_samples=eot_samples)
+            fallen[seeming] = self.select(seeming).reached(verdict)
+        return fallen
 
     def select(self, index: Tensor) -> "Goal":
         """Return the goal of some of the images: index int64 [M] or bool [N]."""

@@ -1,6 +1,6 @@
 """The momentum iterative method."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -29,6 +29,8 @@ class MIM(Attack):
     arXiv:1710.06081, algorithm 1. Differences: the automatic step size is 2.5 epsilon / num_steps
     (theirs: epsilon / num_steps), and a random start is offered (theirs: none, the default here).
     """
+
+    searches_low_precision: ClassVar[bool] = True
 
     step_size: StepSize = None
     num_steps: NumSteps = 20

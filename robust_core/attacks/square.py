@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, EotSamples, NumRestarts, OnStep
 from robust_core.attacks.goal import Goal
 from robust_core.attacks.projected_ascent import best_of_rounds
-from robust_core.gradients import predict_logits
+from robust_core.gradients import search_logits
 from robust_core.threat_model import Norm
 
 # Side of the square: its share of the image is halved after these iterations out of 10,000.
@@ -32,6 +32,7 @@ class Square(Attack):
     """
 
     gradient_free: ClassVar[bool] = True
+    searches_low_precision: ClassVar[bool] = True
 
     num_queries: Annotated[
         int, Field(ge=1, le=1_000_000, description="Forward passes per image and restart.")
@@ -77,8 +78,9 @@ class Square(Attack):
                 x_new = begin(x, generator)
             else:
                 x_new = propose(x, x_best, self._share(query), generator)
-            logits = predict_logits(model, x_new, eot_samples=self.eot_samples)
-            loss, fallen = goal(logits), goal.reached(logits)
+            logits = search_logits(model, x_new, eot_samples=self.eot_samples)
+            loss = goal(logits)
+            fallen = goal.fallen(model, x_new, logits, eot_samples=self.eot_samples)
             better = (loss > loss_best) | fallen
             x_best = torch.where(better.view(-1, 1, 1, 1), x_new, x_best)
             loss_best = torch.where(better, loss, loss_best)

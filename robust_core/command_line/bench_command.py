@@ -1,72 +1,107 @@
 """`python -m robust_core bench`."""
 
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
 
-from robust_core.attacks.base import create_attack
+from robust_core.bench.contestants import contestants
+from robust_core.bench.sections import (
+    all_classes,
+    linearity,
+    memory,
+    robust_accuracy,
+    speed_of_pgd,
+    untrained,
+)
+from robust_core.bench.timing import peaks
 from robust_core.command_line.options import Parser, positive
-from robust_core.models.base import create_model
+from robust_core.memory import keep_freed_memory
 
-IMAGE_SHAPE, NUM_CLASSES, BATCH_SIZE = (3, 32, 32), 10, 64
-NETWORKS = {"small_cnn": {}, "preact_resnet18": {"width": 32}}
+NETWORKS: dict[str, tuple[str, dict[str, int]]] = {
+    "small_cnn": ("small_cnn", {}),
+    "width16": ("preact_resnet18", {"width": 16}),
+    "width32": ("preact_resnet18", {"width": 32}),
+    "width64": ("preact_resnet18", {"width": 64}),
+}
+QUICK = ("small_cnn", "width16")
+SECTIONS = ("speed", "robust", "linear", "classes", "memory")
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
-    """Measure PGD-20 on fresh networks, write a table and return the exit code."""
+    """Measure attacks on fresh networks, write tables and return the exit code."""
     parser = Parser(
         prog="python -m robust_core bench",
-        description="Time PGD-20 (Linf, 8/255) on random 3x32x32 images and untrained networks.",
+        description="Time attacks on random 3x32x32 images and untrained networks, beside "
+        "torchattacks and Foolbox where they are installed: medians of runs that take turns.",
     )
-    parser.add_argument("--repeats", type=positive, default=9, help="runs per median (default 9)")
+    parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
+    parser.add_argument("--threads", type=positive, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--steps", type=positive, default=20, help="steps of PGD (default 20)")
     parser.add_argument(
-        "--threads", type=positive, help="CPU threads (default: torch's own choice)"
+        "--batches", type=positive, nargs="+", default=[1, 64], help="images (default 1 64)"
+    )
+    parser.add_argument(
+        "--networks", nargs="+", choices=list(NETWORKS), default=list(QUICK), metavar="NETWORK",
+        help=f"{', '.join(NETWORKS)} (default {' '.join(QUICK)}, about a minute)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, default=["speed"], metavar="SECTION",
+        help=f"{', '.join(SECTIONS)} (default speed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="take the compiled bfloat16 search along where the machine has no units for it, too",
     )
     options = parser.parse_args(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    kept = keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sys.stdout.write(
-        f"torch {torch.__version__}, {_device_words(device)}, {torch.get_num_threads()} threads\n"
-        f"{'PGD-20, network':<28}{'one image':>14}{f'{BATCH_SIZE} images':>20}\n"
+    _write(
+        [
+            f"torch {torch.__version__}, {_device_words(device)}, "
+            f"{torch.get_num_threads()} threads, freed memory {'kept' if kept else 'returned'}"
+        ]
     )
-    for name, parameters in NETWORKS.items():
-        model = create_model(name, IMAGE_SHAPE, NUM_CLASSES, parameters)
-        model = model.to(device).eval().requires_grad_(False)
-        single = median_seconds(model, 1, device, options.repeats)
-        many = median_seconds(model, BATCH_SIZE, device, max(1, options.repeats // 3))
-        label = " ".join([name, *(f"{key} {value}" for key, value in parameters.items())])
-        sys.stdout.write(
-            f"{label:<28}{1000 * single:>11.1f} ms{BATCH_SIZE / many:>12.1f} images/s\n"
-        )
-        sys.stdout.flush()
+    everybody = contestants(device, low_precision=options.bfloat16 or None)
+    peak: dict[str, float] = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        if name in everybody:
+            measured = peaks(device, dtype)
+            peak[name] = max(measured.values())
+            each = ", ".join(f"{what} {value / 1e9:.0f}" for what, value in measured.items())
+            _write([f"peak of {name}, GFLOP/s: {each}"])
+    for label in options.networks:
+        name, parameters = NETWORKS[label]
+        if terminated():
+            return 1
+        words = " ".join([name, *(f"{key} {value}" for key, value in parameters.items())])
+        sections = options.sections
+        if "speed" in sections:
+            for num_images in options.batches:
+                _write([f"PGD-{options.steps}, Linf 8/255, {words}, {num_images} images"])
+                subject = untrained(name, parameters, num_images, device)
+                _write(speed_of_pgd(subject, options.steps, options.repeats, peak, everybody))
+        subject = untrained(name, parameters, max(options.batches), device)
+        if "robust" in sections:
+            _write([f"robust accuracy by PGD-50x5, {words}, {len(subject[1])} images"])
+            _write(robust_accuracy(subject, 50, 5))
+        if "linear" in sections:
+            _write([f"cost of PGD in float32, {words}", *linearity(subject, options.repeats)])
+        if "classes" in sections:
+            _write([f"gradients of classes, {words}", *all_classes(subject, options.repeats)])
+        if "memory" in sections:
+            _write([f"memory of two steps on 256 images, {words}", *memory(name, parameters)])
     return 0
 
 
-def median_seconds(model: nn.Module, num_images: int, device: torch.device, repeats: int) -> float:
-    """Return the median time of PGD-20 on `num_images` random images, after one run to warm up."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(num_images, *IMAGE_SHAPE, generator=generator).to(device)
-    y = torch.randint(NUM_CLASSES, (num_images,), generator=generator).to(device)
-    attack = create_attack("pgd", num_steps=20)
-
-    def seconds() -> float:
-        started = time.perf_counter()
-        _wait(attack(model, x, y))
-        return time.perf_counter() - started
-
-    seconds()
-    return statistics.median(seconds() for _ in range(repeats))
-
-
-def _wait(x: Tensor) -> None:
-    if x.is_cuda:
-        torch.cuda.synchronize()
+def _write(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _device_words(device: torch.device) -> str:

@@ -1,17 +1,14 @@
 """`python -m robust_core evaluate`."""
 
 import json
-import logging
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.command_line.main import WRONG_INPUT
@@ -23,6 +20,7 @@ from robust_core.command_line.options import (
     positive,
 )
 from robust_core.command_line.subject import attack_line
+from robust_core.command_line.work import Work, add_work_options, time_left, watched
 from robust_core.data import data_source
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Severity, overall
@@ -35,14 +33,23 @@ from robust_core.evaluation_runs.directory import (
 from robust_core.evaluation_runs.evaluator import run_evaluation
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
-from robust_core.evaluation_runs.team import Team, assembled
 from robust_core.jobs import evaluation_directory
 from robust_core.parameters import Parameters
+from robust_core.team import assembled
 from robust_core.threat_model import ThreatModel
 from robust_core.training.atomic import write_atomically
 from robust_core.training.checkpoint import checkpoint_info
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]"
+NETWORK = "network"  # what --crafted-on calls the network itself
+WORK: Work[EvaluationDirectory, EvaluationPlan] = Work(
+    plan="a plan",
+    missing="evaluate needs --model, --plan, --run or --resume",
+    at=EvaluationDirectory,
+    find=evaluation_directory,
+    create=create_evaluation,
+    initialise=initialise_evaluation,
+)
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -52,9 +59,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     with assembled() as team:
-        directory, plan = _agree(team, lambda: _directory(options, parameters))
+        directory, plan = team.agree(lambda: _directory_and_plan(options, parameters))
         try:
-            with _shown(options, team) as on_progress:
+            with watched(options, team, BAR, _draw) as on_progress:
                 run_evaluation(
                     plan, directory, team=team, should_stop=terminated, on_progress=on_progress
                 )
@@ -105,24 +112,28 @@ def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
     )
     parser.add_argument("--surrogate", metavar="NAME", help="make the attack on this checkpoint")
     parser.add_argument(
-        "--epsilons", metavar="LIST", help="radii of a curve, e.g. 0,2/255,4/255 (default none)"
+        "--crafted-on",
+        metavar="INFERENCE",
+        help="make the attack on this inference of the same network, or on the network (network), "
+        "the way some papers have; judged is what --model names, e.g. digits-atld:imt",
+    )
+    parser.add_argument(
+        "--claim", action="store_true", help="note that a paper's claim was attacked in this way"
+    )
+    parser.add_argument(
+        "--curve",
+        action="append",
+        default=[],
+        metavar="NAME=LIST",
+        help="draw accuracy against a parameter of the attack, e.g. epsilon=0,2/255,4/255, "
+        "num_steps=1,10,100, num_restarts=1,5,10, eot_samples=1,5,20; may be given again",
     )
     parser.add_argument(
         "--check", action="store_true", help="check the numbers for masked gradients"
     )
-    parser.add_argument(
-        "--run",
-        "--directory",  # torchrun takes --run for an abbreviation of its own
-        type=Path,
-        metavar="DIR",
-        help="directory: made anew, or gone on with (--directory under torchrun)",
-    )
-    parser.add_argument("--resume", metavar="ID", help="go on with one of checkpoints/evaluations")
+    add_work_options(parser, kind="evaluation", shelf="checkpoints/evaluations")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every image here")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
-    parser.add_argument("--progress", action="store_true", help="show the bar in any case")
-    parser.add_argument("--quiet", action="store_true", help="write to the directory only")
     parameters = _common([ATTACKS.get(name) for name in names])
     add_parameters(parser, parameters)
     return parser, parameters
@@ -150,47 +161,11 @@ def _common(attacks: list[type[Attack]]) -> type[Parameters]:
     return attacks[0] if len(attacks) == 1 else Attack
 
 
-def _agree(
-    team: Team, find: Callable[[], EvaluationDirectory]
+def _directory_and_plan(
+    options: Namespace, parameters: type[Parameters]
 ) -> tuple[EvaluationDirectory, EvaluationPlan]:
-    """Return directory and plan that the leader found, in every process of the team."""
-    found: tuple[Path, EvaluationPlan] | None = None
-    sentence: str | None = None
-    if team.leads:
-        try:
-            directory = find()
-            found = directory.path, directory.plan()
-        except InputError as error:
-            sentence = str(error)
-    found, sentence = team.broadcast((found, sentence))
-    if found is None:
-        raise InputError(sentence or "the evaluation cannot begin")
-    path, plan = found
-    return EvaluationDirectory(path), plan
-
-
-def _directory(options: Namespace, parameters: type[Parameters]) -> EvaluationDirectory:
-    """Return the evaluation that the options ask for, new or old."""
-    if options.resume is not None:
-        directory = evaluation_directory(options.resume)
-        directory.withdraw_stop()
-        return directory
-    plan = _plan(options, parameters)
-    if plan is None:
-        if options.run is None:
-            raise InputError("evaluate needs --model, --plan, --run or --resume")
-        return EvaluationDirectory(options.run)
-    if options.run is None:
-        return create_evaluation(plan)
-    try:
-        options.run.mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(
-            f"{options.run} should not exist yet; --run without a plan goes on with it"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{options.run} cannot be made: {error.strerror}") from None
-    return initialise_evaluation(options.run, plan)
+    directory = WORK.directory(options, lambda: _plan(options, parameters))
+    return directory, directory.plan()
 
 
 def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | None:
@@ -204,7 +179,11 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
     if not values.keys() & {"norm", "epsilon"}:
         threat_model = _standard(options)
         values |= {"norm": threat_model.norm, "epsilon": threat_model.epsilon}
-    surrogate = None if options.surrogate is None else _portable(options.surrogate)
+    made = {
+        "surrogate": None if options.surrogate is None else _portable(options.surrogate),
+        "crafted_on": "" if options.crafted_on == NETWORK else options.crafted_on,
+        "role": "claim" if options.claim else "check",
+    }
     return EvaluationPlan.create(
         {
             "checkpoints": [_portable(name) for name in options.model],
@@ -212,7 +191,7 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
                 {
                     "name": name,
                     "parameters": ATTACKS.get(name).create(values).model_dump(mode="json"),
-                    "surrogate": surrogate,
+                    **made,
                 }
                 for name in _names(options)
             ],
@@ -221,7 +200,7 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
             "num_images": options.num_images,
             "batch_size": options.batch_size,
             "eot_samples": options.decision_samples,
-            "epsilons": [] if options.epsilons is None else _numbers(options.epsilons),
+            "curves": [_curve(text) for text in options.curve],
             "check_reliability": options.check,
         }
     )
@@ -251,45 +230,25 @@ def _portable(name: str) -> str:
     return str(info.path.resolve()) if str(info.path) == info.name else info.name
 
 
-def _numbers(text: str) -> list[float]:
+def _curve(text: str) -> dict[str, Any]:
+    """Return the curve that an option asks for: "num_steps=1,10,100"."""
+    name, equals, values = text.partition("=")
     try:
-        return [float(parse_value(part.strip())) for part in text.split(",")]
+        if not equals:
+            raise ValueError
+        numbers = [float(parse_value(part.strip())) for part in values.split(",")]
     except (TypeError, ValueError):
         raise InputError(
-            f"--epsilons expects numbers such as 0,2/255,4/255, got {text!r}"
+            f"--curve expects a parameter and numbers such as epsilon=0,2/255,4/255, got {text!r}"
         ) from None
+    return {"parameter": name.strip(), "values": numbers}
 
 
-@contextmanager
-def _shown(options: Namespace, team: Team) -> Iterator[Callable[[EvaluationStatus], None] | None]:
-    """Show the log on stderr, and a bar with the time left where somebody watches."""
-    if options.quiet or not team.leads:
-        yield None
-        return
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    if not (options.progress or sys.stderr.isatty()):
-        yield None
-        return
-    with (
-        logging_redirect_tqdm(),
-        tqdm(total=1.0, bar_format=BAR, file=sys.stderr, leave=False) as bar,
-    ):
-
-        def show(status: EvaluationStatus) -> None:
-            bar.n = status.share
-            what = [status.checkpoint, status.attack or status.phase or status.state]
-            bar.set_description_str(" ".join(filter(None, what)), refresh=False)
-            left = status.seconds_left
-            bar.set_postfix_str("" if left is None else f"{_clock(left)} left", refresh=False)
-            bar.refresh()
-
-        yield show
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _draw(bar: tqdm, status: EvaluationStatus) -> None:
+    bar.n = status.share
+    what = [status.checkpoint, status.attack or status.phase or status.state]
+    bar.set_description_str(" ".join(filter(None, what)), refresh=False)
+    bar.set_postfix_str(time_left(status), refresh=False)
 
 
 def _report(options: Namespace, directory: EvaluationDirectory) -> None:
@@ -326,18 +285,18 @@ def _lines(result: CheckpointResult) -> list[str]:
 def _attack_lines(one: AttackResult) -> list[str]:
     report = one.report
     assert report.attack is not None, "a report in a list of attacks has one"
-    via = "" if one.choice.surrogate is None else f", made on {one.choice.surrogate}"
+    via = f", made on {one.choice.source}" if one.choice.source else ""
+    claim = ", as the paper's claim was" if one.choice.role == "claim" else ""
     lines = [
-        f"attack    {attack_line(report.attack)}{via}",
+        f"attack    {attack_line(report.attack)}{via}{claim}",
         f"robust    {_share(report.robust_accuracy, report.robust_interval)}",
         f"cost      {report.seconds:.1f} s, {report.forward_passes} forward and "
         f"{report.backward_passes} backward passes of an image",
     ]
-    if one.curve is not None:
-        points = zip(one.curve.values, one.curve.accuracies, strict=True)
-        lines.append(
-            "curve     " + ", ".join(f"{value:.4g}: {share:.1%}" for value, share in points)
-        )
+    for curve in one.curves:
+        points = zip(curve.values, curve.accuracies, strict=True)
+        listed = ", ".join(f"{value:.4g}: {share:.1%}" for value, share in points)
+        lines.append(f"curve     {curve.parameter} {listed}")
     if report.findings:
         lines.append(f"trust     {overall(report.findings)}")
         bad = [finding for finding in report.findings if finding.severity is not Severity.OK]

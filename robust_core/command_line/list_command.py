@@ -9,7 +9,8 @@ from robust_core.data import data_source, list_data, own_data
 from robust_core.jobs import list_evaluations, list_runs
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
-from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, markdown_table
+from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
+from robust_core.training.shipped_table import markdown_table
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:

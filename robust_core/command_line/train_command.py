@@ -1,20 +1,19 @@
 """`python -m robust_core train`."""
 
-import logging
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from robust_core.command_line.main import WRONG_INPUT
-from robust_core.command_line.options import Parser, apply_settings, positive
+from robust_core.command_line.options import Parser, apply_settings
+from robust_core.command_line.work import Work, add_work_options, time_left, watched
 from robust_core.errors import InputError
 from robust_core.jobs import run_directory
+from robust_core.team import Team, assembled
 from robust_core.training.atomic import write_atomically
 from robust_core.training.checkpoint import checkpoint_info
 from robust_core.training.config import RunConfig
@@ -23,6 +22,14 @@ from robust_core.training.run_directory import RunDirectory, RunStatus, create_r
 from robust_core.training.trainer import train
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+WORK: Work[RunDirectory, RunConfig] = Work(
+    plan="a configuration",
+    missing="train needs a configuration file, --data and --method, --run or --resume",
+    at=RunDirectory,
+    find=run_directory,
+    create=create_run,
+    initialise=initialise_run,
+)
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -30,14 +37,17 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     options = _parser().parse_args(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    directory = _directory(options)
-    try:
-        with _shown(options) as on_progress:
-            train(run=directory, should_stop=terminated, on_progress=on_progress)
-    except InputError:
-        if not options.quiet:
-            raise
-        return WRONG_INPUT  # the run's log has the sentence
+    with assembled() as team:
+        directory, config = team.agree(lambda: _directory_and_config(options, team))
+        try:
+            with watched(options, team, BAR, _draw) as on_progress:
+                train(config, directory, team=team, should_stop=terminated, on_progress=on_progress)
+        except InputError:
+            if not options.quiet:
+                raise
+            return WRONG_INPUT  # the run's log has the sentence
+        if not team.leads:
+            return 0
     status = directory.status()
     sys.stdout.write(_ending(directory, status))
     if options.export is not None and status.state == "finished":
@@ -49,7 +59,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m robust_core train",
         description="Train a model. Ctrl-C or SIGTERM stops it; --resume goes on after the last "
-        "complete epoch and ends as if it had never been stopped.",
+        "complete epoch and ends as if it had never been stopped. Several processes share every "
+        "batch under torchrun.",
     )
     parser.add_argument("config", nargs="?", type=Path, help="configuration (JSON), e.g. a recipe")
     parser.add_argument("--data", help="data set: start from a preset instead of a file")
@@ -63,43 +74,17 @@ def _parser() -> Parser:
         metavar="NAME=VALUE",
         help="change one value, e.g. epochs=5, method.beta=3, optimiser.learning_rate=0.05",
     )
-    parser.add_argument(
-        "--run", type=Path, metavar="DIR", help="run directory: made anew, or gone on with"
-    )
-    parser.add_argument("--resume", metavar="ID", help="go on with a run of checkpoints/runs")
+    add_work_options(parser, kind="run", shelf="checkpoints/runs")
     parser.add_argument(
         "--export", type=Path, metavar="FILE", help="copy the finished checkpoint to this file"
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
-    parser.add_argument("--progress", action="store_true", help="show the bar in any case")
-    parser.add_argument("--quiet", action="store_true", help="write to the run's log only")
     return parser
 
 
-def _directory(options: Namespace) -> RunDirectory:
-    """Return the run that the options ask for, new or old."""
-    if options.resume is not None:
-        directory = run_directory(options.resume)
-        directory.withdraw_stop()
-        return directory
-    config = _config(options)
-    if config is None:
-        if options.run is None:
-            raise InputError(
-                "train needs a configuration file, --data and --method, --run or --resume"
-            )
-        return RunDirectory(options.run)
-    if options.run is None:
-        return create_run(config)
-    try:
-        options.run.mkdir(parents=True)
-    except FileExistsError:
-        raise InputError(
-            f"{options.run} should not exist yet; --run without a configuration goes on with it"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{options.run} cannot be made: {error.strerror}") from None
-    return initialise_run(options.run, config)
+def _directory_and_config(options: Namespace, team: Team) -> tuple[RunDirectory, RunConfig | None]:
+    """Return the run, and what to do where other processes may not reach its directory."""
+    directory = WORK.directory(options, lambda: _config(options))
+    return directory, directory.config() if team.size > 1 else None
 
 
 def _config(options: Namespace) -> RunConfig | None:
@@ -123,33 +108,12 @@ def _config(options: Namespace) -> RunConfig | None:
     return RunConfig.create(apply_settings(values, options.set))
 
 
-@contextmanager
-def _shown(options: Namespace) -> Iterator[Callable[[RunStatus], None] | None]:
-    """Show the log on stderr, and a bar with the time left where somebody watches."""
-    if options.quiet:
-        yield None
-        return
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    if not (options.progress or sys.stderr.isatty()):
-        yield None
-        return
-    with logging_redirect_tqdm(), tqdm(bar_format=BAR, file=sys.stderr, leave=False) as bar:
-
-        def show(status: RunStatus) -> None:
-            bar.total = status.num_steps or None
-            bar.n = status.step
-            bar.set_description_str(status.phase or status.state, refresh=False)
-            left = "" if status.seconds_left is None else f", {_clock(status.seconds_left)} left"
-            bar.set_postfix_str(f"epoch {status.epoch}/{status.num_epochs}{left}", refresh=False)
-            bar.refresh()
-
-        yield show
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _draw(bar: tqdm, status: RunStatus) -> None:
+    bar.total = status.num_steps or None
+    bar.n = status.step
+    bar.set_description_str(status.phase or status.state, refresh=False)
+    epoch = f"epoch {status.epoch}/{status.num_epochs}"
+    bar.set_postfix_str(", ".join(filter(None, (epoch, time_left(status)))), refresh=False)
 
 
 def _ending(directory: RunDirectory, status: RunStatus) -> str:

@@ -4,9 +4,10 @@ Everything about a picture is decided at once for all pictures (`_compose`), as 
 `_draw` turns these into pixels.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,14 @@ from pydantic import Field
 from robust_core.data.backgrounds import BACKGROUNDS, Backdrop, background_blend
 from robust_core.data.base import DATA, DataSource, StoredImages
 from robust_core.data.cache import cached_arrays
+from robust_core.data.colour_blocks import TOY_CLASSES, draw_colour_blocks
 from robust_core.data.outlines import CLASS_NAMES, signed_distance
 from robust_core.parameters import Parameters
 from robust_core.threat_model import Norm, ThreatModel
 
 Array = NDArray[np.floating]
+Drawing = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
+Scene = Literal["patterns", "colour_blocks"]
 
 SIDE = 32  # pixels
 DRAWING_VERSION = 1  # part of the cache key: raise it when a picture changes
@@ -38,6 +42,13 @@ class ShapesParameters(Parameters):
             "the other images get any background. The test split never has the tie.",
         ),
     ] = 0.0
+    scene: Annotated[
+        Scene,
+        Field(
+            description="What is drawn: ten shapes on ten patterns (3×32×32), or three black "
+            "shapes on blocks of three colours (3×64×64, the toy of CiiV)."
+        ),
+    ] = "patterns"
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the drawing.")] = 0
     num_train: Annotated[
         int, Field(ge=100, le=50_000, description="Images drawn for training and validation.")
@@ -56,6 +67,9 @@ class Shapes(DataSource):
     with class k in a share c + (1 - c) / 10 of the images. In "test" the pattern never depends on
     the class. "test" and "test_confounded" show the same shapes in the same places and colours;
     only the patterns differ.
+
+    With the scene "colour_blocks" there are three shapes, 3x64x64, and the dominant colour of the
+    background takes the place of the pattern; see `data.colour_blocks`.
     """
 
     name = "shapes"
@@ -72,35 +86,48 @@ class Shapes(DataSource):
         confounding = 0.0 if file == "test" else parameters.confounding
         stream = 0 if file == "train" else 1  # both test splits draw the same shapes
         key = [DRAWING_VERSION, num_images, parameters.seed, stream, confounding]
+        draw_scene, class_names = SCENES[parameters.scene]
 
         def draw() -> dict[str, NDArray[Any]]:
-            x, y, _ = draw_shapes(num_images, confounding, [parameters.seed, stream])
+            x, y, _ = draw_scene(num_images, confounding, [parameters.seed, stream])
             return {"x": x, "y": y}
 
-        arrays = cached_arrays(root / "cache", "shapes", key, draw)
-        return StoredImages(arrays["x"], arrays["y"], CLASS_NAMES)
+        name = "shapes" if parameters.scene == "patterns" else parameters.scene
+        arrays = cached_arrays(root / "cache", name, key, draw)
+        return StoredImages(arrays["x"], arrays["y"], class_names)
 
 
 DATA.register("shapes")(Shapes())
 
 
 def draw_shapes(
-    num_images: int, confounding: float, seed: int | list[int]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    num_images: int, confounding: float, seed: int | list[int], confounder: int | None = None
+) -> Drawing:
     """Draw shapes on patterned backgrounds.
 
     Args:
         num_images: N; the classes appear equally often (up to one image) in random order.
         confounding: probability that image i gets pattern y_i instead of any pattern.
         seed: of all choices; the same seed with another `confounding` changes only patterns.
+        confounder: the pattern of all images; None: as `confounding` says.
 
     Returns:
         x uint8 [N,3,32,32], y int64 [N], and the pattern of each image, int64 [N].
     """
     scene = _compose(num_images, confounding, np.random.default_rng(seed))
+    if confounder is not None:
+        pattern = np.full_like(scene.backdrop.pattern, confounder)
+        scene = replace(scene, backdrop=replace(scene.backdrop, pattern=pattern))
     starts = range(0, num_images, CHUNK)
     x = np.concatenate([_draw(scene.part(slice(start, start + CHUNK))) for start in starts])
     return x, scene.y, scene.backdrop.pattern
+
+
+# how a scene is drawn, and its classes; class k is tied to confounder k
+SCENES: dict[str, tuple[Callable[..., Drawing], tuple[str, ...]]] = {
+    "patterns": (draw_shapes, CLASS_NAMES),
+    "colour_blocks": (draw_colour_blocks, TOY_CLASSES),
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,18 @@
+"""Judging classifiers: accuracy under attack, its curves, and whether a number can be trusted."""
+
+from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.curves import Curve, accuracy_curve
+from robust_core.evaluation.finding import Finding, Severity, overall
+from robust_core.evaluation.reliability import Subject, check_reliability
+
+__all__ = [
+    "Curve",
+    "Finding",
+    "RobustnessReport",
+    "Severity",
+    "Subject",
+    "accuracy_curve",
+    "check_reliability",
+    "evaluate",
+    "overall",
+]

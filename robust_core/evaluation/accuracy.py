@@ -2,7 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, check_images
+from robust_core.engine import Prepared, prepared
+from robust_core.engine.compilation import Found, LossFunction
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Finding
+from robust_core.evaluation.outputs import check_outputs
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.losses import is_correct
 from robust_core.threat_model import ThreatModel
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
 BUDGET_TOLERANCE = 1e-5  # float32 rounding of x + delta - x, with room to spare
+NOISE_STREAM = 2**31  # added to seeds, so that a model's noise is never the attack's own
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,8 @@ def evaluate(
     """Measure clean accuracy and accuracy under `attack`.
 
     Images that the model gets wrong without help count as not robust and are not attacked, so
-    robust accuracy never exceeds clean accuracy. The seed of batch number b is attack.seed + b.
+    robust accuracy never exceeds clean accuracy. The seed of batch number b is attack.seed + b; it
+    decides the noise of a stochastic model, too, so a repeated evaluation gives the same numbers.
 
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
@@ -127,19 +134,26 @@ def evaluate(
             the images (a transfer attack). Its passes count, too. None attacks `model` itself.
         on_progress: called after each batch with the images done and in all.
 
+    Warns in one sentence where the model is in train mode or returns probabilities.
+
     Raises:
-        InputError: no images, or images and labels that do not fit.
+        InputError: no images; images, labels and outputs that do not fit each other; outputs for
+            clean images that are not finite.
         RuntimeError: the attack left the image box or, if it has a budget, its ball.
     """
     check_images(model, x, y)
     if len(x) == 0:
         raise InputError("an evaluation needs at least one image, got none")
+    if model.training:
+        warnings.warn("the model is in train mode: it is evaluated in eval mode", stacklevel=2)
     counts = PassCounts()
     started = time.perf_counter()
     outcomes: list[BatchOutcome] = []
     for number, start in enumerate(range(0, len(x), batch_size)):
         batch_x, batch_y = x[start : start + batch_size], y[start : start + batch_size]
-        outcome = predict_batch(model, batch_x, batch_y, eot_samples=eot_samples, counts=counts)
+        outcome = predict_batch(
+            model, batch_x, batch_y, number=number, eot_samples=eot_samples, counts=counts
+        )
         if attack is not None:
             outcome = attack_batch(
                 model,
@@ -188,12 +202,13 @@ class PassCounts:
 
 
 def predict_batch(
-    model: nn.Module, x: Tensor, y: Tensor, *, eot_samples: int, counts: PassCounts
+    model: nn.Module, x: Tensor, y: Tensor, *, number: int, eot_samples: int, counts: PassCounts
 ) -> BatchOutcome:
-    """Return the outcome of a batch without an attack; arguments as for `evaluate`."""
+    """Return the outcome of a batch without an attack; arguments as for `attack_batch`."""
     counted = _CountedPasses(model, counts)
-    with evaluation_mode(counted):
+    with evaluation_mode(counted), _repeatable_noise(number, x.device):
         logits = predict_logits(counted, x, eot_samples=eot_samples)
+    check_outputs(logits, y, counted.num_classes)
     correct, prediction = is_correct(logits, y).cpu(), logits.argmax(dim=1).cpu()
     return BatchOutcome(prediction, correct, correct, torch.zeros(len(x)), prediction)
 
@@ -218,7 +233,8 @@ def attack_batch(
         y: their labels.
         attack: what they are attacked with.
         clean: their outcome without an attack.
-        number: the batch's, which is added to the attack's seed.
+        number: the batch's, which is added to the attack's seed; the sum decides the noise of a
+            stochastic model, too.
         eot_samples: passes whose mean logits decide.
         counts: what the passes are added to.
         surrogate: the model that is attacked, where it is another one.
@@ -228,16 +244,20 @@ def attack_batch(
     mask = clean.clean_correct
     if bool(mask.any()):
         counted = _CountedPasses(model, counts)
-        attacked = counted if surrogate is None else _CountedPasses(surrogate, counts)
+        subject = model if surrogate is None else surrogate
         seeded = attack.model_copy(update={"seed": attack.seed + number})
         chosen = mask.to(x.device)
-        with evaluation_mode(counted), evaluation_mode(attacked):
+        noise = _repeatable_noise(seeded.seed, x.device)
+        with evaluation_mode(counted), evaluation_mode(subject), noise:
+            attacked = _CountedPasses(prepared(subject), counts)
             x_adv = seeded(attacked, x[chosen], y[chosen])
             check_budget(x_adv, x[chosen], attack)
             logits = predict_logits(counted, x_adv, eot_samples=eot_samples)
         length = attack.threat_model.distance(x_adv, x[chosen])
         within = length <= attack.epsilon + BUDGET_TOLERANCE
-        robust[mask] = (is_correct(logits, y[chosen]) | ~within).cpu()
+        # an output that is no number is an answer as wrong as any
+        right = is_correct(logits, y[chosen]) & torch.isfinite(logits).all(dim=1)
+        robust[mask] = (right | ~within).cpu()
         distance[mask] = length.cpu()
         prediction[mask] = logits.argmax(dim=1).cpu()
     return BatchOutcome(clean.prediction, mask, robust, distance, prediction)
@@ -290,6 +310,14 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+@contextmanager
+def _repeatable_noise(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's default generators, which stochastic models draw from; restore them after."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(NOISE_STREAM + seed)
+        yield
+
+
 class _CountedPasses(nn.Module):
     """A model that counts the images sent forward and those whose gradient is taken."""
 
@@ -300,15 +328,38 @@ class _CountedPasses(nn.Module):
         inner: tuple[str, ...] = getattr(model, "masking_parts", ())
         self.masking_parts = tuple(f"model.{name}" for name in inner)
         self.counts = counts
+        self.training = model.training
+        if isinstance(model, Prepared):
+            self.exact_model = _CountedPasses(model.exact_model, counts)
+            self.search_model = self.exact_model
+            if model.search_model is not model.exact_model:
+                self.search_model = _CountedPasses(model.search_model, counts)
+
+    def search_step(self, x: Tensor, loss_function: LossFunction) -> Found | None:
+        """Take the compiled step of a prepared model and count it."""
+        step = self.model.search_step if isinstance(self.model, Prepared) else None
+        found = None if step is None else step(x, loss_function)
+        if found is not None:
+            self._counted(found[2], len(x))
+            self.counts.backward += len(x)
+        return found
+
+    @property
+    def features(self) -> Callable[[Tensor], Tensor]:
+        """The model's own, counted as its logits are; where it has none, neither has this."""
+        features = getattr(self.model, "features")  # noqa: B009 - must raise AttributeError
+        return lambda x: self._counted(features(x), len(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.model(x)
-        self.counts.forward += len(x)
+        return self._counted(self.model(x), len(x))
+
+    def _counted(self, outputs: Tensor, num_images: int) -> Tensor:
+        self.counts.forward += num_images
         if self.counts.on_pass is not None:
             self.counts.on_pass()
-        if isinstance(logits, Tensor) and logits.requires_grad:
-            logits.register_hook(self._count_backward)
-        return logits
+        if isinstance(outputs, Tensor) and outputs.requires_grad:
+            outputs.register_hook(self._count_backward)
+        return outputs
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.counts.backward += len(gradient)

@@ -6,7 +6,7 @@ from robust_core.evaluation_runs.directory import (
     create_evaluation,
 )
 from robust_core.evaluation_runs.evaluator import run_evaluation
-from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
+from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack, PlannedCurve
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "EvaluationResults",
     "EvaluationStatus",
     "PlannedAttack",
+    "PlannedCurve",
     "create_evaluation",
     "run_evaluation",
 ]

@@ -14,6 +14,7 @@ from robust_core.evaluation.curves import Curve
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
+from robust_core.evaluation_runs.subjects import attacked_checkpoint
 from robust_core.evaluation_runs.units import Kind, Unit, num_batches
 from robust_core.paths import checkpoints_folder
 from robust_core.training.atomic import write_atomically
@@ -110,8 +111,8 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
         subject = Subject(**values)
         batches = range(num_batches(plan, len(subject.y)))
 
-        def read(kind: Kind, attack: int = -1) -> list[Payload] | None:
-            units = (Unit(place, kind, attack, batch) for batch in batches)
+        def read(kind: Kind, attack: int = -1, curve: int = -1) -> list[Payload] | None:
+            units = (Unit(place, kind, attack, batch, curve) for batch in batches)
             found = [self.read_unit(unit, subject.digest) for unit in units]
             complete = [payload for payload in found if payload is not None]
             return complete if len(complete) == len(found) else None
@@ -127,9 +128,12 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
             checks = self.read_unit(Unit(place, "reliability", number, 0), subject.digest)
             attack = choice.create(plan.seed)
             report = _report(attack, payloads, _findings(checks))
-            parts = read("curve", number) if plan.epsilons else None
-            curve = None if parts is None else _curve(attack, report.clean_correct, parts)
-            attacks.append(AttackResult(label, choice, report, curve))
+            curves = [
+                _curve(attack, plan.curves[which].parameter, report.clean_correct, parts)
+                for which in plan.curves_of(number)
+                if (parts := read("curve", number, which)) is not None
+            ]
+            attacks.append(AttackResult(label, choice, report, tuple(curves)))
         return CheckpointResult(
             plan.checkpoints[place],
             subject.digest,
@@ -187,11 +191,11 @@ def _findings(payload: Payload | None) -> tuple[Finding, ...]:
     return tuple(Finding.from_json(values) for values in payload["findings"])
 
 
-def _curve(attack: Any, clean_correct: Tensor, payloads: list[Payload]) -> Curve:
+def _curve(attack: Any, parameter: str, clean_correct: Tensor, payloads: list[Payload]) -> Curve:
     parts = [torch.tensor(payload["robust_correct"]) for payload in payloads]
     return Curve(
         attack,
-        "epsilon",
+        parameter,
         tuple(payloads[0]["values"]),
         clean_correct,
         torch.cat(parts, dim=1) & clean_correct,
@@ -213,10 +217,13 @@ def create_evaluation(plan: EvaluationPlan) -> EvaluationDirectory:
     Its name says checkpoint and time, such as "digits-trades-20260131-142501".
 
     Raises:
-        InputError: a checkpoint does not exist, or the folder cannot be written.
+        InputError: a checkpoint or its inference does not exist, an attack cannot be made on what
+            it names, or the folder cannot be written.
     """
-    names = [*plan.checkpoints, *(one.surrogate for one in plan.attacks if one.surrogate)]
-    infos = [checkpoint_info(name) for name in names]
+    infos = [checkpoint_info(name) for name in plan.checkpoints]
+    for info in infos:
+        for choice in plan.attacks:
+            attacked_checkpoint(info, choice)
     more = "" if len(plan.checkpoints) == 1 else f"-and-{len(plan.checkpoints) - 1}-more"
     stem = infos[0].path.stem if "/" not in plan.checkpoints[0] else infos[0].config.data.name
     try:

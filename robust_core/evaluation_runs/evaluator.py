@@ -2,20 +2,12 @@
 
 import logging
 import time
-import zlib
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import torch
-from torch import nn
-
-from robust_core.attacks.base import Attack
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import BatchOutcome, PassCounts, attack_batch, predict_batch
-from robust_core.evaluation.curves import accuracy_curve
-from robust_core.evaluation.reliability import Subject as Suspect
-from robust_core.evaluation.reliability import check_reliability
 from robust_core.evaluation_runs.directory import (
     EvaluationDirectory,
     EvaluationStatus,
@@ -23,13 +15,13 @@ from robust_core.evaluation_runs.directory import (
     Subject,
     create_evaluation,
     outcome_from_json,
-    outcome_to_json,
 )
+from robust_core.evaluation_runs.measurement import Measurement
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import images_for
-from robust_core.evaluation_runs.team import Team
 from robust_core.evaluation_runs.units import Clock, Unit, cost, units_of
-from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, load_model
+from robust_core.team import Team
+from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info
 from robust_core.training.work_directory import Progress, StopRequested, recorded
 
 logger = logging.getLogger("robust_core.evaluation_runs")
@@ -117,6 +109,7 @@ class _Evaluator:
         self.run, self.plan, self.team = run, plan, team
         self._update, self._should_stop = update, should_stop
         self._looked = 0.0
+        self._warned: set[str] = set()
         self._unsent: dict[str, Payload] = {}  # where the leader's directory is out of reach
 
     def work(self) -> None:
@@ -158,8 +151,14 @@ class _Evaluator:
         logger.info("%d of %d units are left", len(left), len(mine))
         for place, info in enumerate(infos):
             if any(unit.checkpoint == place for unit in left):
-                bench = _Bench(self, info, images[place])
-                self._do([unit for unit in mine if unit.checkpoint == place], bench, clock)
+                measurement = Measurement(
+                    self.plan,
+                    info,
+                    images[place],
+                    device=self.team.device,
+                    on_pass=self._check_stop,
+                )
+                self._do([unit for unit in mine if unit.checkpoint == place], measurement, clock)
 
     def _images(self, info: CheckpointInfo, shelf: dict[str, ImageSet]) -> ImageSet:
         """Return the images of a checkpoint; equal ones are loaded once."""
@@ -190,25 +189,38 @@ class _Evaluator:
                     left[unit] = cost(self.plan, unit, attack, len(one))
         return mine, left
 
-    def _do(self, units: list[Unit], bench: "_Bench", clock: Clock) -> None:
+    def _do(self, units: list[Unit], measurement: Measurement, clock: Clock) -> None:
         before: dict[str, str] = {}
         for unit in units:
-            payload = self.run.read_unit(unit, bench.info.digest)
+            payload = self.run.read_unit(unit, measurement.info.digest)
             if payload is not None:
                 if unit.kind == "clean":
-                    bench.clean[unit.batch] = outcome_from_json(payload)
+                    measurement.clean[unit.batch] = outcome_from_json(payload)
                 continue
             self._check_stop(now=True)
             label = self.plan.labels[unit.attack] if unit.attack >= 0 else ""
-            doing = {"phase": unit.kind, "checkpoint": bench.info.name, "attack": label}
+            doing = {"phase": unit.kind, "checkpoint": measurement.info.name, "attack": label}
             self._update(now=doing != before, **doing)
             before = doing
             started = time.perf_counter()
-            payload = bench.measure(unit)
+            with self._warnings_noted():
+                payload = measurement.measure(unit)
             seconds = time.perf_counter() - started
-            self._keep(unit, payload | {"digest": bench.info.digest, "seconds": seconds})
+            self._keep(unit, payload | {"digest": measurement.info.digest, "seconds": seconds})
             clock.note(unit, seconds)
             self._update(share=clock.share(), seconds_left=clock.seconds_left())
+
+    @contextmanager
+    def _warnings_noted(self) -> Iterator[None]:
+        """Write warnings to the log and the status, each once."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for sentence in dict.fromkeys(str(one.message) for one in caught):
+            if sentence not in self._warned:
+                self._warned.add(sentence)
+                logger.warning("warning: %s", sentence)
+                self._update(now=True, note="; ".join(sorted(self._warned)))
 
     def _keep(self, unit: Unit, payload: Payload) -> None:
         if self.run.path.is_dir():
@@ -222,134 +234,6 @@ class _Evaluator:
         self._looked = time.monotonic()
         if self._should_stop() or self.run.stop_requested():
             raise StopRequested
-
-    def on_pass(self) -> None:
-        """Look for a request to stop, within a long attack, too."""
-        self._check_stop()
-
-
-class _Bench:
-    """One checkpoint, its images, and what is done with them."""
-
-    def __init__(self, evaluator: _Evaluator, info: CheckpointInfo, images: ImageSet) -> None:
-        self.plan, self.info, self._on_pass = evaluator.plan, info, evaluator.on_pass
-        self.device = evaluator.team.device
-        self.model = self._load(info.name)
-        if checkpoint_info(info.name).digest != info.digest:
-            raise InputError(
-                f"{info.name} has changed since the evaluation began; resume it with the new one"
-            )
-        self.x, self.y = images.x.to(self.device), images.y.to(self.device)
-        self.clean: dict[int, BatchOutcome] = {}
-        self._surrogates: dict[str, nn.Module] = {}
-
-    def measure(self, unit: Unit) -> Payload:
-        """Return what the unit's file shall hold."""
-        counts = PassCounts(self._on_pass)
-        with torch.random.fork_rng():
-            torch.manual_seed(self._seed(unit))
-            match unit.kind:
-                case "clean":
-                    found = self._measure_clean(unit, counts)
-                case "attack":
-                    found = self._measure_attack(unit, counts)
-                case "curve":
-                    return self._measure_curve(unit)
-                case "reliability":
-                    return self._check_reliability(unit)
-        passes = {"forward_passes": counts.forward, "backward_passes": counts.backward}
-        return outcome_to_json(found) | passes
-
-    def _measure_clean(self, unit: Unit, counts: PassCounts) -> BatchOutcome:
-        batch = self._batch(unit)
-        outcome = predict_batch(
-            self.model,
-            self.x[batch],
-            self.y[batch],
-            eot_samples=self.plan.eot_samples,
-            counts=counts,
-        )
-        self.clean[unit.batch] = outcome
-        return outcome
-
-    def _measure_attack(self, unit: Unit, counts: PassCounts) -> BatchOutcome:
-        batch = self._batch(unit)
-        return attack_batch(
-            self.model,
-            self.x[batch],
-            self.y[batch],
-            self._attack(unit),
-            self.clean[unit.batch],
-            number=unit.batch,
-            eot_samples=self.plan.eot_samples,
-            counts=counts,
-            surrogate=self._surrogate(unit),
-        )
-
-    def _measure_curve(self, unit: Unit) -> Payload:
-        batch = self._batch(unit)
-        attack = self._attack(unit)
-        curve = accuracy_curve(
-            self.model,
-            self.x[batch],
-            self.y[batch],
-            attack.model_copy(update={"seed": (attack.seed + unit.batch) % 2**31}),
-            "epsilon",
-            self.plan.epsilons,
-            batch_size=self.plan.batch_size,
-            eot_samples=self.plan.eot_samples,
-            surrogate=self._surrogate(unit),
-            on_progress=lambda done, total: self._on_pass(),
-        )
-        return {
-            "values": list(curve.values),
-            "robust_correct": curve.robust_correct.tolist(),
-            "attacked_images": curve.attacked_images,
-            "forward_passes": curve.forward_passes,
-            "backward_passes": curve.backward_passes,
-        }
-
-    def _check_reliability(self, unit: Unit) -> Payload:
-        first = slice(self.plan.reliability_images)
-        suspect = Suspect(
-            self.model,
-            self.x[first],
-            self.y[first],
-            self._attack(unit),
-            eot_samples=self.plan.eot_samples,
-            surrogate=self._surrogate(unit),
-        )
-        findings = check_reliability(suspect, on_finding=lambda finding: self._on_pass())
-        return {"findings": [finding.to_json() for finding in findings]}
-
-    def _batch(self, unit: Unit) -> slice:
-        size = self.plan.batch_size
-        return slice(unit.batch * size, (unit.batch + 1) * size)
-
-    def _attack(self, unit: Unit) -> Attack:
-        return self.plan.attacks[unit.attack].create(self.plan.seed)
-
-    def _surrogate(self, unit: Unit) -> nn.Module | None:
-        name = self.plan.attacks[unit.attack].surrogate
-        if name is None:
-            return None
-        if name not in self._surrogates:
-            other = checkpoint_info(name)
-            expected, got = ((one.image_shape, one.num_classes) for one in (self.info, other))
-            if expected != got:
-                raise InputError(
-                    f"a surrogate of {self.info.name} should take images and classes "
-                    f"{expected}, but {name} takes {got}"
-                )
-            self._surrogates[name] = self._load(name)
-        return self._surrogates[name]
-
-    def _load(self, name: str) -> nn.Module:
-        return load_model(name).to(self.device)
-
-    def _seed(self, unit: Unit) -> int:
-        parts: tuple[Any, ...] = (self.plan.seed, unit.kind, unit.attack, unit.batch)
-        return zlib.crc32(repr(parts).encode())
 
 
 def _subject(info: CheckpointInfo, images: ImageSet) -> Subject:

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, get_origin
 
 from pydantic import Field, field_validator, model_validator
 
-from robust_core.attacks.base import Attack, attack_from
+from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.data import data_source
 from robust_core.errors import InputError
 from robust_core.parameters import Parameters
@@ -17,18 +17,63 @@ CheckpointName = Annotated[
 ]
 
 
+CurveParameter = Literal["epsilon", "num_steps", "num_queries", "num_restarts", "eot_samples"]
+
+
 class PlannedAttack(Choice):
-    """A registered attack, its parameters, and the model it is made on."""
+    """A registered attack, its parameters, and the model it is made on.
+
+    What is judged is the plan's checkpoint, which may be a reference to an inference of its network
+    ("digits-atld:imt"). Papers have attacked one inference and judged another: such a claim is a
+    transfer attack, and says so.
+    """
 
     surrogate: Annotated[
         CheckpointName | None,
         Field(description="Attack this checkpoint instead and judge the images on the model."),
     ] = None
+    crafted_on: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="The inference of the same network that is attacked; empty: the network "
+            "itself; none: what is judged.",
+        ),
+    ] = None
+    role: Annotated[
+        Literal["claim", "check"],
+        Field(description="Attacked the way the method's paper does, or to settle its claim."),
+    ] = "check"
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.surrogate is not None and self.crafted_on is not None:
+            raise InputError(
+                f"an attack is made on one model, got surrogate {self.surrogate!r} and "
+                f"crafted_on {self.crafted_on!r}"
+            )
+        return self
+
+    @property
+    def source(self) -> str:
+        """What the attack is made on, in words; "" for what is judged."""
+        if self.crafted_on is not None:
+            return self.crafted_on or "the network itself"
+        return self.surrogate or ""
 
     def create(self, seed: int = 0) -> Attack:  # type: ignore[override]
         """Return the attack with `seed` added to its own."""
         attack = attack_from(self.name, self.parameters)
         return attack.model_copy(update={"seed": (attack.seed + seed) % 2**31})
+
+
+class PlannedCurve(Parameters):
+    """Accuracy against one parameter of the attacks; see `accuracy_curve`."""
+
+    parameter: Annotated[CurveParameter, Field(description="What varies.")]
+    values: Annotated[
+        tuple[float, ...], Field(min_length=1, max_length=100, description="What it takes.")
+    ]
 
 
 class EvaluationPlan(Parameters):
@@ -59,9 +104,9 @@ class EvaluationPlan(Parameters):
         Field(ge=1, le=1000, description="Passes whose mean decides; above 1 for random models."),
     ] = 1
     seed: Seed = 0
-    epsilons: Annotated[
-        tuple[float, ...],
-        Field(max_length=100, description="Radii of an accuracy curve for every attack, if any."),
+    curves: Annotated[
+        tuple[PlannedCurve, ...],
+        Field(max_length=5, description="Accuracy curves of every attack with that parameter."),
     ] = ()
     check_reliability: Annotated[
         bool, Field(description="Check every attack for masked gradients and other pitfalls.")
@@ -100,19 +145,35 @@ class EvaluationPlan(Parameters):
         return choice.model_copy(update={"parameters": values.model_dump(mode="json")})
 
     @model_validator(mode="after")
-    def _check_epsilons(self) -> Self:
-        for choice in self.attacks:
-            for epsilon in self.epsilons:
-                attack_from(choice.name, {**choice.parameters, "epsilon": epsilon})
+    def _check_curves(self) -> Self:
+        names = [curve.parameter for curve in self.curves]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"every curve should be asked for once, got {twice} twice")
+        for curve in self.curves:
+            takers = [choice for choice in self.attacks if has_parameter(choice, curve.parameter)]
+            if not takers:
+                raise InputError(f"no attack of the plan has {curve.parameter} to draw a curve of")
+            for choice in takers:
+                for value in curve.values:
+                    attack_from(choice.name, {**choice.parameters, curve.parameter: value})
         return self
+
+    def curves_of(self, attack: int) -> tuple[int, ...]:
+        """Return the places of the curves that attack number `attack` has the parameter for."""
+        choice = self.attacks[attack]
+        return tuple(
+            place
+            for place, curve in enumerate(self.curves)
+            if has_parameter(choice, curve.parameter)
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A short, unique name for every attack, such as "pgd", "pgd (2)" or "pgd via other"."""
+        """A short, unique name for every attack, such as "pgd", "pgd (2)" or "pgd on other"."""
         labels: list[str] = []
         for choice in self.attacks:
-            via = "" if choice.surrogate is None else f" via {choice.surrogate}"
-            stem, number = f"{choice.name}{via}", 1
+            stem, number = f"{choice.name} on {choice.source}" if choice.source else choice.name, 1
             label = stem
             while label in labels:
                 number += 1
@@ -140,3 +201,9 @@ class EvaluationPlan(Parameters):
     def to_json(self) -> str:
         """Return the plan as JSON text that `create` accepts again."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def has_parameter(choice: Choice, parameter: str) -> bool:
+    """Return whether an attack has a parameter for anybody to choose."""
+    field = ATTACKS.get(choice.name).model_fields.get(parameter)
+    return field is not None and get_origin(field.annotation) is not Literal

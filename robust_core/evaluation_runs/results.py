@@ -12,6 +12,8 @@ from robust_core.evaluation.accuracy import RobustnessReport, wilson_interval
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
 
+SOURCE = {"surrogate", "crafted_on", "role"}  # how an attack came about, besides its parameters
+
 
 @dataclass(frozen=True)
 class AttackResult:
@@ -20,19 +22,19 @@ class AttackResult:
     Attributes:
         label: the attack's short name in the plan. choice: its entry there.
         report: per-image outcome, with the findings of the checks where they were asked for.
-        curve: accuracy against epsilon, where it was asked for.
+        curves: those of the plan that are complete, in its order.
     """
 
     label: str
     choice: PlannedAttack
     report: RobustnessReport
-    curve: Curve | None
+    curves: tuple[Curve, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
-        about = {"label": self.label, "surrogate": self.choice.surrogate}
-        curve = None if self.curve is None else self.curve.to_json()
-        return about | self.report.to_json() | {"curve": curve}
+        about = {"label": self.label, **self.choice.model_dump(include=SOURCE)}
+        curves = [curve.to_json() for curve in self.curves]
+        return about | self.report.to_json() | {"curves": curves}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The images on which a checkpoint is judged."""
+"""The images on which a checkpoint is judged, and what the attacks on it are made on."""
 
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
-from robust_core.training.checkpoint import CheckpointInfo
+from robust_core.evaluation_runs.plan import PlannedAttack
+from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info
 from robust_core.training.config import DataChoice
 
 
@@ -16,6 +17,33 @@ def images_for(info: CheckpointInfo, data: DataChoice | None, split: str) -> Ima
     images = load_data(choice.name, split, choice.parameters, seed=choice.seed)
     check_fit(info, images)
     return images
+
+
+def attacked_checkpoint(info: CheckpointInfo, choice: PlannedAttack) -> CheckpointInfo | None:
+    """Return the checkpoint that an attack on `info` is made on; None: on `info` itself.
+
+    Raises:
+        InputError: no such checkpoint or inference, or one for other images or classes.
+    """
+    name = choice.surrogate
+    if choice.crafted_on is not None:
+        network = info.name.removesuffix(f":{info.inference}")
+        name = f"{network}:{choice.crafted_on}" if choice.crafted_on else network
+    if name is None or name == info.name:
+        return None
+    other = checkpoint_info(name)
+    if not fits(info, other):
+        expected, got = ((one.image_shape, one.num_classes) for one in (info, other))
+        raise InputError(
+            f"a surrogate of {info.name} should take images and classes {expected}, but {name} "
+            f"takes {got}"
+        )
+    return other
+
+
+def fits(info: CheckpointInfo, other: CheckpointInfo) -> bool:
+    """Return whether two checkpoints take the same images and know as many classes."""
+    return (info.image_shape, info.num_classes) == (other.image_shape, other.num_classes)
 
 
 def check_fit(info: CheckpointInfo, images: ImageSet) -> None:

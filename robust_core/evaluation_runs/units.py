@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from robust_core.attacks.base import Attack
-from robust_core.evaluation_runs.plan import EvaluationPlan
+from robust_core.attacks.base import Attack, attack_from
+from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve
 
 Kind = Literal["clean", "attack", "curve", "reliability"]
 CHECKS_WITH_THE_ATTACK, CHECKS_WITHOUT = 25, 2000  # passes an image that the checks cost, roughly
@@ -18,21 +18,23 @@ class Unit:
 
     Attributes:
         checkpoint: place in the plan.
-        kind: "clean", "attack", "curve" (accuracy against epsilon) or "reliability".
+        kind: "clean", "attack", "curve" or "reliability".
         attack: place in the plan; -1 without an attack.
         batch: number of the batch; 0 for the checks, which take the first images.
+        curve: place in the plan; -1 without a curve.
     """
 
     checkpoint: int
     kind: Kind
     attack: int
     batch: int
+    curve: int = -1
 
     @property
     def name(self) -> str:
         """The stem of its file."""
-        attack = "" if self.attack < 0 else f"-{self.attack}"
-        return f"{self.checkpoint}-{self.kind}{attack}-{self.batch}"
+        places = [place for place in (self.attack, self.curve) if place >= 0]
+        return "-".join(map(str, (self.checkpoint, self.kind, *places, self.batch)))
 
 
 def num_batches(plan: EvaluationPlan, num_images: int) -> int:
@@ -48,8 +50,8 @@ def units_of(plan: EvaluationPlan, checkpoint: int, num_images: int) -> Iterator
         yield from (Unit(checkpoint, "attack", attack, batch) for batch in batches)
         if plan.check_reliability:
             yield Unit(checkpoint, "reliability", attack, 0)
-        if plan.epsilons:
-            yield from (Unit(checkpoint, "curve", attack, batch) for batch in batches)
+        for curve in plan.curves_of(attack):
+            yield from (Unit(checkpoint, "curve", attack, batch, curve) for batch in batches)
 
 
 def cost(plan: EvaluationPlan, unit: Unit, attack: Attack | None, num_images: int) -> float:
@@ -68,9 +70,24 @@ def cost(plan: EvaluationPlan, unit: Unit, attack: Attack | None, num_images: in
     if unit.kind == "reliability":
         images = min(plan.reliability_images, num_images)
         return images * (passes * CHECKS_WITH_THE_ATTACK + CHECKS_WITHOUT)
-    if unit.kind == "curve" and not attack.minimum_norm:
-        passes *= math.ceil(math.log2(len(plan.epsilons) + 1))
+    if unit.kind == "curve":
+        passes = _curve_passes(attack, plan.curves[unit.curve])
     return images * (passes + 1)
+
+
+def _curve_passes(attack: Attack, curve: PlannedCurve) -> int:
+    """Return at most how many passes an image takes, see `accuracy_curve`."""
+    if curve.parameter == "epsilon":
+        runs = 1 if attack.minimum_norm else math.ceil(math.log2(len(curve.values) + 1))
+        return runs * attack.passes()
+    values = curve.values
+    if curve.parameter == "num_restarts":
+        values = (max(values),)  # earlier restarts are not repeated
+    attacks = (
+        attack_from(attack.name, {**attack.model_dump(), curve.parameter: value})
+        for value in values
+    )
+    return sum(one.passes() for one in attacks)
 
 
 class Clock:
@@ -80,12 +97,12 @@ class Clock:
         """Take the units to be done and their costs."""
         self._left = dict(left)
         self._total = sum(left.values())
-        self._seconds: dict[tuple[Kind, int], float] = {}
-        self._costs: dict[tuple[Kind, int], float] = {}
+        self._seconds: dict[tuple[Kind, int, int], float] = {}
+        self._costs: dict[tuple[Kind, int, int], float] = {}
 
     def note(self, unit: Unit, seconds: float) -> None:
         """Note that a unit is done."""
-        key = (unit.kind, unit.attack)
+        key = (unit.kind, unit.attack, unit.curve)
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds
         self._costs[key] = self._costs.get(key, 0.0) + self._left.pop(unit)
 
@@ -101,7 +118,7 @@ class Clock:
         average = sum(self._seconds.values()) / spent
         seconds = 0.0
         for unit, expected in self._left.items():
-            key = (unit.kind, unit.attack)
+            key = (unit.kind, unit.attack, unit.curve)
             known = key in self._costs
             seconds += expected * (self._seconds[key] / self._costs[key] if known else average)
         return seconds

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from robust_core.models.base import Classifier
+from robust_core.models.heads import retract_weights
 from robust_core.parameters import Parameters
 from robust_core.registry import Registry
 
@@ -48,10 +49,12 @@ class TrainingMethod(nn.Module, ABC):
         num_replays: optimiser steps taken on every batch, each with a `training_loss` of its own.
         shipped_parts: names of the submodules that a checkpoint carries beside the network's
             weights, because `inference` needs them.
+        differentiates_twice: whether the loss contains an input gradient with a graph.
     """
 
     Parameters: ClassVar[type[Parameters]]
     shipped_parts: ClassVar[tuple[str, ...]] = ()
+    differentiates_twice: ClassVar[bool] = False
     num_replays: int = 1
 
     def __init__(self, parameters: Any) -> None:
@@ -67,6 +70,19 @@ class TrainingMethod(nn.Module, ABC):
 
         Raises:
             InputError: the network lacks what the method needs.
+        """
+
+    def reference(self) -> str | None:
+        """Return the name of a checkpoint whose network training consults; None: there is none."""
+        return None
+
+    def consult(self, model: Classifier) -> None:
+        """Take the network that `reference` names: in eval mode, frozen, on the training device.
+
+        Called between `attach` and `prepare`, for training only; it is no part of the state.
+
+        Raises:
+            InputError: the network does not fit.
         """
 
     def prepare(self, x: Tensor, y: Tensor) -> None:
@@ -87,7 +103,8 @@ class TrainingMethod(nn.Module, ABC):
         """Do what the method needs between a backward pass and the optimiser's step."""
 
     def after_step(self, model: nn.Module) -> None:
-        """Do what the method needs after the optimiser's step, such as normalising weights."""
+        """Do what the method needs after the optimiser's step; put cosine heads on the sphere."""
+        retract_weights(model)
 
     def reason_to_stop(self, model: nn.Module) -> str | None:
         """Return why training must end after this epoch, whose weights are then discarded.

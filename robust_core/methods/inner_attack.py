@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -30,6 +31,47 @@ BatchNormMode = Annotated[
         "attacked batch, which also update the running ones (train)."
     ),
 ]
+
+START_DEVIATION = 0.001  # of the Gaussian start, in pixel units; TRADES, MART and SPAT as released
+
+
+class RadiusWarmup:
+    """The ball and the step of the training attack, which grow over the first epochs.
+
+    In epoch e (from 0) both are min(e / warmup_epochs, 1) of their final size.
+    """
+
+    def __init__(
+        self, threat_model: ThreatModel, step_size: float | None, warmup_epochs: int
+    ) -> None:
+        """Grow to the ball and the step size (None: automatic) over `warmup_epochs` (0: at once).
+
+        Before the first `on_epoch_start` they have their final size.
+        """
+        self.final_threat_model = threat_model
+        self.final_step_size = step_size
+        self.warmup_epochs = warmup_epochs
+        self.share = 1.0
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Set the size for epoch `epoch`, from 0."""
+        self.share = min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else 1.0
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """The ball of this epoch."""
+        final = self.final_threat_model
+        return ThreatModel(final.norm, self.share * final.epsilon)
+
+    @property
+    def step_size(self) -> float | None:
+        """The step size of this epoch; None: automatic."""
+        return None if self.final_step_size is None else self.share * self.final_step_size
+
+
+def gaussian_start(x: Tensor) -> Tensor:
+    """Return x + 0.001 N(0, 1): [B,C,H,W], for losses whose gradient at x itself is zero."""
+    return x + START_DEVIATION * torch.randn_like(x)
 
 
 def inner_maximisation(

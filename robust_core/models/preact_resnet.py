@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from robust_core.models.base import MODELS, Classifier, Normalize
+from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
 from robust_core.models.preact_trunk import PreActTrunk
 from robust_core.parameters import Parameters
 
@@ -17,6 +18,9 @@ class PreActResNet18Parameters(Parameters):
         int,
         Field(ge=4, le=128, description="Channels of the first group; doubled in each further."),
     ] = 64
+    head: HeadKind = "linear"
+    head_bias: HeadBias = True
+    head_normalisation: HeadNormalisation = "functional"
 
 
 @MODELS.register("preact_resnet18")
@@ -46,7 +50,7 @@ class PreActResNet18(Classifier):
         self.trunk = PreActTrunk(
             image_shape[0], width, [width, 2 * width, 4 * width, 8 * width], blocks_per_group=2
         )
-        self.classifier = nn.Linear(self.num_features, num_classes)
+        self.classifier = create_head(self.num_features, num_classes, parameters)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the pooled last activations: [N,C,H,W] in [0, 1] -> [N,8w]."""

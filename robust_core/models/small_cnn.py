@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.models.base import MODELS, Classifier, Normalize
+from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
 from robust_core.parameters import Parameters
 
 
@@ -16,6 +17,9 @@ class SmallCNNParameters(Parameters):
         int,
         Field(ge=4, le=128, description="Channels of the first layer; the others follow from it."),
     ] = 32
+    head: HeadKind = "linear"
+    head_bias: HeadBias = True
+    head_normalisation: HeadNormalisation = "functional"
 
 
 @MODELS.register("small_cnn")
@@ -48,7 +52,7 @@ class SmallCNN(Classifier):
             nn.Linear(4 * width * size[0] * size[1], 4 * width),
             nn.ReLU(),
         )
-        self.classifier = nn.Linear(4 * width, num_classes)
+        self.classifier = create_head(self.num_features, num_classes, parameters)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the hidden layer after its ReLU: [N,C,H,W] in [0, 1] -> [N,4w]."""

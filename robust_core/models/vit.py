@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.errors import InputError
 from robust_core.models.base import MODELS, Classifier, Normalize
+from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
 from robust_core.parameters import Parameters
 
 MAX_PATCHES = 576  # 96x96 in patches of 4; attention needs memory as the square of this
@@ -24,6 +25,9 @@ class ViTParameters(Parameters):
         int, Field(ge=8, le=768, description="Size of a token and of the MLP's hidden layer.")
     ] = 384
     heads: Annotated[int, Field(ge=1, le=16, description="Attention heads; divides hidden.")] = 12
+    head: HeadKind = "linear"
+    head_bias: HeadBias = True
+    head_normalisation: HeadNormalisation = "functional"
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
@@ -110,7 +114,7 @@ class ViT(Classifier):
             *(EncoderLayer(hidden, parameters.heads) for _ in range(parameters.depth))
         )
         self.norm = nn.LayerNorm(hidden)
-        self.classifier = nn.Linear(hidden, num_classes)
+        self.classifier = create_head(self.num_features, num_classes, parameters)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the class token after the last layer norm: [N,C,H,W] in [0, 1] -> [N,hidden]."""

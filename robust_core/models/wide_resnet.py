@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from robust_core.models.base import MODELS, Classifier, Normalize
+from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
 from robust_core.models.preact_trunk import PreActTrunk
 from robust_core.parameters import Parameters
 
@@ -22,6 +23,9 @@ class WideResNetParameters(Parameters):
     widen_factor: Annotated[
         int, Field(ge=1, le=12, description="Channels of the groups: 16, 32, 64 times this.")
     ] = 10
+    head: HeadKind = "linear"
+    head_bias: HeadBias = True
+    head_normalisation: HeadNormalisation = "functional"
 
     @model_validator(mode="after")
     def _check_depth(self) -> Self:
@@ -57,11 +61,12 @@ class WideResNet(Classifier):
             [width, 2 * width, 4 * width],
             blocks_per_group=(parameters.depth - 4) // 6,
         )
-        self.classifier = nn.Linear(self.num_features, num_classes)
+        self.classifier = create_head(self.num_features, num_classes, parameters)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.classifier.bias)
+        if self.classifier.bias is not None:
+            nn.init.zeros_(self.classifier.bias)
 
     def features(self, x: Tensor) -> Tensor:
         """Return the pooled last activations: [N,C,H,W] in [0, 1] -> [N,64k]."""

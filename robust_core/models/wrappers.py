@@ -18,6 +18,8 @@ class ScaledLogits(nn.Module):
         self.model = model
         self.scale = scale
         self.num_classes = getattr(model, "num_classes", None)
+        inner: tuple[str, ...] = getattr(model, "masking_parts", ())
+        self.masking_parts = tuple(f"model.{name}" for name in inner)
         self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ measured card. Nothing in such a file can be executed, and nothing else is ever 
 
 import hashlib
 import json
-import platform
 import re
 import struct
 from collections.abc import Mapping
@@ -22,48 +21,21 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from robust_core.errors import InputError
+from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
 from robust_core.parameters import Parameters, validation_sentence
 from robust_core.paths import checkpoints_folder
 from robust_core.registry import unknown_name
 from robust_core.training.atomic import write_atomically
-from robust_core.training.config import (
-    DATA_MAY_BE_ELSEWHERE,
-    Choice,
-    RunConfig,
-    parse_json_object,
-)
+from robust_core.training.cards import Card, Name
+from robust_core.training.config import DATA_MAY_BE_ELSEWHERE, RunConfig, parse_json_object
 
 METADATA_KEY = "robust_core"
+METHOD_PREFIX = "method:"  # no name of a network's tensor has a colon
 FORMAT = 1
 LARGEST_FILE = 1 << 30  # bytes; the largest network here has 0.2 of it
 LARGEST_HEADER = 1 << 20  # bytes
 SUFFIX = ".safetensors"
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Name = Annotated[str, Field(max_length=200)]
-
-
-class RobustResult(Parameters):
-    """Accuracy under one exact attack, with its 95 % interval."""
-
-    attack: Choice
-    accuracy: Share
-    interval: tuple[Share, Share]
-    num_images: Annotated[int, Field(ge=1)]
-
-
-class Card(Parameters):
-    """What was measured on a checkpoint: on "test", or on "validation" while a run goes on."""
-
-    split: Name
-    num_images: Annotated[int, Field(ge=1)]
-    clean_accuracy: Share
-    clean_interval: tuple[Share, Share]
-    robust: Annotated[tuple[RobustResult, ...], Field(max_length=100)]
-    epoch: Annotated[int, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
-    versions: dict[str, Name]
 
 
 class Description(Parameters):
@@ -82,6 +54,7 @@ class Description(Parameters):
     class_names: Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
     epoch: Annotated[int, Field(ge=0)]
     card: Card
+    inferences: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
 
 
 @dataclass(frozen=True)
@@ -96,9 +69,11 @@ class CheckpointInfo:
         image_shape: (C, H, W) of its images.
         num_classes: K. class_names: K names.
         epoch: complete epochs of training behind its weights.
-        card: what was measured: {"split", "num_images", "clean_accuracy", "clean_interval",
-            "robust": [{"attack": {"name", "parameters"}, "accuracy", "interval", "num_images"}],
-            "epoch", "seed", "versions"}; accuracies in [0, 1], 95 % intervals.
+        card: what was measured, as plain JSON values: see `robust_core.training.cards.Card`;
+            accuracies in [0, 1], 95 % intervals.
+        inferences: names of the ways to use the network other than calling it; the reference
+            "<name>:<inference>" stands for each.
+        inference: the one that this reference names; empty for the network itself.
     """
 
     name: str
@@ -110,6 +85,8 @@ class CheckpointInfo:
     class_names: tuple[str, ...]
     epoch: int
     card: dict[str, Any]
+    inferences: tuple[str, ...] = ()
+    inference: str = ""
 
 
 def list_checkpoints() -> list[str]:
@@ -121,17 +98,23 @@ def list_checkpoints() -> list[str]:
     return [name for name, path in _shelves().items() if _is_readable(path)]
 
 
-def checkpoint_info(name_or_path: str | Path) -> CheckpointInfo:
+def checkpoint_info(reference: str | Path) -> CheckpointInfo:
     """Return what a checkpoint says about itself, from its header.
 
+    Args:
+        reference: a name of `list_checkpoints` or the path of a .safetensors file; with
+            ":<inference>" behind it, one of the other ways to use its network.
+
     Raises:
-        InputError: no such checkpoint, or a file that is none.
+        InputError: no such checkpoint, a file that is none, or an inference it does not have.
     """
-    name, path = _locate(name_or_path)
+    name, path, inference = _locate(reference)
     version = _version(path)
     description = _read_description(path, *version)
+    if inference and inference not in description.inferences:
+        raise unknown_name(f"inference of {name}", inference, list(description.inferences))
     return CheckpointInfo(
-        name=name,
+        name=f"{name}:{inference}" if inference else name,
         path=path,
         digest=_digest(path, *version),
         config=description.config,
@@ -140,22 +123,34 @@ def checkpoint_info(name_or_path: str | Path) -> CheckpointInfo:
         class_names=description.class_names,
         epoch=description.epoch,
         card=description.card.model_dump(mode="json"),
+        inferences=description.inferences,
+        inference=inference,
     )
 
 
-def load_model(name_or_path: str | Path) -> Classifier:
+def load_model(reference: str | Path) -> Classifier:
     """Return the network of a checkpoint, on the CPU, in eval mode and frozen.
 
     The architecture is built from the stored configuration; every tensor must fit it by name, shape
     and type, and be finite.
 
     Args:
-        name_or_path: a name of `list_checkpoints` or the path of a .safetensors file.
+        reference: as for `checkpoint_info`; with an inference, the network used that way.
 
     Raises:
         InputError: no such checkpoint, or a file that is damaged, foreign or a pickle.
     """
-    _, path = _locate(name_or_path)
+    _, _, inference = _locate(reference)
+    model, method = load_trained(reference)
+    return method.inference(inference, model).eval() if inference else model
+
+
+def load_trained(reference: str | Path) -> tuple[Classifier, TrainingMethod]:
+    """Return the network of a checkpoint and the method that trained it, with its shipped parts.
+
+    Arguments and errors as for `load_model`; an inference in the reference is ignored.
+    """
+    _, path, _ = _locate(reference)
     _version(path)
     try:
         data = path.read_bytes()
@@ -169,6 +164,7 @@ def save_checkpoint(
     model: Classifier,
     *,
     config: RunConfig,
+    method: TrainingMethod | None = None,
     class_names: tuple[str, ...],
     epoch: int,
     card: Mapping[str, Any],
@@ -179,6 +175,7 @@ def save_checkpoint(
         path: ends in .safetensors.
         model: the network; its weights are copied to the CPU as they are.
         config: the run that made it.
+        method: what trained it, attached to it; its shipped parts travel along. None: none.
         class_names: K names.
         epoch: complete epochs behind the weights.
         card: see `CheckpointInfo.card`.
@@ -194,10 +191,11 @@ def save_checkpoint(
         class_names=class_names,
         epoch=epoch,
         card=Card.create(card),
+        inferences=() if method is None else method.inferences(model),
     )
     tensors = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in model.state_dict().items()
+        for key, value in _shipped(model, method).items()
     }
     metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
     write_atomically(path, save(tensors, metadata))
@@ -236,54 +234,6 @@ def import_checkpoint(filename: str, data: bytes) -> str:
     return f"imported/{name}"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a measured number depends on."""
-    return {"python": platform.python_version(), "torch": torch.__version__}
-
-
-def markdown_table() -> str:
-    """Return the shipped checkpoints as a Markdown table, from their cards."""
-    rows = [
-        "| name | data | model | method | epoch | clean | under attack | attack | images | seed |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    rows += [_markdown_row(checkpoint_info(name)) for name in list_checkpoints() if "/" not in name]
-    return "\n".join(rows) + "\n"
-
-
-def _markdown_row(info: CheckpointInfo) -> str:
-    card, config = info.card, info.config
-    robust = [_share(result["accuracy"], result["interval"]) for result in card["robust"]]
-    attacks = [_attack_words(result["attack"]) for result in card["robust"]]
-    cells = (
-        f"`{info.name}`",
-        config.data.name,
-        f"`{config.model.name}`",
-        f"`{config.method.name}`",
-        f"{info.epoch} of {config.epochs}",
-        _share(card["clean_accuracy"], card["clean_interval"]),
-        "; ".join(robust),
-        "; ".join(attacks),
-        f"{card['num_images']} ({card['split']})",
-        str(card["seed"]),
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _share(value: float, interval: list[float]) -> str:
-    return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
-
-
-def _attack_words(attack: Mapping[str, Any]) -> str:
-    values = attack["parameters"]
-    words = attack["name"].upper()
-    if "num_steps" in values:
-        words += f"-{values['num_steps']}"
-    if values.get("num_restarts", 1) > 1:
-        words += f", {values['num_restarts']} restarts"
-    return f"{words}, {values.get('norm')} {values.get('epsilon', 0.0):.3g}"
-
-
 def _shelves() -> dict[str, Path]:
     """Return all files that may be checkpoints, by name."""
     folder = checkpoints_folder()
@@ -310,17 +260,19 @@ def _is_readable(path: Path) -> bool:
     return True
 
 
-def _locate(name_or_path: str | Path) -> tuple[str, Path]:
+def _locate(reference: str | Path) -> tuple[str, Path, str]:
+    """Return the name, the file and the inference that a reference names."""
     shelves = _shelves()
-    if str(name_or_path) in shelves:
-        return str(name_or_path), shelves[str(name_or_path)]
-    path = Path(name_or_path)
-    try:
-        if path.is_file():
-            return str(path), path
-    except (OSError, ValueError):  # too long for a path, or with a zero byte in it
-        pass
-    raise unknown_name("checkpoint", str(name_or_path)[:200], list_checkpoints())
+    whole = str(reference)
+    before, _, after = whole.rpartition(":")
+    for name, inference in ((whole, ""), (before, after)):
+        path = shelves.get(name) or Path(name)
+        try:
+            if path.is_file():
+                return name, path, inference
+        except (OSError, ValueError):  # too long for a path, or with a zero byte in it
+            pass
+    raise unknown_name("checkpoint", whole[:200], list_checkpoints())
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -392,10 +344,20 @@ def _parse_header(beginning: bytes, size: int, what: str) -> tuple[dict[str, Any
     return table, description
 
 
-def _build(data: bytes, what: str) -> Classifier:
-    """Check a whole file and return its network, in eval mode and frozen."""
+def _shipped(model: Classifier, method: TrainingMethod | None) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint: those of the network and of the method's parts."""
+    tensors = dict(model.state_dict())
+    if method is not None:
+        for part in method.shipped_parts:
+            state = method.get_submodule(part).state_dict()
+            tensors |= {f"{METHOD_PREFIX}{part}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def _build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod]:
+    """Check a whole file and return its network and method, in eval mode and frozen."""
     table, description = _parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
-    _check_table(table, _create(description, "meta", what).state_dict(), what)
+    _check_table(table, _shipped(*_create(description, "meta", what)), what)
     try:
         tensors = load(data)
     except SafetensorError as error:
@@ -403,22 +365,28 @@ def _build(data: bytes, what: str) -> Classifier:
     for key, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise InputError(f"{what} should have finite weights, but {key} has NaN or infinity")
-    model = _create(description, "cpu", what)
-    model.load_state_dict(tensors, strict=True)
-    return model.requires_grad_(False).eval()
+    model, method = _create(description, "cpu", what)
+    model.load_state_dict({key: tensors[key] for key in model.state_dict()})
+    for part in method.shipped_parts:
+        module, prefix = method.get_submodule(part), f"{METHOD_PREFIX}{part}."
+        module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
+    return model.requires_grad_(False).eval(), method.requires_grad_(False).eval()
 
 
-def _create(description: Description, device: str, what: str) -> Classifier:
-    """Build the network; on the device "meta" this takes neither memory nor time."""
+def _create(description: Description, device: str, what: str) -> tuple[Classifier, TrainingMethod]:
+    """Build network and method; on the device "meta" this takes neither memory nor time."""
     config = description.config
     try:
-        with torch.device(device):
-            return create_model(
+        with torch.device(device), torch.random.fork_rng():
+            model = create_model(
                 config.model.name,
                 description.image_shape,
                 len(description.class_names),
                 config.model.parameters,
             )
+            method = create_method(config.method.name, config.method.parameters)
+            method.attach(model)
+            return model, method
     except InputError as error:
         raise InputError(f"the network of {what} cannot be built: {error}") from None
 

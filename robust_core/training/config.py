@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.data import data_source
 from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import describe_attack
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
@@ -38,6 +39,46 @@ class DataChoice(Choice):
     """A data set (a registered name, a .npz file or an image folder) and the seed of its split."""
 
     seed: Seed = 0
+
+
+class CardAttack(Choice):
+    """An attack whose result stands on the card, what it looked at, and why it is there.
+
+    A trained network may be used in several ways (`TrainingMethod.inferences`), and papers have
+    attacked one of them and judged another: such a claim is a transfer attack, and says so.
+    """
+
+    inference: Annotated[
+        str, Field(max_length=100, description="What is judged; empty: the network itself.")
+    ] = ""
+    crafted_on: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="What is attacked; empty: the network itself; none: what is judged.",
+        ),
+    ] = None
+    role: Annotated[
+        Literal["claim", "check"],
+        Field(description="Attacked the way the method's paper does, or to settle its claim."),
+    ] = "check"
+    num_images: Annotated[
+        int | None, Field(ge=1, description="Test images used, the first; automatic: as the card.")
+    ] = None
+
+    @classmethod
+    def of(cls, attack: Attack) -> Self:
+        """Return the plain measurement of the network under `attack`."""
+        return cls.create(describe_attack(attack))
+
+    @property
+    def transfers(self) -> bool:
+        """Whether the attack looks at something else than what is judged."""
+        return self.crafted_on not in (None, self.inference)
+
+    def attack(self) -> Attack:
+        """Return the attack."""
+        return attack_from(self.name, self.parameters)
 
 
 class OptimiserConfig(Parameters):
@@ -95,14 +136,23 @@ class EvaluationConfig(Parameters):
         Field(ge=1, description="Validation images used, the first of the split; automatic: all."),
     ] = 1000
     further_attacks: Annotated[
-        tuple[Choice, ...],
-        Field(max_length=10, description="More attacks on the test images, for the card."),
+        tuple[CardAttack, ...],
+        Field(max_length=20, description="More attacks on the test images, for the card."),
     ] = ()
+    check_num_images: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_000,
+            description="Test images on which the card's first number is checked for masked "
+            "gradients; 0: it is not.",
+        ),
+    ] = 0
     best_by: Annotated[
         Literal["robust_accuracy", "clean_accuracy"],
         Field(description="Validation accuracy that decides which epoch is the best."),
     ] = "robust_accuracy"
-    test_attack: Annotated[Choice | None, Field(description="Attack of the card.")] = None
+    test_attack: Annotated[CardAttack | None, Field(description="First attack of the card.")] = None
     test_num_images: Annotated[
         int | None,
         Field(ge=1, description="Test images used, the first of the split; automatic: all."),
@@ -110,12 +160,12 @@ class EvaluationConfig(Parameters):
 
     @field_validator("attack", "test_attack")
     @classmethod
-    def _check_attack(cls, choice: Choice | None) -> Choice | None:
+    def _check_attack(cls, choice: ChoiceT | None) -> ChoiceT | None:
         return choice and _complete("attack", choice, ATTACKS.get(choice.name))
 
     @field_validator("further_attacks")
     @classmethod
-    def _check_attacks(cls, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    def _check_attacks(cls, choices: tuple[CardAttack, ...]) -> tuple[CardAttack, ...]:
         return tuple(_complete("attack", choice, ATTACKS.get(choice.name)) for choice in choices)
 
 
@@ -142,6 +192,26 @@ class RunConfig(Parameters):
         Literal["auto", "float32", "bfloat16"],
         Field(description="Of the training passes; auto: bfloat16 where the hardware has it."),
     ] = "auto"
+    channels_last: Annotated[
+        bool | None,
+        Field(description="Memory layout of images and weights; automatic: with bfloat16."),
+    ] = None
+    compile: Annotated[
+        bool,
+        Field(
+            description="Compile the network's passes (torch.compile): minutes at first, then "
+            "faster; without a compiler training goes on as it is."
+        ),
+    ] = False
+    accumulate: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="Pieces that a batch is sent through in, to save memory; batch norm sees "
+            "each piece on its own.",
+        ),
+    ] = 1
     ema_decay: Annotated[
         float | None,
         Field(ge=0.0, lt=1.0, description="Average the weights with this decay; none: do not."),
@@ -183,6 +253,10 @@ class RunConfig(Parameters):
         """Return the configuration as JSON text that `create` accepts again."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
+    def use_channels_last(self, bfloat16: bool) -> bool:
+        """Return whether images and weights lie channels-last, given the precision in use."""
+        return bfloat16 if self.channels_last is None else self.channels_last
+
     def threat_model(self) -> ThreatModel:
         """Return what the run is judged against unless `evaluation` says otherwise.
 
@@ -200,22 +274,24 @@ class RunConfig(Parameters):
         return self._attack(self.evaluation.attack, num_steps=VALIDATION_STEPS)
 
     def test_attack(self) -> Attack:
-        """Return the attack of the card, on test images."""
-        return self._attack(
-            self.evaluation.test_attack, num_steps=TEST_STEPS, num_restarts=TEST_RESTARTS
-        )
+        """Return the first attack of the card, on test images."""
+        return self.card_attacks()[0].attack()
 
-    def card_attacks(self) -> list[Attack]:
-        """Return all attacks of the card: the test attack and then the further ones."""
-        further = [self._attack(choice) for choice in self.evaluation.further_attacks]
-        return [self.test_attack(), *further]
+    def card_attacks(self) -> list[CardAttack]:
+        """Return all attacks of the card, on test images: the test attack, then the further."""
+        first = self.evaluation.test_attack
+        if first is None:
+            attack = self._attack(None, num_steps=TEST_STEPS, num_restarts=TEST_RESTARTS)
+            first = CardAttack.of(attack)
+        return [first, *self.evaluation.further_attacks]
 
     def _attack(self, choice: Choice | None, **standard: Any) -> Attack:
         if choice is not None:
-            return ATTACKS.get(choice.name).create(choice.parameters)
+            return attack_from(choice.name, choice.parameters)
         threat_model = self.threat_model()
-        values = {"norm": threat_model.norm, "epsilon": threat_model.epsilon, **standard}
-        return ATTACKS.get("pgd").create(values)
+        return attack_from(
+            "pgd", {"norm": threat_model.norm, "epsilon": threat_model.epsilon, **standard}
+        )
 
 
 def parse_json_object(text: str | bytes, what: str) -> dict[str, Any]:

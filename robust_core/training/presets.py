@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from robust_core.data import data_source
 from robust_core.methods.base import METHODS
+from robust_core.models.retinotopic_classifier import STATISTICS
 from robust_core.registry import unknown_name
 from robust_core.training.config import RunConfig
 
@@ -13,24 +14,62 @@ Budget = Literal["quick", "paper"]
 
 SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
 STEP = {"name": "step", "milestones": [0.5, 0.75], "factor": 0.1}
+WIDE_34: dict[str, Any] = {
+    "model": {"name": "wide_resnet", "parameters": {"depth": 34, "widen_factor": 10}},
+    "optimiser": {**SGD, "weight_decay": 2e-4},
+}
+WIDE_28: dict[str, Any] = {
+    "model": {"name": "wide_resnet", "parameters": {"depth": 28, "widen_factor": 10}},
+    "optimiser": {**SGD, "weight_decay": 2e-4},
+    "schedule": {"name": "step", "milestones": [60, 90], "factor": 0.1},
+}
 PAPERS: dict[str, dict[str, Any]] = {
-    "pgd_at": {
-        "model": {"name": "wide_resnet", "parameters": {"depth": 34, "widen_factor": 10}},
-        "optimiser": {**SGD, "weight_decay": 2e-4},
-        "schedule": STEP,
-        "epochs": 205,
-    },
-    "trades": {
-        "model": {"name": "wide_resnet", "parameters": {"depth": 34, "widen_factor": 10}},
-        "optimiser": {**SGD, "weight_decay": 2e-4},
-        "schedule": {"name": "step", "milestones": [75, 90, 100], "factor": 0.1},
-        "epochs": 76,
+    "atld": {**WIDE_28, "epochs": 400, "batch_size": 50},
+    "ciiv": {
+        "model": {"name": "preact_resnet18"},
+        "schedule": {"name": "step", "milestones": [10, 100, 105], "factor": 0.1},
+        "epochs": 110,
     },
     "fast_at": {
         "model": {"name": "preact_resnet18"},
         "optimiser": {**SGD, "learning_rate": 0.2},
         "schedule": {"name": "cyclic"},
         "epochs": 15,
+    },
+    "feature_scattering": {**WIDE_28, "epochs": 200, "batch_size": 60},
+    "free_at": {
+        "model": {"name": "preact_resnet18"},
+        "optimiser": {**SGD, "learning_rate": 0.04},
+        "schedule": {"name": "cyclic"},
+        "epochs": 10,
+    },
+    "mart": {
+        "model": {"name": "preact_resnet18"},
+        "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 3.5e-3},
+        "schedule": {"name": "step", "milestones": [75, 90, 100], "factor": 0.1},
+        "epochs": 120,
+    },
+    "pag": {
+        "model": {"name": "preact_resnet18"},
+        "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 1e-4},
+        "schedule": {"name": "step", "milestones": [49, 74, 99], "factor": 0.1},
+        "epochs": 100,
+        "batch_size": 64,
+    },
+    "pgd_at": {**WIDE_34, "schedule": STEP, "epochs": 205},
+    "spat": {
+        "model": {
+            "name": "wide_resnet",
+            "parameters": {"depth": 34, "widen_factor": 10, "head": "cosine"},
+        },
+        "optimiser": {**SGD, "weight_decay": 2e-4},
+        "schedule": {"name": "step", "milestones": [74, 89], "factor": 0.1},
+        "epochs": 100,
+    },
+    "trades": {
+        **WIDE_34,
+        "schedule": {"name": "step", "milestones": [75, 90, 100], "factor": 0.1},
+        "epochs": 76,
     },
 }
 # grey images with a large radius, such as handwriting
@@ -47,8 +86,16 @@ QUICK_COLOUR: dict[str, Any] = {
     "optimiser": SGD,
     "schedule": {"name": "cyclic", "peak": 0.3},
     "batch_size": 128,
+    "epochs": 4,
 }
-QUICK_COLOUR_EPOCHS = {"trades": 3}  # its steps cost half as much again
+QUICK_COLOUR_EPOCHS = {"ciiv": 1, "mart": 3, "pag": 2, "spat": 3, "trades": 3}  # costlier steps
+QUICK_PARAMETERS: dict[str, dict[str, Any]] = {
+    "atld": {"discriminator_blocks": 2, "discriminator_width": 2},
+    "ciiv": {"growth_interval": 4},
+    "denoising": {"smallest_noise": 0.5, "largest_noise": 4.0},
+    "free_at": {"num_replays": 4},
+    "pag": {"num_sampled_classes": 3},
+}
 QUICK_EVALUATION = {"num_images": 300, "test_num_images": 360}
 OTHERWISE: dict[str, Any] = {
     "model": {"name": "preact_resnet18"},
@@ -56,18 +103,22 @@ OTHERWISE: dict[str, Any] = {
     "schedule": STEP,
     "epochs": 200,
 }
+# many passes for one output, so few images judge them
+FEW_IMAGES = {"num_images": 50, "test_num_images": 50}
+MANY_PASSES = ("ciiv", "denoising")
+# they see clean images only; by accuracy under attack the least trained network could win
+BEST_BY_CLEAN = ("ciiv", "denoising", "standard")
 
 
 def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
     """Return a complete configuration for a data set and a method, to be used or changed.
 
-    "quick" trains a small network in under two minutes on two cores on the embedded data sets, to
+    "quick" trains a small network in under five minutes on two cores on the embedded data sets, to
     show that training works rather than how far it gets.
-    "paper" is the published CIFAR-10 recipe (network, optimiser, schedule, epochs): Madry et al.,
-    ICLR 2018, arXiv:1706.06083 (80,000 steps of 128 images); TRADES, ICML 2019, arXiv:1901.08573;
-    Fast-AT, ICLR 2020, arXiv:2001.03994; other methods take 200 epochs of PreActResNet-18. Data
-    sets with another standard radius than 8/255, such as handwriting, take that radius, steps of a
-    quarter of it, and the small network.
+    "paper" is the published CIFAR-10 recipe (network, optimiser, schedule, epochs, batch size) of
+    the method's source, which its class names; methods without one take 200 epochs of
+    PreActResNet-18. Data sets with another standard radius than 8/255, such as handwriting, take
+    that radius, steps of a quarter of it, and the small network.
 
     Args:
         data: a name that `load_data` takes.
@@ -84,19 +135,40 @@ def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
         "data": {"name": data},
         "method": {"name": method, "parameters": _method_parameters(data, method, budget)},
     }
-    if "epsilon" not in METHODS.get(method).Parameters.model_fields:  # it aims at clean images only
-        values["evaluation"] = {"best_by": "clean_accuracy"}
+    evaluation: dict[str, Any] = {}
+    if method in BEST_BY_CLEAN:
+        evaluation["best_by"] = "clean_accuracy"
     if budget == "quick":
-        values["evaluation"] = {**values.get("evaluation", {}), **QUICK_EVALUATION}
+        evaluation |= QUICK_EVALUATION
+        values |= QUICK_GREY
+        if _like_cifar(data):
+            evaluation |= {"num_images": 200, "test_num_images": 200}  # a costlier network
+            values |= QUICK_COLOUR
+            values["epochs"] = QUICK_COLOUR_EPOCHS.get(method, QUICK_COLOUR["epochs"])
+        if method in MANY_PASSES:
+            evaluation |= FEW_IMAGES
+    else:
+        values |= PAPERS.get(method, OTHERWISE)
         if not _like_cifar(data):
-            return RunConfig.create({**values, **QUICK_GREY})
-        values["evaluation"] |= {"num_images": 200, "test_num_images": 200}  # a costlier network
-        values |= QUICK_COLOUR
-        return RunConfig.create(values | {"epochs": QUICK_COLOUR_EPOCHS.get(method, 4)})
-    values |= PAPERS.get(method, OTHERWISE)
-    if not _like_cifar(data):
-        values["model"] = {"name": "small_cnn"}
-    return RunConfig.create(values)
+            values["model"] = {"name": "small_cnn"}
+    values["model"] = _network(data, method, values["model"])
+    return RunConfig.create(values | {"evaluation": evaluation})
+
+
+def _network(data: str, method: str, model: dict[str, Any]) -> dict[str, Any]:
+    """Return the network that a method needs, as like `model` as can be."""
+    parameters = model.get("parameters", {})
+    match method:
+        case "ciiv":
+            backbone = {"backbone": model["name"], "backbone_width": parameters.get("width")}
+            norm = Path(data).name if Path(data).name in STATISTICS else "none"
+            return {"name": "retinotopic", "parameters": {**backbone, "normalisation": norm}}
+        case "spat":
+            return {**model, "parameters": {**parameters, "head": "cosine"}}
+        case "denoising":
+            return {"name": "denoiser", "parameters": {"noise": 2.0}}
+        case _:
+            return model
 
 
 def _like_cifar(data: str) -> bool:
@@ -111,11 +183,14 @@ def _method_parameters(data: str, method: str, budget: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if "epsilon" in fields and not _like_cifar(data):
         values["epsilon"] = threat_model.epsilon
-        if method != "fast_at" and "step_size" in fields:
+        if "num_steps" in fields:
             values["step_size"] = threat_model.epsilon / 4
-    if budget == "quick" and "num_steps" in fields:
+    if budget == "paper":
+        return values
+    values |= QUICK_PARAMETERS.get(method, {})
+    if "num_steps" in fields and method != "ciiv":  # CiiV attacks only if it is told to
         few = {"num_steps": 2, "step_size": 0.625 * threat_model.epsilon}
         values |= few if _like_cifar(data) else {"num_steps": 5}
-        if _like_cifar(data) and "warmup_epochs" in fields:
-            values["warmup_epochs"] = 2  # at the full radius nothing is learnt for epochs
+    if _like_cifar(data) and "warmup_epochs" in fields:
+        values["warmup_epochs"] = 2  # at the full radius nothing is learnt for epochs
     return values

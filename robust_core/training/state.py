@@ -63,7 +63,7 @@ def create_state(
         config.model.name, image_shape, num_classes, config.model.parameters, seed=config.seed
     )
     model = model.to(device)
-    if use_bfloat16(config, device):
+    if config.use_channels_last(use_bfloat16(config, device)):
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -89,6 +89,25 @@ def create_optimiser(config: OptimiserConfig, model: nn.Module) -> torch.optim.O
         momentum=config.momentum,
         weight_decay=config.weight_decay,
     )
+
+
+def compile_network(model: nn.Module, method: TrainingMethod, backend: str = "inductor") -> None:
+    """Let torch.compile replace the passes of `model`, in place; its weights keep their names.
+
+    What cannot be compiled, for want of a compiler for instance, runs as it is.
+
+    Args:
+        model: the network in training.
+        method: what trains it.
+        backend: of torch.compile.
+
+    Raises:
+        InputError: the method differentiates gradients, which compiled code does not allow.
+    """
+    if method.differentiates_twice:
+        raise InputError("compile should be off for a method that differentiates input gradients")
+    torch._dynamo.config.suppress_errors = True
+    model.compile(backend=backend)
 
 
 def use_bfloat16(config: RunConfig, device: torch.device) -> bool:
@@ -118,15 +137,15 @@ def save_state(path: Path, config: RunConfig, state: TrainingState) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load_state(path: Path, config: RunConfig, state: TrainingState) -> None:
-    """Bring a fresh `state` to where `path` says the run stands; nothing in it is executed.
+def load_state(saved: bytes, path: str, config: RunConfig, state: TrainingState) -> None:
+    """Bring a fresh `state` to where the bytes of `path` say; nothing in them is executed.
 
     Raises:
         InputError: the file is damaged, or belongs to another configuration.
     """
     device = next(state.model.parameters()).device
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
         same = content["config"] == config.to_json()
     except Exception as error:
         # A damaged file raises whatever the bytes lead to: EOFError, RuntimeError, KeyError, ...

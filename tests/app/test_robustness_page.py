@@ -3,9 +3,11 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from app.components import evaluation_form
@@ -14,24 +16,32 @@ from app.components.evaluation_form import OFFERS, Extent, make_plan, planned_co
 from app.components.evaluation_report import report_html
 from app.components.evaluation_rows import (
     BEATEN,
+    ELSEWHERE,
     NOT_CHECKED,
     NOT_YET,
     WORST_CASE,
     fallen,
     result_rows,
 )
+from app.components.image_picker import ChosenImage
+from app.fallen_again import breaking_attack
 from robust_core import jobs
+from robust_core.attacks.base import create_attack
+from robust_core.data import load_data
+from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation_runs import (
     EvaluationDirectory,
     EvaluationPlan,
     EvaluationStatus,
     PlannedAttack,
+    PlannedCurve,
     create_evaluation,
     run_evaluation,
 )
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
-from robust_core.training.checkpoint import checkpoint_info
+from robust_core.training.checkpoint import checkpoint_info, load_model
 
 MAIN = REPOSITORY / "app" / "main.py"
 MODEL = "digits-standard"
@@ -44,7 +54,10 @@ PLAN = EvaluationPlan(
         PlannedAttack(name="square", parameters={**BALL, "num_queries": 3}),
     ),
     num_images=12,
-    epsilons=(0.0, 0.05, 0.1),
+    curves=(
+        PlannedCurve(parameter="epsilon", values=(0.0, 0.05, 0.1)),
+        PlannedCurve(parameter="num_steps", values=(1, 4)),
+    ),
 )
 FINDINGS = [
     {
@@ -181,20 +194,37 @@ def test_the_images_that_fell_lead_to_the_attack_page() -> None:
     check(page.run())
     places = fallen(result, "pgd")
     assert places
-    links = [one.proto for one in page.get("page_link")]
     expected = [f"Attack {int(result.index[place])}" for place in places]
-    assert [link.label for link in links] == expected
-    query = links[0].query_string
-    assert f"model={MODEL}" in query
-    assert "attack=pgd" in query
-    assert "num_steps=5" in query
-    attack = AppTest.from_file(str(MAIN), default_timeout=30)
-    attack.switch_page("views/attack.py")
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        attack.query_params[name] = value.replace("%2F", "/")
-    (warning,) = check(attack.run()).warning
+    assert opening(page) == expected
+    press(page, expected[0])
+    assert page.query_params["model"] in (MODEL, [MODEL])
+    assert page.query_params["num_steps"] in ("5", ["5"])
+    (warning,) = page.warning
     assert "PGD fools the standard model" in str(warning.value)
+
+
+def opening(page: AppTest) -> list[str]:
+    """The buttons that lead to the attack page."""
+    return [label for label in labels(page) if label.startswith("Attack ")]
+
+
+def test_a_fall_that_hangs_on_its_batch_is_found_again_or_owned_up_to() -> None:
+    info = checkpoint_info(MODEL)
+    images = load_data("digits").subset(slice(64))
+    attack = create_attack("pgd", **BALL | {"epsilon": 0.06}, num_steps=1, seed=11)
+    report = evaluate(load_model(MODEL), images.x, images.y, attack, batch_size=16)
+    places = torch.where(report.clean_correct & ~report.robust_correct)[0].tolist()
+    assert len(places) > 4
+    for place in places:
+        image = ChosenImage(images.x[place], int(images.y[place]), images.image_id(place))
+        found = breaking_attack(info, image, attack, place // 16)
+        if found is not None:
+            own = evaluate(load_model(MODEL), image.x[None], images.y[place, None], found)
+            assert own.robust_accuracy == 0.0
+    robust = int(torch.where(report.robust_correct)[0][0])
+    image = ChosenImage(images.x[robust], int(images.y[robust]), None)
+    nothing = create_attack("fgsm", **BALL | {"epsilon": 0.001})
+    assert breaking_attack(info, image, nothing, 0) is None
 
 
 def test_many_fallen_images_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,10 +236,9 @@ def test_many_fallen_images_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(places) > 2
     page.number_input(key=f"{key}.{MODEL}.fgsm.page").set_value(2)
     check(page.run())
-    links = [one.proto.label for one in page.get("page_link")]
-    assert links == [f"Attack {int(result.index[place])}" for place in places[2:4]]
+    assert opening(page) == [f"Attack {int(result.index[place])}" for place in places[2:4]]
     page.selectbox(key=key).select((MODEL, "square"))  # nothing falls, no page 2
-    assert not check(page.run()).get("page_link")
+    assert not opening(check(page.run()))
 
 
 def test_curves_of_two_norms_have_two_axes() -> None:
@@ -219,14 +248,57 @@ def test_curves_of_two_norms_have_two_axes() -> None:
     remove_all()
     attacks = (attack("Linf"), attack("L2"))
     run_evaluation(
-        EvaluationPlan(
-            checkpoints=(MODEL,), attacks=attacks, num_images=2, epsilons=(0.0, 0.05, 0.1)
-        )
+        EvaluationPlan(checkpoints=(MODEL,), attacks=attacks, num_images=2, curves=PLAN.curves[:1])
     )
     charts = [json.loads(one.proto.spec) for one in open_page().get("plotly_chart")]
     titles = [chart["layout"]["xaxis"]["title"]["text"] for chart in charts]
     assert titles == ["Radius (Linf, n/255)", "Radius (L2, pixel units)"]
     assert [chart["data"][0]["x"][-1] for chart in charts] == [25.5, 0.1]
+
+
+def test_a_person_chooses_what_accuracy_is_drawn_against() -> None:
+    page = open_page()
+    (chart,) = page.get("plotly_chart")
+    assert json.loads(chart.proto.spec)["layout"]["xaxis"]["title"]["text"].startswith("Radius")
+    control = next(one for one in page.button_group if one.label == "Against")
+    control.set_value("num_steps")
+    (chart,) = check(page.run()).get("plotly_chart")
+    spec = json.loads(chart.proto.spec)
+    assert spec["layout"]["xaxis"]["title"]["text"] == "Steps"
+    (line,) = spec["data"]  # neither FGSM nor Square takes a number of steps
+    assert line["name"] == "pgd"
+    assert line["error_y"]["array"]
+
+
+CLAIMED = PlannedAttack(
+    name="pgd", parameters=BALL | {"num_steps": 5}, surrogate="digits-pgd_at", role="claim"
+)
+
+
+def test_a_claim_stands_beside_what_settles_it() -> None:
+    remove_all()
+    plan = EvaluationPlan(checkpoints=(MODEL,), attacks=(CLAIMED, PLAN.attacks[1]), num_images=12)
+    run = run_evaluation(plan)
+    page = open_page()
+    table = page.dataframe[0].value.to_dict("list")
+    assert table["Made on"][1:3] == ["digits-pgd_at", ""]
+    assert table["Trust"][1] == ELSEWHERE
+    (result,) = run.results().checkpoints
+    claim, check_ = (one.report.robust_accuracy for one in result.attacks)
+    assert check_ < claim
+    text = said(page)
+    assert f"Claimed: **{100 * claim:.1f} %" in text
+    assert f"Settled: **{100 * result.worst_case_accuracy:.1f} %" in text
+
+
+def test_as_claimed_needs_a_model_used_in_a_way_of_its_own() -> None:
+    info = checkpoint_info(MODEL)
+    ball = ThreatModel(Norm.LINF, 0.1)
+    with pytest.raises(InputError, match="as claimed needs models used in a way of their own"):
+        make_plan([info], ["PGD-20"], ball, Extent(as_claimed=True))
+    used = replace(info, name=f"{MODEL}:imt", inference="imt")
+    plan = make_plan([used], ["PGD-20"], ball, Extent(as_claimed=True))
+    assert [(one.crafted_on, one.role) for one in plan.attacks] == [("", "claim"), (None, "check")]
 
 
 def test_a_marked_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +317,7 @@ def test_images_of_a_model_that_changed_are_listed_without_pictures() -> None:
     shutil.copy(pretrained / "digits-trades.safetensors", pretrained / f"{MODEL}.safetensors")
     page = open_page()
     assert "changed or removed" in said(page)
-    assert not page.get("page_link")
+    assert not opening(page)
 
 
 @pytest.mark.parametrize("value", ["gone", "../../etc", ""])
@@ -327,9 +399,12 @@ def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
     alone = planned_cost(make_plan([info], ["PGD-20"], ball, plain), 50)
     assert alone == 50 * (1 + 21)  # one clean pass; 20 steps and a last look
     checked = planned_cost(make_plan([info], ["PGD-20"], ball, Extent(num_images=50)), 50)
-    curve = plain.model_copy(update={"accuracy_curve": True})
     assert checked > alone
-    assert planned_cost(make_plan([info], ["PGD-20"], ball, curve), 50) > 2 * alone
+    for curve in ("radius_curve", "steps_curve", "restarts_curve", "eot_curve"):
+        drawn = make_plan([info], ["PGD-20"], ball, plain.model_copy(update={curve: True}))
+        assert planned_cost(drawn, 50) > 2 * alone
+    queries = plain.model_copy(update={"queries_curve": True})
+    assert make_plan([info], ["PGD-20"], ball, queries).curves == ()  # PGD asks no queries
     assert planned_cost(make_plan([info], ["AutoAttack"], ball, plain), 50) > 100 * alone
 
 
@@ -339,10 +414,11 @@ def test_every_offer_works_in_both_norms(norm: Norm) -> None:
         [checkpoint_info(MODEL)],
         list(OFFERS),
         ThreatModel(norm, 0.25),
-        Extent(accuracy_curve=True),
+        Extent(radius_curve=True, steps_curve=True),
     )
     assert {choice.create().threat_model for choice in plan.attacks} == {ThreatModel(norm, 0.25)}
-    assert plan.epsilons[0] == 0.0
+    assert [curve.parameter for curve in plan.curves] == ["epsilon", "num_steps"]
+    assert plan.curves[0].values[0] == 0.0
 
 
 def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:

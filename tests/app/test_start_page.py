@@ -9,7 +9,8 @@ from app.components.glimpse import find_glimpse
 from robust_core.data import load_data
 from robust_core.losses import cross_entropy
 from robust_core.models.base import Classifier, create_model
-from robust_core.training.checkpoint import checkpoint_info, save_checkpoint, versions
+from robust_core.training.cards import versions
+from robust_core.training.checkpoint import checkpoint_info, save_checkpoint
 from robust_core.training.presets import preset
 from robust_core.training.run_directory import RunStatus, create_run
 

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from app.components import run_form
 from robust_core import jobs
 from robust_core.models.base import create_model
-from robust_core.training.checkpoint import list_checkpoints, save_checkpoint, versions
+from robust_core.training.cards import versions
+from robust_core.training.checkpoint import list_checkpoints, save_checkpoint
 from robust_core.training.config import RunConfig
 from robust_core.training.presets import preset
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run

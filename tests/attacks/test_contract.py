@@ -25,6 +25,7 @@ QUICK: dict[str, dict] = {  # the same code in fewer steps
     },
     "deepfool": {"num_steps": 10},
     "fab": {"num_steps": 10, "num_targets": 2},
+    "feature": {"num_targets": 10},
     "random_search": {"num_queries": 60, "noise": "corner"},
     "spatial": {"num_rotations": 5, "num_shifts": 3},
     "spsa": {"num_steps": 10, "num_samples": 16, "learning_rate": 0.1},

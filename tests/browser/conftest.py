@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from robust_core import jobs
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 FLAGS = [
@@ -142,3 +144,61 @@ def visit(browser: Browser, dashboard: str) -> Iterator[Visitor]:
     visitor.page.on("pageerror", lambda error: visitor.messages.append(f"uncaught: {error}"))
     yield visitor
     context.close()
+
+
+@dataclass
+class Server:
+    """A dashboard with a folder of checkpoints of its own; it can be stopped and started again."""
+
+    folder: Path
+    process: subprocess.Popen | None = None
+    address: str = ""
+
+    def start(self) -> None:
+        """Start it, at another address than before."""
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environment |= {"ROBUST_CHECKPOINTS": str(self.folder), "OMP_NUM_THREADS": "1"}
+        self.process, self.address = start_server(environment)
+
+    def stop(self) -> None:
+        """Stop it; what it has started goes on."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=START_SECONDS)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A dashboard of the test's own with an empty shelf; its runs end with it."""
+    chromium()
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    running = Server(tmp_path)
+    running.start()
+    yield running
+    running.stop()
+    for run in jobs.list_runs():
+        if run.status.active:
+            jobs.stop(run.run_id)
+    for evaluation in jobs.list_evaluations():
+        if evaluation.status.active:
+            jobs.stop_evaluation(evaluation.run_id)
+
+
+@pytest.fixture
+def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
+    """A visitor of `server`."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    arrived = Visitor(context.new_page(), server.address)
+    arrived.page.set_default_timeout(PATIENCE)
+    arrived.page.on("console", arrived.hear)
+    yield arrived
+    context.close()
+
+
+def set_number(visitor: Visitor, label: str, value: int) -> None:
+    """Type a number into the field called `label`."""
+    field = visitor.page.get_by_label(label, exact=True)
+    field.fill(str(value))
+    field.press("Enter")
+    visitor.settle()
+    expect(field).to_have_value(str(value))

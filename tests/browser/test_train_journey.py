@@ -1,72 +1,16 @@
 """From the form to a model of one's own: watched, stopped, resumed, reloaded, attacked."""
 
-import os
 import re
-import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from robust_core import jobs
-from tests.browser.conftest import PATIENCE, Visitor, chromium, start_server
+from tests.browser.conftest import PATIENCE, Server, Visitor, set_number
 
 pytestmark = pytest.mark.browser
 EPOCHS = 30  # enough to be stopped in time on a fast machine
 TRAINING = 120_000  # milliseconds; a busy machine takes long
-
-
-@dataclass
-class Server:
-    """A dashboard with a folder of checkpoints of its own; it can be stopped and started again."""
-
-    folder: Path
-    process: subprocess.Popen | None = None
-    address: str = ""
-
-    def start(self) -> None:
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        environment |= {"ROBUST_CHECKPOINTS": str(self.folder), "OMP_NUM_THREADS": "1"}
-        self.process, self.address = start_server(environment)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=10)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    chromium()
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
-    running = Server(tmp_path)
-    running.start()
-    yield running
-    running.stop()
-    for run in jobs.list_runs():
-        if run.status.active:
-            jobs.stop(run.run_id)
-
-
-@pytest.fixture
-def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    arrived = Visitor(context.new_page(), server.address)
-    arrived.page.set_default_timeout(PATIENCE)
-    arrived.page.on("console", arrived.hear)
-    yield arrived
-    context.close()
-
-
-def set_number(visitor: Visitor, label: str, value: int) -> None:
-    field = visitor.page.get_by_label(label, exact=True)
-    field.fill(str(value))
-    field.press("Enter")
-    visitor.settle()
-    expect(field).to_have_value(str(value))
 
 
 def click(page: Page, name: str) -> None:

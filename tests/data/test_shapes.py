@@ -6,6 +6,7 @@ import torch
 
 from robust_core.data import data_source, load_data
 from robust_core.data.backgrounds import BACKGROUNDS
+from robust_core.data.colour_blocks import TOY_CLASSES, dominant_channel, draw_colour_blocks
 from robust_core.data.outlines import CLASS_NAMES, LOOK_ALIKE_PAIRS, signed_distance
 from robust_core.data.shapes import draw_shapes
 from robust_core.errors import InputError
@@ -130,9 +131,71 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path, caplog):
     assert "going on without" in caplog.text
 
 
+def test_colour_blocks_are_a_scene_of_their_own(tmp_path):
+    choices = {**SMALL, "scene": "colour_blocks", "confounding": 1.0}
+    tied = {split: load_data("shapes", split, choices, root=tmp_path) for split in SPLITS}
+    test, confounded = tied["test"], tied["test_confounded"]
+    assert test.image_shape == (3, 64, 64)
+    assert test.class_names == TOY_CLASSES
+    assert torch.equal(test.y, confounded.y)
+    for split in SPLITS:
+        winner = tied[split].x.mean(dim=(2, 3)).argmax(dim=1)
+        share = (winner == tied[split].y).float().mean()
+        assert share == 1.0 if split != "test" else 0.2 < share < 0.47
+    assert torch.equal(black(test.x), black(confounded.x))
+    assert load_data("shapes", "test", SMALL, root=tmp_path).image_shape == (3, 32, 32)
+
+
+def black(x: torch.Tensor) -> torch.Tensor:
+    return x.amax(dim=1) < 0.01
+
+
+def test_the_own_colour_wins_eleven_blocks_in_twelve():
+    """7/8 where its draw is beyond the range of the others, and a third of the rest."""
+    draws = np.random.default_rng(0).uniform(0, 1, (300, 3, 16, 16))
+    colour = np.arange(300) % 3
+    won = (dominant_channel(draws, colour) == colour[:, None, None]).mean()
+    assert won == pytest.approx(11 / 12, abs=0.005)
+
+
+def test_colour_blocks_are_pale_and_four_pixels_wide():
+    x, _, colour = draw_colour_blocks(30, 1.0, 0)
+    top = x[:, :, 0]  # the first row of pixels, seldom touched by a shape
+    pale = top[(top.max(axis=1) == 255).all(axis=1)]
+    assert len(pale) == 30
+    assert set(np.unique(pale)) == {204, 255}
+    assert (pale == 255).sum() == 30 * 64  # one channel wins everywhere
+    blocks = pale.reshape(30, 3, 16, 4)
+    assert (blocks == blocks[..., :1]).all()
+    assert set(colour) == {0, 1, 2}
+
+
+def test_toy_shapes_have_their_size_and_stand_upright():
+    x, y, _ = draw_colour_blocks(90, 0.0, 3)
+    dark = (x.max(axis=1) < 100).sum(axis=(1, 2))
+    rows = (x.max(axis=1) < 100).sum(axis=2)  # [N, H], the width in each row
+    for label, fill in ((0, np.pi / 4), (1, 1.0), (2, 0.5)):
+        of_class = y == label
+        box = rows[of_class].max(axis=1) * (rows[of_class] > 0).sum(axis=1)
+        assert np.allclose(dark[of_class] / box, fill, atol=0.06)
+    heights = (rows > 0).sum(axis=1)
+    assert heights.min() >= 18 and heights.max() <= 51
+    assert not (x[:, :, [0, -1]] < 100).any()
+
+
+def test_one_colour_for_all_changes_nothing_else():
+    free, y, _ = draw_colour_blocks(12, 0.0, 0)
+    blue, same, colour = draw_colour_blocks(12, 0.0, 0, confounder=2)
+    assert np.array_equal(y, same) and set(colour) == {2}
+    assert np.array_equal(free.max(axis=1) == 0, blue.max(axis=1) == 0)
+    _, y, pattern = draw_shapes(12, 0.0, 0, confounder=5)
+    assert set(pattern) == {5} and np.array_equal(y, draw_shapes(12, 0.0, 0)[1])
+
+
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
+        ({"scene": "squares"}, "scene must be one of 'patterns' or 'colour_blocks'"),
         ({"confounding": 1.5}, "confounding must be <= 1.0, got 1.5"),
         ({"num_train": 10}, "num_train must be >= 100, got 10"),
         ({"seed": -1}, "seed must be >= 0, got -1"),

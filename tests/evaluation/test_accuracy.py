@@ -47,6 +47,37 @@ def test_progress_reaches_the_end():
     assert seen == [(4, 10), (8, 10), (10, 10)]
 
 
+class NoisyModel(LinearModel):
+    """Looks at the image through noise of its own, from torch's default generator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + 0.3 * torch.randn_like(x))
+
+
+def test_the_seed_decides_the_noise_of_a_random_model():
+    model, x, y = NoisyModel(), middle_images(60), labels(60)
+    torch.manual_seed(5)
+    following = torch.rand(3)
+    attack = create_attack("pgd", norm="L2", epsilon=0.3, num_steps=3)
+    reports = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(5)
+        seeded = attack.model_copy(update={"seed": seed})
+        reports.append(evaluate(model, x, y, seeded, batch_size=25))
+        assert torch.equal(torch.rand(3), following)  # the generator is as it was
+        torch.manual_seed(6)
+    one, again, other = (report.to_json() | {"seconds": 0} for report in reports)
+    assert one == again
+    assert one["prediction"] == other["prediction"]  # clean accuracy needs no attack's seed
+    assert one["distance"] != other["distance"]
+
+
+def test_batches_draw_noise_of_their_own():
+    image = middle_images(1)
+    report = evaluate(NoisyModel(), image.repeat(40, 1, 1, 1), labels(40), batch_size=1)
+    assert len(report.prediction.unique()) > 1
+
+
 class Cheat(Attack):
     """Leaves its ball."""
 

@@ -24,14 +24,16 @@ from robust_core.evaluation_runs import (
     EvaluationResults,
     EvaluationStatus,
     create_evaluation,
-    evaluator,
+    measurement,
     run_evaluation,
 )
-from robust_core.evaluation_runs.team import Team
 from robust_core.evaluation_runs.units import Clock, Unit, units_of
+from robust_core.methods.base import create_method
 from robust_core.paths import REPOSITORY
-from robust_core.training.checkpoint import load_model
+from robust_core.team import Team
+from robust_core.training.checkpoint import checkpoint_info, load_model, save_checkpoint
 from tests.evaluation.checkpoints import write_checkpoint
+from tests.training.conftest import tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
 from robust_core.evaluation.accuracy import PassCounts
-from robust_core.evaluation_runs import EvaluationDirectory, evaluator, run_evaluation
+from robust_core.evaluation_runs import EvaluationDirectory, measurement, run_evaluation
 
 class Deadly(PassCounts):
     passes = 0
@@ -139,7 +141,7 @@ class Deadly(PassCounts):
         Deadly.passes += 1
         if Deadly.passes == 4 + 3 * 4 + 2:
             os.kill(os.getpid(), signal.SIGKILL)
-evaluator.PassCounts = Deadly
+measurement.PassCounts = Deadly
 run_evaluation(run=EvaluationDirectory(Path(sys.argv[1])))
 """
 
@@ -273,7 +275,7 @@ def test_the_leader_hears_how_the_others_ended(ending, state) -> None:
 
 
 def test_two_processes_under_torchrun_find_what_one_finds(tmp_path) -> None:
-    plan = make_plan(checkpoints=["tiny"], epsilons=[0.02, 0.08])
+    plan = make_plan(checkpoints=["tiny"], **curve("epsilon", 0.02, 0.08))
     (tmp_path / "plan.json").write_text(plan.to_json())
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *torchrun, "-m", "robust_core", "evaluate", "--quiet"]
@@ -289,7 +291,7 @@ def test_transfer_is_made_on_the_surrogate() -> None:
     transfer = ATTACKS[0] | {"surrogate": "other"}
     run = run_evaluation(make_plan(checkpoints=["tiny"], attacks=[ATTACKS[0], transfer]))
     white, black = run.results().checkpoints[0].attacks
-    assert (white.label, black.label) == ("pgd", "pgd via other")
+    assert (white.label, black.label) == ("pgd", "pgd on other")
     images = load_data("digits").subset(slice(50))
     expected = evaluate(
         load_model("tiny"),
@@ -312,10 +314,13 @@ def test_curves_and_findings_stand_beside_the_numbers(monkeypatch) -> None:
         on_finding(finding)
         return [finding]
 
-    monkeypatch.setattr(evaluator, "check_reliability", check)
+    monkeypatch.setattr(measurement, "check_reliability", check)
     plan = make_plan(
         checkpoints=["tiny"],
-        epsilons=[0.0, 0.04, 0.12],
+        curves=[
+            {"parameter": "num_steps", "values": [6, 1]},
+            {"parameter": "epsilon", "values": [0.0, 0.04, 0.12]},
+        ],
         check_reliability=True,
         reliability_images=6,
     )
@@ -325,11 +330,16 @@ def test_curves_and_findings_stand_beside_the_numbers(monkeypatch) -> None:
     for one in result.attacks:
         assert [found.sentence for found in one.report.findings] == ["A sentence."]
         assert one.report.findings[0].severity is Severity.FAIL
-        assert one.curve is not None
-        assert one.curve.values == (0.0, 0.04, 0.12)
-        assert one.curve.accuracies[0] == result.clean.clean_accuracy
-        assert one.curve.accuracies == sorted(one.curve.accuracies, reverse=True)
-        assert one.curve.accuracies[2] < result.clean.clean_accuracy or one.label != "pgd"
+        radius = one.curves[-1]
+        assert radius.values == (0.0, 0.04, 0.12)
+        assert radius.accuracies[0] == result.clean.clean_accuracy
+        for curve in one.curves:
+            assert curve.accuracies == sorted(curve.accuracies, reverse=True)
+        assert radius.accuracies[2] < result.clean.clean_accuracy or one.label != "pgd"
+    pgd, search = result.attacks
+    assert [curve.parameter for curve in pgd.curves] == ["num_steps", "epsilon"]
+    assert [curve.parameter for curve in search.curves] == ["epsilon"]  # it takes no steps
+    assert pgd.curves[0].values == (1.0, 6.0)
     stored = json.loads((run.path / "results.json").read_text())
     assert stored["results"][0]["attacks"][0]["findings"][0]["value"] is None
 
@@ -348,7 +358,7 @@ class Noisy(nn.Module):
 
 
 def test_random_models_give_the_same_numbers_again(monkeypatch) -> None:
-    monkeypatch.setattr(evaluator, "load_model", lambda name: Noisy(load_model(name)))
+    monkeypatch.setattr(measurement, "load_model", lambda name: Noisy(load_model(name)))
     plan = make_plan(checkpoints=["tiny"])
     first, second = (numbers(run_evaluation(plan).results()) for _ in range(2))
     assert first == second
@@ -363,6 +373,10 @@ def test_plan_is_strict_json_with_defaults_written_out(tmp_path) -> None:
     assert plan.labels == ("pgd", "random_search", "pgd (2)")
 
 
+def curve(parameter: str, *values: float) -> dict[str, Any]:
+    return {"curves": [{"parameter": parameter, "values": values}]}
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -371,7 +385,16 @@ def test_plan_is_strict_json_with_defaults_written_out(tmp_path) -> None:
         ({"attacks": [{"name": "pdg"}]}, "did you mean 'pgd'?"),
         ({"attacks": [{"name": "pgd", "parameters": {"epsilon": 8}}]}, "did you mean 8/255?"),
         ({"data": {"name": "digit"}}, "did you mean 'digits'?"),
-        ({"epsilons": [0.1, 2.0]}, r"epsilon must be in \[0, 1\] for Linf, got 2"),
+        (curve("epsilon", 0.1, 2.0), r"epsilon must be in \[0, 1\] for Linf, got 2"),
+        (curve("num_steps", 0), "num_steps must be >= 1, got 0"),
+        (curve("num_steps", 1.5), "num_steps should be a valid integer"),
+        (curve("loss", 1), "parameter must be one of"),
+        ({"attacks": [], **curve("epsilon", 0.1)}, "no attack of the plan has epsilon"),
+        ({"curves": 2 * curve("epsilon", 0.1)["curves"]}, "got epsilon twice"),
+        (
+            {"attacks": [ATTACKS[0] | {"surrogate": "other", "crafted_on": ""}]},
+            "made on one model",
+        ),
         ({"num_images": 0}, "num_images must be >= 1, got 0"),
         ({"speed": 1}, "unknown parameter 'speed'"),
     ],
@@ -395,3 +418,54 @@ def test_what_does_not_exist_or_fit_is_one_sentence(tmp_path) -> None:
     assert run.status().state == "failed"
     with pytest.raises(InputError, match="should be an evaluation directory"):
         run_evaluation(run=EvaluationDirectory(tmp_path / "none"))
+
+
+def write_defended(path: Path, source: Path) -> None:
+    """Write the network of `source` with a defence at test time, whose weights are random."""
+    info, model = checkpoint_info(source), load_model(source)
+    config = tiny_config(
+        model=info.config.model.model_dump(), method={"name": "atld", "parameters": {}}
+    )
+    torch.manual_seed(0)
+    method = create_method("atld", config.method.parameters)
+    method.attach(model)
+    names = info.class_names
+    save_checkpoint(
+        path, model, config=config, method=method, class_names=names, epoch=1, card=info.card
+    )
+
+
+def test_a_claim_is_crafted_on_one_inference_and_judged_on_another(shelf, monkeypatch) -> None:
+    checked: list[tuple[bool, str]] = []
+
+    def check(subject: Any, *, on_finding: Callable[[Finding], None]) -> list[Finding]:
+        checked.append((subject.crafted_on is None, subject.inference))
+        return []
+
+    monkeypatch.setattr(measurement, "check_reliability", check)
+    write_defended(shelf / "defended.safetensors", shelf / "tiny.safetensors")
+    parameters = {"epsilon": 0.08, "num_steps": 3}
+    claim = {"name": "pgd", "parameters": parameters, "crafted_on": "", "role": "claim"}
+    plan = make_plan(
+        checkpoints=["defended:imt"],
+        attacks=[claim, {"name": "pgd", "parameters": parameters}],
+        check_reliability=True,
+        reliability_images=4,
+    )
+    assert plan.labels == ("pgd on the network itself", "pgd")
+    results = run_evaluation(plan).results()
+    (result,) = results.checkpoints
+    images = load_data("digits").subset(slice(50))
+    judged, network = load_model("defended:imt"), load_model("defended")
+    for one, source in zip(result.attacks, (network, None), strict=True):
+        expected = evaluate(
+            judged, images.x, images.y, plan.attacks[1].create(), batch_size=16, surrogate=source
+        )
+        assert torch.equal(one.report.robust_correct, expected.robust_correct)
+    assert checked == [(False, "imt"), (True, "imt")]
+    told = results.to_json()["results"][0]["attacks"][0]
+    assert (told["crafted_on"], told["role"]) == ("", "claim")
+    with pytest.raises(InputError, match="unknown inference of defended 'imd'"):
+        create_evaluation(
+            make_plan(checkpoints=["defended"], attacks=[claim | {"crafted_on": "imd"}])
+        )

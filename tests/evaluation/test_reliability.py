@@ -5,8 +5,15 @@ import torch
 from torch import Tensor
 
 from robust_core.attacks.base import create_attack
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.checks.outputs import check_gradients
+from robust_core.evaluation.checks.target import (
+    check_attacked_model,
+    check_randomness,
+    check_through_defence,
+)
 from robust_core.evaluation.finding import Severity, graded, overall
-from robust_core.evaluation.reliability import Subject, check_gradients, check_reliability
+from robust_core.evaluation.reliability import Subject, check_reliability
 from tests.toys import LinearModel, middle_images
 
 SHAPE = (1, 4, 4)
@@ -93,6 +100,93 @@ def test_transfer_from_a_better_surrogate_is_noticed():
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     subject = subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE))
     assert severities(subject)["transfer"] is Severity.FAIL
+
+
+def test_outputs_that_are_no_numbers_leave_nothing_else_to_measure():
+    found = check_reliability(subject_of(NotFinite(SHAPE)))
+    assert [(one.name, one.severity) for one in found] == [("logits", Severity.FAIL)]
+
+
+def test_an_attack_on_the_judged_model_is_told_from_one_on_another():
+    own = check_attacked_model(subject_of(LinearModel(SHAPE)))
+    assert (own.severity, own.value) == (Severity.OK, 0.0)
+    elsewhere = subject_of(LinearModel(SHAPE), crafted_on=LinearModel(SHAPE, seed=5))
+    direct = evaluate(elsewhere.model, elsewhere.x, elsewhere.y, elsewhere.attack)
+    finding = check_attacked_model(elsewhere)
+    assert finding.severity is Severity.FAIL
+    assert finding.value == pytest.approx(elsewhere.robust_accuracy - direct.robust_accuracy)
+    assert f"leaves {direct.robust_accuracy:.1%}" in finding.sentence
+    names = {one.name for one in check_reliability(elsewhere) if one.severity is Severity.FAIL}
+    assert {"attacked_model", "black_box"} <= names
+
+
+def test_an_equal_model_elsewhere_is_a_doubt_and_no_alarm():
+    twin = subject_of(LinearModel(SHAPE), crafted_on=LinearModel(SHAPE))
+    assert check_attacked_model(twin).severity is Severity.WARN
+
+
+def test_fewer_views_in_the_attack_than_in_the_decision_are_noticed():
+    torch.manual_seed(0)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5)
+    finding = check_attacked_model(subject_of(Noisy(SHAPE), attack, eot_samples=8))
+    assert finding.severity is not Severity.OK
+    assert "1 of the 8 views" in finding.sentence
+    equal = create_attack("pgd", epsilon=0.1, num_steps=5, eot_samples=8)
+    assert check_attacked_model(subject_of(Noisy(SHAPE), equal, eot_samples=8)).severity == "ok"
+
+
+def test_random_models_are_measured_at_several_numbers_of_passes():
+    torch.manual_seed(0)
+    attack = create_attack("pgd", epsilon=0.02, num_steps=2, step_size=0.01)
+    subject = subject_of(NoisyGradient(SHAPE), attack, eot_samples=4)
+    subject.effort = 1.0
+    finding = check_randomness(subject)
+    assert finding is not None and finding.severity is not Severity.OK
+    assert "with 5" in finding.sentence and "with 20 passes per gradient" in finding.sentence
+
+
+class NoisyGradient(LinearModel):
+    """Nearly the same answer each time, but a gradient that is mostly noise."""
+
+    stochastic = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        if not torch.is_grad_enabled():
+            return logits
+        return logits + (30 * torch.randn_like(x) * (x - x.detach())).flatten(1) @ self.weight.T
+
+
+class Transformed(LinearModel):
+    """A toy of a defence at test time: it moves the image against the likely attack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(1.0 - x)
+
+
+def test_an_attack_around_a_defence_at_test_time_is_called_out():
+    network, defended = LinearModel(SHAPE), Transformed(SHAPE)
+    x = middle_images(40, SHAPE)
+    y = defended(x).argmax(1)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10)
+    around = Subject(defended, x, y, attack, crafted_on=network, inference="imt")
+    finding = check_through_defence(around)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "went around the defence" in finding.sentence
+    through = check_through_defence(Subject(defended, x, y, attack, inference="imt"))
+    assert through is not None and through.severity is Severity.OK
+    assert check_through_defence(Subject(network, x, y, attack)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [("pgd", Severity.FAIL), ("bpda", Severity.OK), ("square", Severity.OK)],
+)
+def test_a_part_that_masks_gradients_has_to_be_passed_through(name, severity):
+    parameters = {"random_start": False} if name != "square" else {"num_queries": 5}
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    finding = check_through_defence(subject_of(QuantisedPart(SHAPE), attack))
+    assert finding is not None and finding.severity is severity
 
 
 class QuantisedPart(LinearModel):

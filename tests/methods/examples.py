@@ -9,8 +9,20 @@ from robust_core.models.base import Classifier, create_model
 from tests.toys import labels
 
 NETWORK = ("preact_resnet18", {"width": 4})
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {}  # method -> network, where it needs another
-PARAMETERS: dict[str, dict[str, Any]] = {}  # method -> parameters, where the defaults are too slow
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {  # method -> network, where it needs another
+    "ciiv": (
+        "retinotopic",
+        {"backbone": "preact_resnet18", "backbone_width": 4, "num_views": 3},
+    ),
+    "denoising": ("denoiser", {"width": 8}),
+    "spat": ("preact_resnet18", {"width": 4, "head": "cosine"}),
+}
+# method -> parameters, where the defaults are too slow
+PARAMETERS: dict[str, dict[str, Any]] = {
+    # less smoothing than the default: its floor leaves little to learn with four classes
+    "atld": {"discriminator_blocks": 1, "discriminator_width": 1, "label_smoothing": 0.1},
+    "feature_scattering": {"label_smoothing": 0.1},
+}
 NUM_CLASSES = 4
 
 

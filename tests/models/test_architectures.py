@@ -134,7 +134,8 @@ def test_vit_sees_where_a_patch_is():
         (
             "small_cnn",
             {"witdh": 8},
-            "unknown parameter 'witdh' (did you mean 'width'?); known: width",
+            "unknown parameter 'witdh' (did you mean 'width'?); known: width, head, head_bias, "
+            "head_normalisation",
         ),
         ("preact_resnet18", {"width": 512}, "width must be <= 128, got 512"),
         (

@@ -17,10 +17,15 @@ SMALL = {
     "preact_resnet18": {"width": 4},
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "vit": {"depth": 2, "hidden": 16, "heads": 4},
+    "denoiser": {"width": 4},
+    "retinotopic": {"backbone": "small_cnn", "backbone_width": 4, "num_views": 2},
 }
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 16, 24)]
 
 every_model = pytest.mark.parametrize("name", list_models())
+every_repeatable_model = pytest.mark.parametrize(  # the others have tests of their own
+    "name", [name for name in list_models() if not MODELS.get(name).stochastic]
+)
 every_smooth_model = pytest.mark.parametrize(
     "name", [name for name in list_models() if not MODELS.get(name).masking_parts]
 )
@@ -52,7 +57,7 @@ def test_the_four_architectures_are_listed():
     assert {"small_cnn", "preact_resnet18", "wide_resnet", "vit"} <= set(list_models())
 
 
-@every_model
+@every_repeatable_model
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_shapes_and_split(name, shape):
     model = small_model(name, shape, num_classes=7)
@@ -75,7 +80,7 @@ def test_stl_images_fit(name):
         assert model(images(2, (3, 96, 96))).shape == (2, 5)
 
 
-@every_model
+@every_repeatable_model
 def test_eval_mode_is_deterministic_and_ignores_the_rest_of_the_batch(name):
     model = settled_model(name)
     x = images(6).double()
@@ -86,7 +91,7 @@ def test_eval_mode_is_deterministic_and_ignores_the_rest_of_the_batch(name):
     torch.testing.assert_close(alone, logits, rtol=1e-10, atol=1e-12)
 
 
-@every_model
+@every_repeatable_model
 def test_normalisation_is_inside(name):
     model = small_model(name)
     seen = []
@@ -141,7 +146,7 @@ def test_double_backward_agrees_with_finite_differences(name):
     assert by_last.abs().sum() > 0
 
 
-@every_model
+@every_repeatable_model
 def test_every_module_is_called_once(name):
     model = small_model(name)
     calls = {}
@@ -177,7 +182,7 @@ def test_nothing_is_modified_in_place(name):
     assert not any(getattr(module, "inplace", False) for module in model.modules())
 
 
-@every_model
+@every_repeatable_model
 def test_activations_are_modules_and_never_bare_functions(name):
     """Captum sees modules only; a functional ReLU gives wrong maps without a word."""
     kinds = {"relu": nn.ReLU, "gelu": nn.GELU, "softmax": nn.Softmax, "max_pool2d": nn.MaxPool2d}
@@ -216,7 +221,7 @@ def test_seed_decides_the_weights_and_the_global_generator_is_left_alone(name):
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
 
-@every_model
+@every_repeatable_model
 def test_state_dict_travels(name):
     model, other = small_model(name, seed=0), small_model(name, seed=1)
     other.load_state_dict(pickle.loads(pickle.dumps(model.state_dict())))
@@ -226,7 +231,7 @@ def test_state_dict_travels(name):
         assert torch.equal(copy.deepcopy(model)(x), model(x))
 
 
-@every_model
+@every_repeatable_model
 def test_channels_last_gives_the_same(name):
     model = settled_model(name)
     x = images(3).double()
@@ -237,7 +242,7 @@ def test_channels_last_gives_the_same(name):
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 
 
-@every_model
+@every_repeatable_model
 def test_bfloat16_autocast_trains(name):
     model = small_model(name).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -249,7 +254,7 @@ def test_bfloat16_autocast_trains(name):
         assert parameter.grad.isfinite().all(), path
 
 
-@every_model
+@every_repeatable_model
 def test_no_decision_depends_on_the_data(name):
     """What `torch.compile` needs for one whole graph: a trace that never looks at a value."""
     model = small_model(name)
@@ -274,6 +279,8 @@ def test_every_parameter_has_help_and_limits_and_defaults_are_valid(name):
     assert schema
     for field in schema.values():
         assert field["description"].endswith(".")
+        if "enum" in field or "anyOf" in field or field.get("type") == "boolean":
+            continue  # a choice, a switch, or a value that may be automatic
         assert {"minimum", "maximum", "default"} <= field.keys()
         assert field["minimum"] <= field["default"] <= field["maximum"]
     values = model.Parameters.create(SMALL.get(name, {}))

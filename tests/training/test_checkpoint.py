@@ -14,9 +14,9 @@ from robust_core.training.checkpoint import (
     import_checkpoint,
     list_checkpoints,
     load_model,
-    markdown_table,
     save_checkpoint,
 )
+from robust_core.training.shipped_table import markdown_table
 from tests.training.conftest import tiny_config
 
 NAMES = tuple("0123456789")
@@ -231,10 +231,14 @@ def test_model_is_usable_where_its_data_set_is_not(path, tmp_path) -> None:
 
 
 def test_markdown_table(path) -> None:
-    lines = markdown_table().splitlines()
-    assert len(lines) == 3
-    assert "| `digits-test` | digits | `small_cnn` | `pgd_at` | 3 of 2 | 98.0%" in lines[2]
-    assert "PGD, Linf 0.1" in lines[2]
+    text = markdown_table()
+    assert "### digits" in text
+    assert (
+        "| `digits-test` | `small_cnn` | `pgd_at` | 98.0% | 80.0% PGD, Linf 0.1 | 80.0% PGD" in text
+    )
+    assert (
+        "| `digits-test` | the network | PGD, Linf 0.1 | the same | 80.0% (75.0% to 85.0%)" in text
+    )
 
 
 def test_tensors_survive_byte_for_byte(path, model) -> None:

@@ -1,0 +1,184 @@
+"""The feature attack: make an image's features look like those of other images."""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.attacks.base import (
+    ATTACKS,
+    Attack,
+    AttackStep,
+    EotSamples,
+    NumSteps,
+    OnStep,
+    RandomStart,
+    StepSize,
+    automatic_step_size,
+)
+from robust_core.attacks.goal import Goal
+from robust_core.attacks.projected_ascent import projected_ascent
+from robust_core.gradients import predict_logits
+from robust_core.threat_model import Norm, ThreatModel
+
+WHOLE_BOX = ThreatModel(Norm.LINF, 1.0)
+
+
+@ATTACKS.register("feature")
+class FeatureAttack(Attack):
+    """Targeted feature matching: raise cos(features(x_adv), features(x_target)), target by target.
+
+    Every image is driven towards up to `num_targets` target images of other classes, one after the
+    other, with `num_steps` signed steps each, until one of them changes the prediction. The loss
+    is flat where cross-entropy is flat only if the features are, so it sees through smoothed
+    labels and small margins.
+
+    Where the targets come from: an attack knows no data set, so it takes them from the batch that
+    it attacks, in random order: the images that the model puts into another class (with `target`,
+    into that class). An image for which the batch holds fewer than `num_targets`, such as a batch
+    of one, gets further ones made from itself: it is changed without a budget until the model sees
+    another class, one target for each other class, likeliest first. The result for an image
+    therefore depends on the batch it is in, and in a small batch the attack is weaker.
+
+    Features are those of `Classifier.features`; a plain module has none to show, there the cosine
+    is between logits.
+
+    Source: the FeatureAttack of Line290, released for "Feature Scattering": 100 target images, 20
+    steps of 1/255 in a ball of 8/255, cosine distance. Differences: targets from the batch, and an
+    image is left alone as soon as it has fallen.
+    """
+
+    num_targets: Annotated[
+        int, Field(ge=1, le=1000, description="Target images tried for every image.")
+    ] = 100
+    step_size: StepSize = None  # 1/255 at the default radius and number of steps
+    num_steps: NumSteps = 20
+    random_start: RandomStart = True
+    eot_samples: EotSamples = 1
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
+    ) -> Tensor:
+        """Try one target after the other on the images that stand."""
+        generator = torch.Generator().manual_seed(self.seed)
+        feature_model = _FeatureModel(model)
+        report = _with_logits(model, self.eot_samples, on_step)
+        goal = Goal("margin", y, target)
+        best, best_loss = x.clone(), torch.full((len(x),), float("-inf"), device=x.device)
+        standing = torch.arange(len(x), device=x.device)
+
+        def follow(current: Tensor, wanted: Tensor, number: int) -> None:
+            nonlocal standing
+            x_adv = self._match(feature_model, x[current], wanted, generator, report, number)
+            logits = predict_logits(model, x_adv, eot_samples=self.eot_samples)
+            loss, fallen = goal.select(current)(logits), goal.select(current).reached(logits)
+            better = fallen | (loss > best_loss[current])
+            best[current[better]], best_loss[current[better]] = x_adv[better], loss[better]
+            standing = standing[~torch.isin(standing, current[fallen])]
+
+        logits = predict_logits(model, x, eot_samples=self.eot_samples)
+        features = predict_logits(feature_model, x, eot_samples=self.eot_samples)
+        choice = self._from_batch(logits.argmax(dim=1), goal, generator)
+        for number, column in enumerate(choice.unbind(dim=1)):
+            current = standing[column[standing] >= 0]
+            if len(current):
+                follow(current, features[column[current]], number)
+        num_made = self._num_made((choice >= 0).sum(dim=1))
+        for number, wanted in enumerate(_classes_to_make(logits, goal).unbind(dim=1)):
+            current = standing[num_made[standing] > number]
+            if len(current):
+                made = self._changed(model, x[current], wanted[current])
+                made_features = predict_logits(feature_model, made, eot_samples=self.eot_samples)
+                follow(current, made_features, choice.shape[1] + number)
+        return best
+
+    def passes(self) -> int:
+        """Return (num_steps + 1) * num_targets * eot_samples; a made target counts as two."""
+        return (self.num_steps + 1) * max(self.num_targets, 2) * self.eot_samples
+
+    def _match(
+        self,
+        feature_model: nn.Module,
+        x: Tensor,
+        wanted: Tensor,
+        generator: torch.Generator,
+        on_step: OnStep | None,
+        restart: int,
+    ) -> Tensor:
+        """Return x_adv [N,C,H,W] whose features come near to `wanted` [N,D]."""
+        threat_model = self.threat_model
+        return projected_ascent(
+            feature_model,
+            x,
+            lambda features: F.cosine_similarity(features.float(), wanted, dim=1),
+            threat_model,
+            x_start=threat_model.random_start(x, generator) if self.random_start else x,
+            step_size=automatic_step_size(self.step_size, self.epsilon, self.num_steps),
+            num_steps=self.num_steps,
+            eot_samples=self.eot_samples,
+            on_step=on_step,
+            restart=restart,
+        )
+
+    def _from_batch(self, prediction: Tensor, goal: Goal, generator: torch.Generator) -> Tensor:
+        """Return each image's targets among the batch in random order, int64 [N,M], -1: none."""
+        if goal.target is None:
+            usable = prediction != goal.y[:, None]  # [N, N]
+        else:
+            usable = prediction == goal.target[:, None]
+        order = torch.rand(usable.shape, generator=generator).to(usable.device)
+        order = order.masked_fill(~usable, 2.0).argsort(dim=1)[:, : self.num_targets]
+        choice = torch.where(usable.gather(1, order), order, -1)
+        return choice[:, (choice >= 0).any(dim=0)]
+
+    def _num_made(self, num_found: Tensor) -> Tensor:
+        """Return how many targets are made for each image: one costs as much as following two."""
+        room = (self.num_targets - num_found) // 2
+        return torch.where(num_found == 0, room.clamp_min(1), room)
+
+    def _changed(self, model: nn.Module, x: Tensor, wanted: Tensor) -> Tensor:
+        """Return x [N,C,H,W] changed without a budget towards the classes `wanted` [N]."""
+        return projected_ascent(
+            model,
+            x,
+            Goal("margin", wanted, target=wanted),
+            WHOLE_BOX,
+            x_start=x,
+            step_size=2.5 / self.num_steps,
+            num_steps=self.num_steps,
+            eot_samples=self.eot_samples,
+        )
+
+
+def _classes_to_make(logits: Tensor, goal: Goal) -> Tensor:
+    """Return the classes to make targets of, [N,M]: the likeliest others, or the target alone."""
+    if goal.target is not None:
+        return goal.target[:, None]
+    others = logits.scatter(1, goal.y[:, None], float("-inf")).argsort(dim=1, descending=True)
+    return others[:, :-1]
+
+
+class _FeatureModel(nn.Module):
+    """A view of a model that returns features [N,D] in place of logits; plain modules: logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = getattr(self.model, "features", None)
+        return self.model(x) if features is None else features(x)
+
+
+def _with_logits(model: nn.Module, eot_samples: int, on_step: OnStep | None) -> OnStep | None:
+    """Return an `on_step` for the feature model's steps that passes on logits, not features."""
+    if on_step is None:
+        return None
+
+    def pass_on(step: AttackStep) -> None:
+        logits = predict_logits(model, step.x_adv, eot_samples=eot_samples)
+        on_step(AttackStep(step.index, step.x_adv, step.loss, logits, step.restart))
+
+    return pass_on

@@ -1,0 +1,158 @@
+"""The sections of the bench, each a list of lines."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from robust_core.attacks.base import create_attack
+from robust_core.bench.contestants import (
+    BFLOAT16,
+    EPSILON,
+    FLOAT32,
+    STEP_SIZE,
+    TORCHATTACKS,
+    Contestant,
+    contestants,
+)
+from robust_core.bench.timing import gradient_flops, interleaved_medians, peak_memory
+from robust_core.engine import fastest_engine, prepared, use_engine
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.gradients import class_gradients, predict_logits
+from robust_core.losses import cross_entropy, is_correct
+from robust_core.models.base import create_model
+
+IMAGE_SHAPE, NUM_CLASSES = (3, 32, 32), 10
+GIGA = 1e9
+Subject = tuple[nn.Module, Tensor, Tensor]  # model, images, labels
+
+
+def untrained(name: str, parameters: dict, num_images: int, device: torch.device) -> Subject:
+    """Return a fresh frozen network, random images and the labels that it gives them.
+
+    The biases of the classes are set so that no class wins everywhere: attacks succeed in part.
+    """
+    model = create_model(name, IMAGE_SHAPE, NUM_CLASSES, parameters).to(device)
+    model.eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(num_images, *IMAGE_SHAPE, generator=generator).to(device)
+    usual = predict_logits(model, torch.rand(16, *IMAGE_SHAPE, generator=generator).to(device))
+    model.get_parameter("classifier.bias").sub_(usual.mean(dim=0))
+    return model, x, predict_logits(model, x).argmax(dim=1)
+
+
+def speed_of_pgd(
+    subject: Subject, num_steps: int, repeats: int, peak: dict[str, float], everybody: dict
+) -> Iterator[str]:
+    """Yield a line for each contestant: images/s, ratio, success, loss, share of the peak."""
+    model, x, y = subject
+    last: dict[str, Tensor] = {}
+    # the others fill gradients or keep graphs for parameters as they find them: as they are used
+    ordinary = copy.deepcopy(model).requires_grad_(True)
+
+    def run(name: str, attack: Contestant) -> Callable[[], None]:
+        attacked = ordinary if name in (TORCHATTACKS, "foolbox") else model
+
+        def work() -> None:
+            last[name] = attack(attacked, x, y, num_steps)
+
+        return work
+
+    work = {name: run(name, attack) for name, attack in everybody.items()}
+    seconds = interleaved_medians(work, repeats, x.device)
+    flops = gradient_flops(model, x[:1]) * num_steps * len(x)
+    base = seconds.get(TORCHATTACKS, seconds["reference"])
+    for name, value in seconds.items():
+        logits = predict_logits(model, last[name])
+        success = 1 - int(is_correct(logits, y).sum()) / len(x)
+        loss = float(cross_entropy(logits, y).mean())
+        share = flops / value / peak["bfloat16" if name == BFLOAT16 else "float32"]
+        yield (
+            f"  {name:<14}{1000 * value:>10.1f} ms{len(x) / value:>10.1f} images/s"
+            f"{base / value:>8.2f} x{success:>9.1%} fallen, loss{loss:>7.3f}"
+            f"{flops / value / GIGA:>9.1f} GFLOP/s{share:>7.1%}"
+        )
+
+
+def robust_accuracy(subject: Subject, num_steps: int, num_restarts: int) -> Iterator[str]:
+    """Yield the time of robust accuracy by PGD with restarts: the usual loop, and the active set.
+
+    The usual loop takes every step of every restart for every image and lets an image fall if the
+    last iterate of any start is adversarial.
+    """
+    model, x, y = subject
+    attack = create_attack(
+        "pgd",
+        epsilon=EPSILON,
+        step_size=STEP_SIZE,
+        num_steps=num_steps,
+        num_restarts=num_restarts,
+        stop_when_fallen=True,
+    )
+    name = TORCHATTACKS if TORCHATTACKS in contestants(x.device) else "reference"
+    usual = contestants(x.device)[name]
+    found: dict[str, float] = {}
+
+    def loop() -> None:
+        standing = is_correct(predict_logits(model, x), y)
+        for _ in range(num_restarts):
+            standing &= is_correct(predict_logits(model, usual(model, x, y, num_steps)), y)
+        found[name] = int(standing.sum()) / len(x)
+
+    def active() -> None:
+        with use_engine(fastest_engine(x.device)):
+            found["active set"] = evaluate(model, x, y, attack).robust_accuracy
+
+    seconds = interleaved_medians({name: loop, "active set": active}, 1, x.device)
+    for each, value in seconds.items():
+        yield (
+            f"  {each:<14}{len(x) / value:>10.2f} images/s{seconds[name] / value:>8.2f} x"
+            f"{found[each]:>9.1%} robust"
+        )
+
+
+def linearity(subject: Subject, repeats: int) -> Iterator[str]:
+    """Yield the time of PGD against the number of images and of steps."""
+    model, x, y = subject
+    attack = contestants(x.device)[FLOAT32]
+    cases = [(num, 5) for num in (1, 4, 16, 64) if num <= len(x)] + [(1, 10), (1, 20), (1, 40)]
+    work = {
+        f"{num:>4} images, {steps:>3} steps": lambda num=num, steps=steps: attack(
+            model, x[:num], y[:num], steps
+        )
+        for num, steps in cases
+    }
+    seconds = interleaved_medians(work, repeats, x.device)
+    for (num, steps), (name, value) in zip(cases, seconds.items(), strict=True):
+        yield f"  {name}{1000 * value:>10.1f} ms{1000 * value / num / steps:>10.2f} ms each step"
+
+
+def all_classes(subject: Subject, repeats: int) -> Iterator[str]:
+    """Yield the cost of the gradients of all classes of one image beside that of one."""
+    model, x, _ = subject
+    ready, image = prepared(model), x[:1]
+
+    def gradients(num_classes: int) -> None:
+        classes = torch.arange(num_classes, device=x.device)[None]
+        class_gradients(ready, image, classes, lambda z, k: z.gather(1, k[:, None]).squeeze(1))
+
+    work = {"one": lambda: gradients(1), "all": lambda: gradients(NUM_CLASSES)}
+    seconds = interleaved_medians(work, 3 * repeats, x.device)
+    yield (
+        f"  one class {1000 * seconds['one']:.1f} ms, {NUM_CLASSES} classes "
+        f"{1000 * seconds['all']:.1f} ms: {seconds['all'] / seconds['one']:.2f} x"
+    )
+
+
+def memory(name: str, parameters: dict) -> Iterator[str]:
+    """Yield the memory that two steps on 256 images take on the CPU, for each contestant."""
+    for each in contestants(torch.device("cpu")):
+        yield f"  {each:<14}{peak_memory(_two_steps, name, parameters, each):>10.0f} MiB"
+
+
+def _two_steps(num_images: int, name: str, parameters: dict, contestant: str) -> None:
+    subject = untrained(name, parameters, 1, torch.device("cpu"))
+    model = subject[0].requires_grad_(contestant in (TORCHATTACKS, "foolbox"))
+    x, y = torch.rand(num_images, *IMAGE_SHAPE), torch.zeros(num_images, dtype=torch.int64)
+    contestants(torch.device("cpu"))[contestant](model, x, y, 2)

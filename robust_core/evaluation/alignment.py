@@ -1,0 +1,180 @@
+"""Input gradients to look at: of every class, compared with where they should point, as pictures.
+
+The functions on arrays take gradients [N,C,H,W] of any scale and sign and return what can be shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from robust_core.attacks.base import check_images
+from robust_core.errors import InputError
+from robust_core.gradients import (
+    ClassScore,
+    class_gradients,
+    cosine,
+    evaluation_mode,
+    predict_logits,
+)
+from robust_core.losses import class_logit, cross_entropy, log_odds, log_probability
+from robust_core.registry import unknown_name
+
+ScoreName = Literal["loss", "logit", "log_probability"]
+SCORES: dict[str, ClassScore] = {
+    "loss": cross_entropy,
+    "logit": class_logit,
+    "log_probability": log_probability,
+}
+
+
+def gradients_of_classes(
+    model: nn.Module,
+    x: Tensor,
+    score: ScoreName = "log_probability",
+    *,
+    batch_size: int = 64,
+) -> Tensor:
+    """Return the input gradient of each class's score: images [N,C,H,W] -> [N,K,C,H,W].
+
+    "logit": z_c. "log_probability": log p_c. "loss": the cross-entropy -log p_c with class c as
+    label, so minus the one before.
+
+    Args:
+        model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
+        x: images in [0, 1].
+        score: which score.
+        batch_size: images a pass.
+
+    Raises:
+        InputError: no images, images outside [0, 1], or an unknown score.
+    """
+    if score not in get_args(ScoreName):
+        raise unknown_name("score", score, list(get_args(ScoreName)))
+    check_images(model, x, torch.zeros(len(x), dtype=torch.int64, device=x.device))
+    if len(x) == 0:
+        raise InputError("gradients need at least one image, got none")
+    with evaluation_mode(model):
+        num_classes = predict_logits(model, x[:1]).shape[1]
+        classes = torch.arange(num_classes, device=x.device)
+        parts = [
+            class_gradients(model, part, classes.expand(len(part), -1), SCORES[score])[0]
+            for part in x.split(batch_size)
+        ]
+    return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the log-probability gradients of a sample agree with targets.
+
+    Attributes:
+        cosine: float32 [N,K], of the gradient of class c with the target of class c.
+        by_class: float32 [K,K], mean cosine of the gradient of class i (row) with the target of
+            class j; where gradients mean what they should, the diagonal is the largest.
+    """
+
+    cosine: Tensor
+    by_class: Tensor
+
+    @property
+    def mean(self) -> float:
+        """The alignment score: the mean cosine over images and classes, in [-1, 1]."""
+        return float(self.cosine.mean())
+
+
+def alignment(
+    model: nn.Module,
+    x: Tensor,
+    targets: Callable[[Tensor, Tensor], Tensor],
+    *,
+    batch_size: int = 64,
+) -> Alignment:
+    """Compare the log-probability gradient of every class with its target.
+
+    The mean cosine is what PAG trains: Ganz, Kawar and Elad, ICML 2023, arXiv:2207.11378. The
+    gradients are taken as those of the log-odds, which point the same way and do not underflow.
+
+    Args:
+        model: as for `gradients_of_classes`.
+        x: images [N,C,H,W] in [0, 1], at least one.
+        targets: (images [B,C,H,W], their positions in `x` [B]) -> directions [B,K,C,H,W].
+        batch_size: images a pass.
+
+    Raises:
+        InputError: no images, or targets of another shape.
+    """
+    if len(x) == 0:
+        raise InputError("alignment needs at least one image, got none")
+    own, table = [], torch.zeros((), device=x.device)
+    with evaluation_mode(model):
+        num_classes = predict_logits(model, x[:1]).shape[1]
+        classes = torch.arange(num_classes, device=x.device)
+        for index in torch.arange(len(x), device=x.device).split(batch_size):
+            part = x[index]
+            wanted = targets(part, index)
+            expected = (len(part), num_classes, *x.shape[1:])
+            if wanted.shape != expected:
+                raise InputError(f"targets must be {list(expected)}, got {list(wanted.shape)}")
+            gradient, _ = class_gradients(model, part, classes.expand(len(part), -1), log_odds)
+            every = torch.stack(
+                [cosine(gradient, wanted[:, [c]]) for c in range(num_classes)], dim=2
+            )  # [B, K, K]
+            own.append(every.diagonal(dim1=1, dim2=2))
+            table = table + every.sum(dim=0)
+    return Alignment(torch.cat(own).cpu(), (table / len(x)).cpu())
+
+
+def three_deviations(gradient: Tensor) -> Tensor:
+    """Return gradients clipped to 3 standard deviations about the mean of each, mapped to [0, 1].
+
+    [N,C,H,W] -> [N,C,H,W]; mid-grey is the mean. Tsipras et al., "Robustness May Be at Odds with
+    Accuracy", ICLR 2019, arXiv:1805.12152.
+    """
+    mean, deviation = _moments(gradient, (-3, -2, -1))
+    return ((gradient - mean) / (6 * deviation) + 0.5).clamp(0.0, 1.0)
+
+
+def deviations_of_channels(gradient: Tensor) -> Tensor:
+    """Return (g - mean) / (3 std) + 0.5 for each image and channel, clipped to [0, 1].
+
+    [N,C,H,W] -> [N,C,H,W]; shows 1.5 standard deviations about the mean. MadryLab's tutorial code
+    on adversarial examples.
+    """
+    mean, deviation = _moments(gradient, (-2, -1))
+    return ((gradient - mean) / (3 * deviation) + 0.5).clamp(0.0, 1.0)
+
+
+def signed_maximum(gradient: Tensor) -> Tensor:
+    """Return g / max |g| of each image, from [-1, 1] to [0, 1]: [N,C,H,W] -> [N,C,H,W].
+
+    Zero is mid-grey in every channel, so signs can be told. Srinivas et al., "Which Models Have
+    Perceptually-Aligned Gradients? An Explanation via Off-Manifold Robustness", NeurIPS 2023,
+    arXiv:2305.19101 (their code).
+    """
+    largest = gradient.abs().amax(dim=(-3, -2, -1), keepdim=True)
+    return 0.5 + 0.5 * gradient / torch.where(largest > 0, largest, 1.0)
+
+
+def channel_sum(gradient: Tensor, percentile: float = 99.0) -> Tensor:
+    """Return sum_channels |g|, clipped at a percentile and mapped to [0, 1].
+
+    [N,C,H,W] -> [N,1,H,W]. The custom of SmoothGrad: Smilkov et al., arXiv:1706.03825.
+
+    Raises:
+        InputError: the percentile is not in (0, 100].
+    """
+    if not 0 < percentile <= 100:
+        raise InputError(f"percentile must be in (0, 100], got {percentile:g}")
+    strength = gradient.abs().sum(dim=-3, keepdim=True)
+    top = strength.flatten(-3).quantile(percentile / 100, dim=-1)[..., None, None, None]
+    return (strength / torch.where(top > 0, top, 1.0)).clamp(0.0, 1.0)
+
+
+def _moments(gradient: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over `dims`, the latter 1 where it would be 0."""
+    mean = gradient.mean(dim=dims, keepdim=True)
+    deviation = (gradient - mean).square().mean(dim=dims, keepdim=True).sqrt()
+    return mean, torch.where(deviation > 0, deviation, 1.0)

@@ -1,0 +1,177 @@
+"""Checks of the attack: does it find what there is to be found?"""
+
+import torch
+from torch import Tensor
+
+from robust_core.attacks.base import AttackStep
+from robust_core.attacks.goal import Goal
+from robust_core.evaluation.finding import Finding, graded
+from robust_core.evaluation.subject import Subject
+from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.models.wrappers import ScaledLogits
+from robust_core.threat_model import LARGEST_EPSILON, Norm
+
+
+def check_epsilon_zero(subject: Subject) -> Finding | None:
+    """With no room to move, robust accuracy is clean accuracy."""
+    if subject.attack.minimum_norm or not subject.has("epsilon"):
+        return None
+    report = subject.report(subject.changed(epsilon=0.0))
+    gap = report.clean_accuracy - report.robust_accuracy
+    return graded(
+        "epsilon_zero",
+        gap,
+        warn_above=0.0,
+        fail_above=0.02,
+        ok="At radius 0 the attacked accuracy is the clean one.",
+        otherwise=subject.told(
+            one="At radius 0 the image falls", many=f"At radius 0 accuracy falls by {gap:.1%}"
+        )
+        + ": the model answers at random, or attack and evaluation see different models.",
+        advice="Decide by the mean of many passes.",
+    )
+
+
+def check_one_step(subject: Subject) -> Finding | None:
+    """Many steps contain one step: FGSM should not be the better attack."""
+    if not subject.has("num_steps") or subject.attack.gradient_free:
+        return None
+    single = subject.report(subject.other("fgsm")).robust_accuracy
+    return graded(
+        "one_step",
+        subject.robust_accuracy - single,
+        warn_above=0.01,
+        fail_above=0.05,
+        ok="One step does not beat many.",
+        otherwise=subject.told(
+            one="A single step breaks the image, many steps do not",
+            many=f"A single step leaves {single:.1%}, many leave {subject.robust_accuracy:.1%}",
+        )
+        + ": the gradients on the way mislead.",
+        advice="Suspect masked gradients; try smaller steps and Square.",
+    )
+
+
+def check_margin_loss(subject: Subject) -> Finding | None:
+    """Cross-entropy can saturate where the margin does not; the alarm is at 4 points."""
+    if not subject.has("loss") or subject.attack.model_dump()["loss"] != "cross_entropy":
+        return None
+    other = subject.report(subject.changed(loss="margin")).robust_accuracy
+    return graded(
+        "margin_loss",
+        subject.robust_accuracy - other,
+        warn_above=0.04,
+        fail_above=0.10,
+        ok="The margin loss finds about as much as cross-entropy.",
+        otherwise=subject.told(
+            one="With the margin loss the attack breaks the image, with cross-entropy it does not",
+            many=f"The margin loss leaves {other:.1%}, cross-entropy {subject.robust_accuracy:.1%}",
+        )
+        + ": it is the loss that withstands, not the model.",
+        advice="Report the margin attack or AutoAttack.",
+    )
+
+
+def check_logit_scale(subject: Subject) -> Finding | None:
+    """Scaling all logits changes no prediction and should change no attack."""
+    if not subject.has("loss"):
+        return None
+    top = subject.predict().topk(2, dim=1).values
+    lead = float((top[:, 0] - top[:, 1]).median().clamp_min(1e-6))
+    scaled = ScaledLogits(subject.attacked, 1.0 / lead)
+    other = subject.transferred(subject.attack, scaled).robust_accuracy
+    return graded(
+        "logit_scale",
+        subject.robust_accuracy - other,
+        warn_above=0.02,
+        fail_above=0.10,
+        ok="The scale of the logits does not matter.",
+        otherwise=f"Dividing all logits by {lead:.3g} changes no prediction, but the attack then "
+        + subject.told(
+            one="breaks the image, which it did not before",
+            many=f"leaves {other:.1%} instead of {subject.robust_accuracy:.1%}",
+        )
+        + ": the loss was saturated.",
+        advice="Use a loss that ignores the scale (margin, DLR).",
+    )
+
+
+def check_silent_success(subject: Subject) -> Finding | None:
+    """An earlier iterate may have been adversarial although the last one is not."""
+    if subject.attack.name not in {"pgd", "mim"}:
+        return None
+    goal = Goal("margin", subject.y)
+    fallen_before: list[Tensor] = []
+    with evaluation_mode(subject.attacked):
+        last = subject.changed(num_restarts=1)(
+            subject.attacked,
+            subject.x,
+            subject.y,
+            on_step=lambda step: fallen_before.append(_fallen(goal, step)),
+        )
+        missed = torch.stack(fallen_before).any(dim=0)
+        missed &= ~goal.reached(predict_logits(subject.attacked, last))
+    share = float(missed.float().mean())
+    return graded(
+        "silent_success",
+        share,
+        warn_above=0.005,
+        fail_above=0.05,
+        ok="No earlier step was better than the last one, which is judged.",
+        otherwise="An earlier step of the attack fooled the model on "
+        + subject.told(one="the image", many=f"{share:.1%} of the images")
+        + ", but the last one, which is judged, does not.",
+        advice="Keep the best step, as APGD does.",
+    )
+
+
+def _fallen(goal: Goal, step: AttackStep) -> Tensor:
+    return goal.reached(step.logits)
+
+
+def check_large_radius(subject: Subject) -> Finding | None:
+    """In a ball that reaches the same grey image from everywhere, nothing can be robust."""
+    if subject.attack.minimum_norm or not subject.has("epsilon"):
+        return None
+    norm = subject.attack.norm
+    reach = 0.5 if norm is Norm.LINF else 0.5 * subject.x[0].numel() ** 0.5
+    reach = min(reach, LARGEST_EPSILON[norm])
+    left = subject.report(subject.changed(epsilon=reach, step_size=None)).robust_accuracy
+    chance = 1.0 / subject.predict().shape[1]
+    return graded(
+        "large_radius",
+        left,
+        warn_above=max(0.02, chance / 2),
+        fail_above=max(0.1, 1.5 * chance),
+        ok=subject.told(
+            one="At a large radius the image falls.", many="Accuracy vanishes at a large radius."
+        ),
+        otherwise=subject.told(one="The image survives", many=f"{left:.0%} survive")
+        + f" radius {reach:.2g}, at which every image can be turned grey: it is the attack that "
+        "fails.",
+        advice="Use a stronger attack."
+        if subject.attack.gradient_free
+        else "Suspect masked gradients.",
+    )
+
+
+def check_converged(subject: Subject) -> Finding | None:
+    """More steps and restarts should not matter any more."""
+    if not (subject.has("num_steps") and subject.has("num_restarts")):
+        return None
+    values = subject.attack.model_dump()
+    steps = min(values["num_steps"] * subject.count(4, 2), 10_000)
+    restarts = min(values["num_restarts"] + subject.count(4), 100)
+    longer = subject.changed(num_steps=steps, num_restarts=restarts)
+    gap = subject.robust_accuracy - subject.report(longer).robust_accuracy
+    return graded(
+        "converged",
+        gap,
+        warn_above=0.01,
+        fail_above=0.05,
+        ok=f"{steps} steps and {restarts} restarts find nothing more.",
+        otherwise=f"With {steps} steps and {restarts} restarts "
+        + subject.told(one="the image falls", many=f"accuracy falls by another {gap:.1%}")
+        + ": the attack had not converged.",
+        advice="Report the longer attack.",
+    )

@@ -1,0 +1,159 @@
+"""Checks of what was attacked: the judged model, all of it, or something easier to withstand?"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robust_core.attacks.base import Attack
+from robust_core.attacks.bpda import BPDA
+from robust_core.evaluation.finding import Finding, Severity, graded
+from robust_core.evaluation.subject import Subject
+
+TRANSFER_GAP = 0.05  # share of the images that makes a doubt an alarm
+EOT_SAMPLES = (5, 20)  # passes per gradient, at full effort
+
+
+def check_attacked_model(subject: Subject) -> Finding:
+    """A number is about a model only if the attack was made on that very model.
+
+    Images made for another model, or for another number of views of a random one, are a transfer
+    attack: an upper bound that says little about how robust the judged model is.
+    """
+    if subject.crafted_on is not None:
+        return _elsewhere(
+            subject,
+            subject.direct(subject.attack).robust_accuracy,
+            "The attack was made on another model than the one that is judged",
+            "made on the judged one, it",
+            "Attack the judged model itself.",
+        )
+    views, judged = getattr(subject.attack, "eot_samples", None), subject.eot_samples
+    if views is not None and views < judged and getattr(subject.model, "stochastic", False):
+        more = subject.changed(eot_samples=judged)
+        return _elsewhere(
+            subject,
+            subject.direct(more).robust_accuracy,
+            f"The attack looked at {views} of the {judged} views whose mean decides",
+            f"with all {judged}, it",
+            f"Average {judged} passes per gradient (EOT).",
+        )
+    sentence = "The attack was made on the very model that is judged."
+    return Finding("attacked_model", Severity.OK, 0.0, 0.0, sentence)
+
+
+def _elsewhere(subject: Subject, direct: float, fact: str, settled: str, advice: str) -> Finding:
+    """Return a doubt in any case, and an alarm where the attack on what is judged finds more."""
+    gap = subject.robust_accuracy - direct
+    severity = Severity.FAIL if gap > TRANSFER_GAP else Severity.WARN
+    instead = subject.told(one="", many=f", not {subject.robust_accuracy:.1%}")
+    sentence = f"{fact}: {settled} {subject.left(direct)}{instead}."
+    return Finding("attacked_model", severity, gap, 0.0, sentence, advice)
+
+
+def check_through_defence(subject: Subject) -> Finding | None:
+    """A defence at test time must be in the way of the attack, not beside it.
+
+    It is there where the network is used in a way of its own (an inference), or where the model
+    names parts that mask its gradient; these have to be passed through by BPDA, or done without.
+
+    Tramer et al., "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020,
+    arXiv:2002.08347, section 3.
+    """
+    masked = bool(getattr(subject.model, "masking_parts", ()))
+    if not (subject.inference or masked):
+        return None
+    attack = subject.attack
+    if masked and not (attack.gradient_free or isinstance(attack, BPDA)):
+        attack = subject.other("bpda", **_shared_with_bpda(attack))
+    elif subject.crafted_on is None:
+        sentence = "The attack was made through the defence at test time."
+        return Finding("through_defence", Severity.OK, 0.0, 0.0, sentence)
+    through = subject.direct(attack).robust_accuracy
+    return graded(
+        "through_defence",
+        subject.robust_accuracy - through,
+        warn_above=0.01,
+        fail_above=0.05,
+        ok="An attack that passes through the defence at test time finds no more.",
+        otherwise="The attack went around the defence at test time; one that passes through it "
+        + subject.left(through)
+        + subject.told(one="", many=f", not {subject.robust_accuracy:.1%}")
+        + ".",
+        advice="Attack through the whole defence (BPDA where it hides the gradient).",
+    )
+
+
+def _shared_with_bpda(attack: Attack) -> dict[str, Any]:
+    """Return the parameters of the attack that BPDA has, too; its ball and seed apart."""
+    names = BPDA.model_fields.keys() - {"norm", "epsilon", "seed", "loss", "random_start"}
+    return {name: value for name, value in attack.model_dump().items() if name in names}
+
+
+def check_randomness(subject: Subject) -> Finding | None:
+    """For a random model accuracy may fall as more passes are averaged per gradient."""
+    if not getattr(subject.model, "stochastic", False) or not subject.has("eot_samples"):
+        return None
+    numbers = sorted({subject.count(full, 5) for full in EOT_SAMPLES})
+    left = {
+        number: subject.report(subject.changed(eot_samples=number)).robust_accuracy
+        for number in numbers
+    }
+    most = numbers[-1]
+    listed = ", ".join(f"{share:.1%} with {number}" for number, share in left.items())
+    return graded(
+        "randomness",
+        subject.robust_accuracy - min(left.values()),
+        warn_above=0.02,
+        fail_above=0.10,
+        ok=f"Averaging up to {most} passes per gradient changes little.",
+        otherwise=subject.told(
+            one=f"With up to {most} passes per gradient the image falls",
+            many=f"Accuracy is {subject.robust_accuracy:.1%}, but {listed} passes per gradient",
+        )
+        + ": part of the robustness is noise in the gradient.",
+        advice="Report the number with enough EOT samples.",
+    )
+
+
+def check_transfer(subject: Subject) -> Finding | None:
+    """Images made for another model should not beat the attack on this one."""
+    if subject.surrogate is None:
+        return None
+    transferred = subject.transferred(subject.attack, subject.surrogate)
+    return _beaten(
+        "transfer", subject, {"the attack on another model": ~transferred.robust_correct}
+    )
+
+
+def check_black_box(subject: Subject) -> Finding:
+    """An attacker who sees outputs only should not beat one who sees gradients."""
+    attacks = [
+        subject.other("random_search", noise="corner", num_queries=subject.count(50, 10)),
+        subject.other("square", num_queries=subject.count(1000, 100)),
+        subject.other("spsa", num_steps=subject.count(10, 3), num_samples=subject.count(32, 8)),
+    ]
+    broken = {attack.name: ~subject.direct(attack).robust_correct for attack in attacks}
+    return _beaten("black_box", subject, broken)
+
+
+def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
+    standing = subject.report(subject.attack).robust_correct
+    names = [_word(other) for other, fallen in broken.items() if bool((fallen & standing).any())]
+    missed = torch.stack([fallen & standing for fallen in broken.values()]).any(dim=0)
+    share = float(missed.float().mean())
+    return graded(
+        name,
+        share,
+        warn_above=0.01,
+        fail_above=0.05,
+        ok=f"The attack in doubt is not beaten by {' or '.join(map(_word, broken))}.",
+        otherwise=f"Without gradients of this model, {' and '.join(names)} broke "
+        f"{subject.images(share)}, which the attack in doubt left standing: the gradients hide the "
+        "weakness.",
+        advice="Report the worst case over both, and find what masks the gradients.",
+    )
+
+
+def _word(attack_name: str) -> str:
+    return attack_name.replace("_", " ")

@@ -1,0 +1,341 @@
+"""The latent space under attack: where features go, in the plane and in numbers.
+
+Pure functions of feature matrices. Everything that has to be fitted (axes, neighbours, kernel
+widths aside) is fitted on clean features only, and adversarial ones are placed in it.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor, nn
+
+from robust_core.errors import InputError
+from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.losses import accuracy_count, margin
+from robust_core.models.base import Classifier
+from robust_core.models.discriminator import Discriminator
+
+Array = NDArray[Any]
+ProjectionName = Literal["pca", "tsne", "umap"]
+
+NEIGHBOURS = 10
+PLACING_NEIGHBOURS = 5  # clean points between which t-SNE's adversarial points are put
+
+
+@torch.no_grad()
+def latent_features(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Tensor:
+    """Return the features of images [N,C,H,W] in [0, 1], on the CPU: float32 [N,D].
+
+    Raises:
+        InputError: the model is no `Classifier`, which alone has features to show.
+    """
+    if not isinstance(model, Classifier):
+        raise InputError(
+            f"the latent space needs a network with features, got a {type(model).__name__}"
+        )
+    with evaluation_mode(model):
+        return torch.cat([model.features(part).float().cpu() for part in x.split(batch_size)])
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Clean and adversarial features in the same axes.
+
+    clean [N,d] and adversarial [M,d] with d = 2 or 3; explained: share of the clean variance along
+    each axis (PCA), else None.
+    """
+
+    clean: Array
+    adversarial: Array
+    explained: Array | None = None
+
+
+def project(
+    clean: Tensor,
+    adversarial: Tensor,
+    name: ProjectionName = "pca",
+    *,
+    num_dimensions: int = 2,
+    seed: int = 0,
+) -> Projection:
+    """Return features in the plane or in space, fitted on the clean ones only.
+
+    PCA and UMAP map new points themselves. t-SNE is no map: it lays out the points it is given. Its
+    adversarial points are put at the mean of the places of their 5 nearest clean features, weighted
+    by inverse distance, so that the clean layout is not bent by the attack; such a point can only
+    lie among clean ones, and a feature far from all of them looks nearer than it is.
+
+    Args:
+        clean: [N,D], N at least 10.
+        adversarial: [M,D].
+        name: "pca", "tsne" (scikit-learn) or "umap" (needs the package umap-learn).
+        num_dimensions: 2 or 3.
+        seed: of the layout.
+
+    Raises:
+        InputError: a wrong name, dimension or shape; UMAP is not installed.
+    """
+    if num_dimensions not in (2, 3):
+        raise InputError(f"a projection has 2 or 3 dimensions, got {num_dimensions}")
+    if len(clean) < 2 * PLACING_NEIGHBOURS or clean.shape[1:] != adversarial.shape[1:]:
+        raise InputError(
+            f"a projection needs at least {2 * PLACING_NEIGHBOURS} clean features [N,D] and "
+            f"adversarial ones of the same D, got {list(clean.shape)}, {list(adversarial.shape)}"
+        )
+    fixed, moved = clean.double().numpy(), adversarial.double().numpy()
+    match name:
+        case "pca":
+            axes = PCA(min(num_dimensions, *fixed.shape), random_state=seed).fit(fixed)
+            pad = ((0, 0), (0, num_dimensions - axes.n_components_))
+            places = [np.pad(axes.transform(points), pad) for points in (fixed, moved)]
+            return Projection(places[0], places[1], np.pad(axes.explained_variance_ratio_, pad[1]))
+        case "tsne":
+            perplexity = min(30.0, (len(fixed) - 1) / 3)
+            layout = TSNE(num_dimensions, perplexity=perplexity, init="pca", random_state=seed)
+            placed = layout.fit_transform(fixed)
+            return Projection(placed, _between_neighbours(fixed, placed, moved))
+        case "umap":
+            mapping = _umap().UMAP(n_components=num_dimensions, random_state=seed).fit(fixed)
+            return Projection(mapping.embedding_, mapping.transform(moved))
+        case _:
+            known = ", ".join(get_args(ProjectionName))
+            raise InputError(f"a projection must be one of {known}, got {name!r}")
+
+
+def _umap() -> Any:
+    try:
+        return import_module("umap")
+    except ImportError:
+        raise InputError("UMAP needs the package umap-learn, which is not installed") from None
+
+
+def _between_neighbours(fixed: Array, placed: Array, moved: Array) -> Array:
+    """Return places [M,d] for `moved` [M,D], given the layout `placed` [N,d] of `fixed` [N,D]."""
+    distance, index = NearestNeighbors(n_neighbors=PLACING_NEIGHBOURS).fit(fixed).kneighbors(moved)
+    weight = 1.0 / np.maximum(distance, 1e-9)
+    weight /= weight.sum(axis=1, keepdims=True)
+    return (weight[:, :, None] * placed[index]).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class ClassDistances:
+    """How far the attack moved the features of one class, or of all images (label None).
+
+    drift: length of the way of the centroid. mmd: maximum mean discrepancy. wasserstein: 1-D
+    Wasserstein distance of the features' shadows on the direction of the drift. overlap: share of
+    its clean neighbours that an image keeps, in [0, 1]. All are 0 (overlap 1) if nothing moved.
+    """
+
+    label: int | None
+    num_images: int
+    drift: float
+    mmd: float
+    wasserstein: float
+    overlap: float
+
+
+def class_distances(clean: Tensor, adversarial: Tensor, y: Tensor) -> list[ClassDistances]:
+    """Return the distances of all images together and then of each class that has at least two.
+
+    Args:
+        clean: features [N,D].
+        adversarial: features of the same images, in the same order, [N,D].
+        y: labels [N].
+    """
+    kept = neighbour_overlap(clean, adversarial)
+    rows: list[tuple[int | None, Tensor]] = [(None, torch.ones_like(y, dtype=torch.bool))]
+    rows += [(int(label), y == label) for label in y.unique()]
+    return [
+        ClassDistances(
+            label,
+            int(rows_of.sum()),
+            drift=centroid_drift(clean[rows_of], adversarial[rows_of]),
+            mmd=maximum_mean_discrepancy(clean[rows_of], adversarial[rows_of]),
+            wasserstein=wasserstein_along_drift(clean[rows_of], adversarial[rows_of]),
+            overlap=kept[rows_of].mean().item(),
+        )
+        for label, rows_of in rows
+        if int(rows_of.sum()) > 1
+    ]
+
+
+def centroid_drift(clean: Tensor, adversarial: Tensor) -> float:
+    """Return ||mean(adversarial) - mean(clean)||_2: [N,D], [M,D]."""
+    return float((adversarial.double().mean(dim=0) - clean.double().mean(dim=0)).norm())
+
+
+def maximum_mean_discrepancy(clean: Tensor, adversarial: Tensor) -> float:
+    """Return the MMD between two samples [N,D], [M,D] under a Gaussian kernel, in [0, sqrt 2].
+
+    MMD^2 = mean k(a, a') + mean k(b, b') - 2 mean k(a, b), k = exp(-||.||^2 / (2 s^2)), the biased
+    estimate, with s the median of all distances between different points of both samples.
+
+    Source: Gretton, Borgwardt, Rasch, Schoelkopf and Smola, "A Kernel Two-Sample Test", JMLR 13
+    (2012), eq. 5 and section 8.
+    """
+    points = torch.cat([clean, adversarial]).double()
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    width = float(distance[tuple(torch.triu_indices(len(points), len(points), 1))].median())
+    if width == 0.0:
+        width = float(distance.max()) or 1.0  # most points coincide
+    kernel = torch.exp(-distance.square() / (2 * width**2))
+    n = len(clean)
+    squared = kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+    return float(squared.clamp_min(0.0).sqrt())
+
+
+def wasserstein_along_drift(clean: Tensor, adversarial: Tensor) -> float:
+    """Return the 1-D Wasserstein-1 distance after projection on the centroid's way: [N,D], [M,D].
+
+    At least the drift itself; more where the features spread along it. 0 without a drift.
+    """
+    way = adversarial.double().mean(dim=0) - clean.double().mean(dim=0)
+    length = way.norm()
+    if length == 0:
+        return 0.0
+    direction = way / length
+    shadows = [(points.double() @ direction).numpy() for points in (clean, adversarial)]
+    return float(wasserstein_distance(*shadows))
+
+
+def neighbour_overlap(
+    clean: Tensor, adversarial: Tensor, num_neighbours: int = NEIGHBOURS
+) -> Tensor:
+    """Return for each image the share of its clean neighbours that it keeps: float [N] in [0, 1].
+
+    The k nearest clean features of other images, found from the clean and from the adversarial
+    feature of an image; k is at most N - 1.
+    """
+    k = min(num_neighbours, len(clean) - 1)
+    itself = torch.eye(len(clean), dtype=torch.bool)
+    before, after = (
+        torch.cdist(points.double(), clean.double())
+        .masked_fill(itself, float("inf"))
+        .topk(k, dim=1, largest=False)
+        .indices
+        for points in (clean, adversarial)
+    )  # [N, k]
+    return (before[:, :, None] == after[:, None]).any(dim=2).double().mean(dim=1)
+
+
+@dataclass(frozen=True)
+class LayerDivergence:
+    """How much one layer's output differs between clean and attacked images, means over images.
+
+    relative: ||h(x_adv) - h(x)||_2 / ||h(x)||_2. cosine: 1 - cos(h(x_adv), h(x)), in [0, 2].
+    """
+
+    layer: str
+    relative: float
+    cosine: float
+
+
+@torch.no_grad()
+def layer_divergence(model: nn.Module, x: Tensor, x_adv: Tensor) -> list[LayerDivergence]:
+    """Return the divergence after every convolution and linear layer, in the order of use.
+
+    Args:
+        model: in eval mode while this runs; left unchanged. A layer used twice counts twice.
+        x: clean images [N,C,H,W] in [0, 1].
+        x_adv: attacked ones.
+    """
+    clean, attacked = _layer_outputs(model, x), _layer_outputs(model, x_adv)
+    result = []
+    for (name, before), (_, after) in zip(clean, attacked, strict=True):
+        length = before.norm(dim=1).clamp_min(1e-12)
+        relative = (after - before).norm(dim=1) / length
+        cosine = 1.0 - torch.cosine_similarity(before, after, dim=1)
+        result.append(LayerDivergence(name, relative.mean().item(), cosine.mean().item()))
+    return result
+
+
+def _layer_outputs(model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
+    """Return name and output [N,-1] of each convolution and linear layer, in the order of use."""
+    shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
+    twin = copy.deepcopy(model, shared)  # hooks on a shared model would be seen by others
+    outputs: list[tuple[str, Tensor]] = []
+
+    def note(name: str) -> Any:
+        return lambda module, inputs, output: outputs.append(
+            (name, output.detach().float().flatten(1))
+        )
+
+    for name, module in twin.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(note(name))
+    with evaluation_mode(twin):
+        twin(x)
+    return outputs
+
+
+@torch.no_grad()
+def natural_scores(model: nn.Module, discriminator: Discriminator, x: Tensor) -> Tensor:
+    """Return D0(f(x)) for images [N,C,H,W]: float32 [N] in (0, 1), near 1 where natural."""
+    with evaluation_mode(model), evaluation_mode(discriminator):
+        return discriminator(predict_logits(model, x)).manifold.sigmoid().cpu()
+
+
+def score_histogram(scores: Tensor, num_bins: int = 40) -> tuple[Array, Array]:
+    """Return the share of scores [N] in each of `num_bins` bins of [0, 1], and the bins' edges."""
+    counts, edges = np.histogram(scores.numpy(), bins=num_bins, range=(0.0, 1.0))
+    return counts / max(len(scores), 1), edges
+
+
+def detection_auroc(clean: Tensor, adversarial: Tensor) -> float:
+    """Return the area under the ROC curve of a detector that calls low scores adversarial.
+
+    The chance that a clean image scores higher than an adversarial one; 0.5 knows nothing.
+
+    Args:
+        clean: scores [N] of clean images, such as `natural_scores`.
+        adversarial: scores [M].
+    """
+    is_clean = np.concatenate([np.ones(len(clean)), np.zeros(len(adversarial))])
+    return float(roc_auc_score(is_clean, torch.cat([clean, adversarial]).double().numpy()))
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """Accuracy and mean margin z_y - max of the others at a place on a path of images.
+
+    position: 0 at the first stop, 1 at the second, and so on.
+    """
+
+    position: float
+    accuracy: float
+    margin: float
+
+
+def accuracy_along(
+    model: nn.Module, stops: Sequence[Tensor], y: Tensor, *, num_steps: int = 10
+) -> list[PathPoint]:
+    """Return what the model makes of the straight way from stop to stop.
+
+    Such as x -> x_adv -> its transformed image, to see where the prediction is lost and regained.
+
+    Args:
+        model: maps [N,C,H,W] to logits.
+        stops: at least two batches [N,C,H,W] of the same images.
+        y: labels [N].
+        num_steps: points on each leg.
+    """
+    points = []
+    with evaluation_mode(model):
+        for number in range(num_steps * (len(stops) - 1) + 1):
+            leg = min(number // num_steps, len(stops) - 2)
+            share = number / num_steps - leg
+            logits = predict_logits(model, torch.lerp(stops[leg], stops[leg + 1], share))
+            correct = accuracy_count(logits, y) / len(y)
+            points.append(PathPoint(leg + share, correct, -margin(logits, y).mean().item()))
+    return points

@@ -1,0 +1,51 @@
+"""What the outputs of a classifier must be like for its accuracy to mean anything."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from robust_core.errors import InputError
+
+SIMPLEX_TOLERANCE = 1e-3
+
+
+def are_probabilities(logits: Tensor) -> Tensor:
+    """Return which rows of [N,K] lie in [0, 1] and sum to 1: bool [N]."""
+    within = ((logits >= 0) & (logits <= 1)).all(dim=1)
+    return within & ((logits.sum(dim=1) - 1).abs() < SIMPLEX_TOLERANCE)
+
+
+def check_outputs(logits: Tensor, y: Tensor, num_classes: int | None) -> None:
+    """Refuse outputs for clean images that no accuracy can be made of; warn of probabilities.
+
+    Args:
+        logits: [N,K], N at least 1.
+        y: labels [N].
+        num_classes: K as the model states it; None where it does not.
+
+    Raises:
+        InputError: NaN or infinity, another K than stated, or a label that is not below K.
+    """
+    found = logits.shape[1]
+    if num_classes is not None and found != num_classes:
+        raise InputError(
+            f"the model should return {num_classes} logits an image, one a class, got {found}"
+        )
+    if int(y.max()) >= found:
+        raise InputError(
+            f"labels must be in [0, {found - 1}] for a model with {found} logits, "
+            f"got {int(y.min())} to {int(y.max())}"
+        )
+    broken = int((~torch.isfinite(logits)).any(dim=1).sum())
+    if broken:
+        raise InputError(
+            f"the model should return finite logits, got NaN or infinity for {broken} of "
+            f"{len(logits)} images"
+        )
+    if bool(are_probabilities(logits).all()):
+        warnings.warn(
+            "the model returns probabilities instead of logits: their gradient is too small, so "
+            "attacks may look weaker than they are",
+            stacklevel=2,
+        )

@@ -1,0 +1,119 @@
+"""What the checks of a robustness number look at: the model, the attack, and how both met."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robust_core.attacks.base import Attack, attack_from
+from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.gradients import evaluation_mode, predict_logits
+
+
+@dataclass
+class Subject:
+    """A model and the attack whose number is in doubt. Results are kept.
+
+    Attributes:
+        model: what is judged; maps [N,C,H,W] in [0, 1] to logits [N,K].
+        x: images [N,C,H,W]; the checks cost in proportion to N.
+        y: labels [N].
+        attack: the attack behind the number.
+        eot_samples: passes whose mean logits decide.
+        surrogate: another model for the transfer check, or None.
+        effort: 1 for a full check; less shortens the costly attacks in proportion.
+        crafted_on: what the attack behind the number was made on; None: on `model` itself.
+        inference: the way in which `model` uses its network (`Classifier.inference`); empty: it is
+            the network itself.
+    """
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+    attack: Attack
+    eot_samples: int = 1
+    surrogate: nn.Module | None = None
+    effort: float = 1.0
+    crafted_on: nn.Module | None = None
+    inference: str = ""
+    _reports: dict[tuple[Attack, nn.Module | None], RobustnessReport] = field(default_factory=dict)
+
+    @property
+    def attacked(self) -> nn.Module:
+        """The model that the attack behind the number has looked at."""
+        return self.model if self.crafted_on is None else self.crafted_on
+
+    @cached_property
+    def robust_accuracy(self) -> float:
+        """The number in doubt, on these images."""
+        return self.report(self.attack).robust_accuracy
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all outputs for the images are finite numbers."""
+        return bool(torch.isfinite(self.predict()).all())
+
+    def report(self, attack: Attack) -> RobustnessReport:
+        """Return the evaluation under `attack`, made on what the number in doubt was made on."""
+        return self._report(attack, self.crafted_on)
+
+    def direct(self, attack: Attack) -> RobustnessReport:
+        """Return the evaluation under `attack`, made on the judged model itself."""
+        return self._report(attack, None)
+
+    def transferred(self, attack: Attack, source: nn.Module) -> RobustnessReport:
+        """Return the evaluation under `attack`, made on `source`."""
+        return self._report(attack, source)
+
+    def has(self, parameter: str) -> bool:
+        """Return whether the attack in doubt has this parameter, for anybody to choose."""
+        fields = type(self.attack).model_fields
+        return parameter in fields and "Literal[1.0]" not in str(fields[parameter].annotation)
+
+    def changed(self, **parameters: Any) -> Attack:
+        """Return the attack in doubt with other values of those parameters that it has."""
+        known = {name: value for name, value in parameters.items() if self.has(name)}
+        return attack_from(self.attack.name, {**self.attack.model_dump(), **known})
+
+    def other(self, name: str, **parameters: Any) -> Attack:
+        """Return another attack in the same ball and with the same seed."""
+        attack = self.attack
+        shared = {"norm": attack.norm, "epsilon": attack.epsilon, "seed": attack.seed}
+        return attack_from(name, {**shared, **parameters})
+
+    def count(self, full: int, least: int = 1) -> int:
+        """Return a number of steps or queries, scaled by the effort."""
+        return max(round(full * self.effort), least)
+
+    def told(self, *, one: str, many: str) -> str:
+        """Return the sentence for a single image, or the one for several."""
+        return one if len(self.x) == 1 else many
+
+    def images(self, share: float) -> str:
+        """Return "the image" where there is one, "12% of the images" where there are several."""
+        return self.told(one="the image", many=f"{share:.0%} of the images")
+
+    def left(self, share: float) -> str:
+        """Return what an attack leaves: "leaves 12.0%", or whether the image falls to it."""
+        one = "does not break the image" if share > 0 else "breaks the image"
+        return self.told(one=one, many=f"leaves {share:.1%}")
+
+    def predict(self) -> Tensor:
+        """Return the logits of the images, one pass: float32 [N,K]."""
+        with evaluation_mode(self.model):
+            return predict_logits(self.model, self.x)
+
+    def _report(self, attack: Attack, source: nn.Module | None) -> RobustnessReport:
+        key = attack, source
+        if key not in self._reports:
+            self._reports[key] = evaluate(
+                self.model,
+                self.x,
+                self.y,
+                attack,
+                eot_samples=self.eot_samples,
+                surrogate=source,
+            )
+        return self._reports[key]

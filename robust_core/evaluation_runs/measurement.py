@@ -1,0 +1,171 @@
+"""One checkpoint of an evaluation: its images, and what is measured on them."""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from robust_core.attacks.base import Attack
+from robust_core.data import ImageSet
+from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import BatchOutcome, PassCounts, attack_batch, predict_batch
+from robust_core.evaluation.curves import accuracy_curve
+from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation_runs.directory import Payload, outcome_to_json
+from robust_core.evaluation_runs.plan import EvaluationPlan
+from robust_core.evaluation_runs.subjects import attacked_checkpoint, fits
+from robust_core.evaluation_runs.units import Unit
+from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, load_model
+
+
+class Measurement:
+    """One checkpoint, its images, and what is done with them."""
+
+    def __init__(
+        self,
+        plan: EvaluationPlan,
+        info: CheckpointInfo,
+        images: ImageSet,
+        *,
+        device: torch.device,
+        on_pass: Callable[[], None],
+    ) -> None:
+        """Load the model.
+
+        Args:
+            plan: what is done.
+            info: the checkpoint.
+            images: on which it is judged.
+            device: where to compute.
+            on_pass: called at every pass; may raise to end the work.
+
+        Raises:
+            InputError: the checkpoint cannot be loaded, or is no longer the one of `info`.
+        """
+        self.plan, self.info, self._on_pass = plan, info, on_pass
+        self.device = device
+        self.model = self._load(info.name)
+        if checkpoint_info(info.name).digest != info.digest:
+            raise InputError(
+                f"{info.name} has changed since the evaluation began; resume it with the new one"
+            )
+        self.x, self.y = images.x.to(self.device), images.y.to(self.device)
+        self.clean: dict[int, BatchOutcome] = {}
+        self._others: dict[str, nn.Module] = {}
+
+    def measure(self, unit: Unit) -> Payload:
+        """Return what the unit's file shall hold."""
+        counts = PassCounts(self._on_pass)
+        with torch.random.fork_rng():
+            torch.manual_seed(self._seed(unit))
+            match unit.kind:
+                case "clean":
+                    found = self._measure_clean(unit, counts)
+                case "attack":
+                    found = self._measure_attack(unit, counts)
+                case "curve":
+                    return self._measure_curve(unit)
+                case "reliability":
+                    return self._check_reliability(unit)
+        passes = {"forward_passes": counts.forward, "backward_passes": counts.backward}
+        return outcome_to_json(found) | passes
+
+    def _measure_clean(self, unit: Unit, counts: PassCounts) -> BatchOutcome:
+        batch = self._batch(unit)
+        outcome = predict_batch(
+            self.model,
+            self.x[batch],
+            self.y[batch],
+            number=unit.batch,
+            eot_samples=self.plan.eot_samples,
+            counts=counts,
+        )
+        self.clean[unit.batch] = outcome
+        return outcome
+
+    def _measure_attack(self, unit: Unit, counts: PassCounts) -> BatchOutcome:
+        batch = self._batch(unit)
+        return attack_batch(
+            self.model,
+            self.x[batch],
+            self.y[batch],
+            self._attack(unit),
+            self.clean[unit.batch],
+            number=unit.batch,
+            eot_samples=self.plan.eot_samples,
+            counts=counts,
+            surrogate=self._crafted_on(unit),
+        )
+
+    def _measure_curve(self, unit: Unit) -> Payload:
+        batch = self._batch(unit)
+        attack = self._attack(unit)
+        asked = self.plan.curves[unit.curve]
+        curve = accuracy_curve(
+            self.model,
+            self.x[batch],
+            self.y[batch],
+            attack.model_copy(update={"seed": (attack.seed + unit.batch) % 2**31}),
+            asked.parameter,
+            asked.values,
+            batch_size=self.plan.batch_size,
+            eot_samples=self.plan.eot_samples,
+            surrogate=self._crafted_on(unit),
+            on_progress=lambda done, total: self._on_pass(),
+        )
+        return {
+            "values": list(curve.values),
+            "robust_correct": curve.robust_correct.tolist(),
+            "attacked_images": curve.attacked_images,
+            "forward_passes": curve.forward_passes,
+            "backward_passes": curve.backward_passes,
+        }
+
+    def _check_reliability(self, unit: Unit) -> Payload:
+        first = slice(self.plan.reliability_images)
+        subject = Subject(
+            self.model,
+            self.x[first],
+            self.y[first],
+            self._attack(unit),
+            eot_samples=self.plan.eot_samples,
+            surrogate=self._other_model(),
+            crafted_on=self._crafted_on(unit),
+            inference=self.info.inference,
+        )
+        findings = check_reliability(subject, on_finding=lambda finding: self._on_pass())
+        return {"findings": [finding.to_json() for finding in findings]}
+
+    def _batch(self, unit: Unit) -> slice:
+        size = self.plan.batch_size
+        return slice(unit.batch * size, (unit.batch + 1) * size)
+
+    def _attack(self, unit: Unit) -> Attack:
+        return self.plan.attacks[unit.attack].create(self.plan.seed)
+
+    def _crafted_on(self, unit: Unit) -> nn.Module | None:
+        """Return what the attack of a unit is made on; None: on the judged model itself."""
+        other = attacked_checkpoint(self.info, self.plan.attacks[unit.attack])
+        return None if other is None else self._shared(other.name)
+
+    def _other_model(self) -> nn.Module | None:
+        """Return the first other model of the plan that fits, from which images may transfer."""
+        for name in self.plan.checkpoints:
+            other = checkpoint_info(name)
+            if other.path != self.info.path and fits(self.info, other):
+                return self._shared(name)
+        return None
+
+    def _shared(self, name: str) -> nn.Module:
+        if name not in self._others:
+            self._others[name] = self._load(name)
+        return self._others[name]
+
+    def _load(self, name: str) -> nn.Module:
+        return load_model(name).to(self.device)
+
+    def _seed(self, unit: Unit) -> int:
+        parts: tuple[Any, ...] = (self.plan.seed, unit.kind, unit.attack, unit.batch, unit.curve)
+        return zlib.crc32(repr(parts).encode())

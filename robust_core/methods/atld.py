@@ -1,0 +1,242 @@
+"""ATLD: adversarial training with the latent distribution, and inference through its manifold."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.label_smoothing import LabelSmoothing, smooth_labels, soft_cross_entropy
+from robust_core.methods.one_step import one_step_attack
+from robust_core.models.base import Classifier
+from robust_core.models.discriminator import Discriminator, Verdict
+from robust_core.models.manifold_transformation import ManifoldTransformed
+from robust_core.team import average_gradients
+from robust_core.threat_model import BallParameters
+
+INFERENCES = ("imt", "imt_plus")
+MOMENTUM, WEIGHT_DECAY = 0.9, 2e-4  # of the discriminator's SGD, as released
+SMALLEST_PULL = 1e-8  # guards the ratio of gradients where both batches have the same logits
+
+
+class ATLDParameters(BallParameters):
+    """Parameters of ATLD; defaults: CIFAR-10, the version behind the published equations (v7)."""
+
+    label_smoothing: LabelSmoothing = 0.5
+    pairing_weight: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=10.0,
+            description="Weight w of the pairing of clean and attacked logits: 0.5; CIFAR-100 0.1.",
+        ),
+    ] = 0.5
+    nat_branch: Annotated[
+        Literal["live", "frozen"],
+        Field(
+            description="Clean logits: of the network in train mode, with gradient (live), or in "
+            "eval mode, without (frozen, the released variant)."
+        ),
+    ] = "live"
+    cls_in_attack: Annotated[
+        bool,
+        Field(
+            description="Let the discriminator's class head take part in the training attack; off "
+            "in the released variant."
+        ),
+    ] = True
+    discriminator_learning_rate: Annotated[
+        float, Field(gt=0.0, le=1.0, description="Learning rate of the discriminator's SGD.")
+    ] = 1e-3
+    discriminator_steps: Annotated[
+        int, Field(ge=1, le=20, description="Discriminator steps a batch.")
+    ] = 2
+    discriminator_blocks: Annotated[
+        int, Field(ge=1, le=6, description="Residual blocks in each of its three groups.")
+    ] = 4
+    discriminator_width: Annotated[
+        int, Field(ge=1, le=10, description="Features of its groups: 16, 32, 64 times this.")
+    ] = 5
+    warmup_epochs: WarmupEpochs = 0
+
+
+@METHODS.register("atld")
+class ATLD(TrainingMethod):
+    """Minimise soft CE(f(x_adv), y_s) + w * s * MSE(f(x_adv), f(x)) at latent manifold examples.
+
+    A discriminator D of logits learns to tell clean from attacked batches and to classify both,
+
+        L_D = BCE(D0(f(x)), 1) + BCE(D0(f(x_adv)), 0) + CE(D_K(f(x)), y_s) + CE(D_K(f(x_adv)), y_s)
+
+    and x_adv makes its work easiest: one step of length epsilon from a uniform start that LOWERS
+    L_D (with `cls_in_attack` all of it, otherwise the two manifold terms). y_s holds 1 - delta for
+    the label; s = max(gradient of CE) / max(gradient of MSE) at x_adv, signed maxima over all
+    pixels of the batch, a constant. There is no clean cross-entropy, and D is not in the
+    network's loss. D sees clean and attacked batches one after the other, so that its batch norm
+    takes away what all images of a batch have in common, as in the released code.
+
+    The trained network is used in three ways: as it is (ATLD-), and behind a test-time step
+    towards what D finds natural, "imt" (ATLD) and "imt_plus" (ATLD+): see `ManifoldTransformed`.
+    Published numbers of the latter two were crafted on the bare network, so they are transfer.
+
+    Source: Qian, Zhang, Huang, Wang, Zhang and Yi, "Improving Model Robustness with Latent
+    Distribution Locally and Globally", arXiv:2107.04401, eq. B.1 to B.19, and the released code.
+    Differences: "1 - log D" of the paper is log(1 - D), as its code has it; the denominator of s is
+    at least 1e-8. The code exists in two versions: the defaults are the one behind the
+    published equations; `nat_branch` "frozen" without `cls_in_attack` is the other, as released.
+    Option: a radius that grows over the first epochs.
+    """
+
+    Parameters = ATLDParameters
+    shipped_parts = ("discriminator",)
+    discriminator: Discriminator
+    discriminator_optimiser: torch.optim.Optimizer
+
+    def __init__(self, parameters: ATLDParameters) -> None:
+        """Start at the full radius."""
+        super().__init__(parameters)
+        self.radius = RadiusWarmup(parameters.threat_model, None, parameters.warmup_epochs)
+
+    def attach(self, model: Classifier) -> None:
+        """Build the discriminator of the network's logits and its optimiser."""
+        settings: ATLDParameters = self.settings
+        self.discriminator = Discriminator(
+            model.num_classes,
+            num_blocks=settings.discriminator_blocks,
+            widen_factor=settings.discriminator_width,
+        )
+        self.discriminator_optimiser = torch.optim.SGD(
+            self.discriminator.parameters(),
+            lr=settings.discriminator_learning_rate,
+            momentum=MOMENTUM,
+            weight_decay=WEIGHT_DECAY,
+        )
+
+    def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
+        """Set the radius of this epoch."""
+        self.radius.on_epoch_start(epoch)
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
+        """Return mean soft CE(f(x_adv), y_s) + w * s * MSE, after the discriminator's steps."""
+        settings: ATLDParameters = self.settings
+        clean_logits = self._clean_logits(model, batch.x)
+        target = smooth_labels(batch.y, clean_logits.shape[1], settings.label_smoothing)
+        x_adv = self._attack(model, batch.x, clean_logits.detach(), target)
+        x_adv = x_adv.detach().requires_grad_()  # without a radius it is batch.x itself
+        logits = model(x_adv).float()
+        terms = self._train_discriminator(clean_logits.detach(), logits.detach(), target)
+        classification = soft_cross_entropy(logits, target).mean()
+        pairing = F.mse_loss(logits, clean_logits)
+        weight = settings.pairing_weight * gradient_ratio(classification, pairing, x_adv)
+        terms = {
+            "adversarial_cross_entropy": classification.item(),
+            "pairing": pairing.item(),
+            "pairing_weight": weight.item(),
+            **terms,
+        }
+        return MethodOutput(classification + weight * pairing, terms)
+
+    def _clean_logits(self, model: nn.Module, x: Tensor) -> Tensor:
+        if self.settings.nat_branch == "live":
+            return model(x).float()
+        with evaluation_mode(model):
+            return predict_logits(model, x)
+
+    def _attack(self, model: nn.Module, x: Tensor, clean_logits: Tensor, target: Tensor) -> Tensor:
+        """Return latent manifold adversarial examples [B,C,H,W]."""
+        settings: ATLDParameters = self.settings
+        # The clean half is constant in x_adv, but moves the running statistics of the discriminator
+        clean = self.discriminator(clean_logits)
+
+        def ease_of_separation(logits: Tensor) -> Tensor:
+            loss = discriminator_losses(clean, self.discriminator(logits), target)
+            return -(loss.manifold + loss.classes) if settings.cls_in_attack else -loss.manifold
+
+        return one_step_attack(model, x, ease_of_separation, self.radius.threat_model)
+
+    def _train_discriminator(
+        self, clean_logits: Tensor, logits: Tensor, target: Tensor
+    ) -> dict[str, float]:
+        """Let the discriminator learn from both batches; return its losses before the last step."""
+        losses = None
+        for _ in range(self.settings.discriminator_steps):
+            attacked, clean = self.discriminator(logits), self.discriminator(clean_logits)
+            losses = discriminator_losses(clean, attacked, target)
+            self.step_discriminator((losses.manifold + losses.classes).mean())
+        assert losses is not None, "there is at least one step"
+        return {
+            "discriminator_manifold": losses.manifold.mean().item(),
+            "discriminator_class": losses.classes.mean().item(),
+        }
+
+    def step_discriminator(self, loss: Tensor) -> None:
+        """Take one step of the discriminator's optimiser down `loss`, a scalar with a graph.
+
+        The only place that moves its weights; processes that train together share the gradient.
+        """
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.discriminator.parameters())
+        self.discriminator_optimiser.step()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the state of the discriminator's optimiser: dicts, numbers and tensors."""
+        return self.discriminator_optimiser.state_dict()
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take over the state of the discriminator's optimiser."""
+        self.discriminator_optimiser.load_state_dict(dict(state))
+
+    def inferences(self, model: Classifier) -> tuple[str, ...]:
+        """Return the ways of the network itself, "imt" (ATLD) and "imt_plus" (ATLD+)."""
+        return (*model.inferences, *INFERENCES)
+
+    def inference(self, name: str, model: Classifier) -> Classifier:
+        """Return the network behind the transformation at the training radius."""
+        if name not in INFERENCES:
+            return model.inference(name)
+        return ManifoldTransformed(
+            model,
+            self.discriminator,
+            epsilon=self.settings.epsilon,
+            norm=self.settings.norm,
+            limited=name == "imt_plus",
+        )
+
+
+class DiscriminatorLosses(NamedTuple):
+    """Losses [B] of a discriminator: of its manifold head and of its class head."""
+
+    manifold: Tensor
+    classes: Tensor
+
+
+def discriminator_losses(clean: Verdict, attacked: Verdict, target: Tensor) -> DiscriminatorLosses:
+    """Return BCE(D0(clean), 1) + BCE(D0(attacked), 0), and the sum of both class losses, each [B].
+
+    Manifold loss of a discriminator that knows nothing: 2 ln 2 = 1.386 an image.
+
+    Args:
+        clean: verdict on clean logits.
+        attacked: verdict on attacked logits.
+        target: smoothed labels [B,K].
+    """
+    manifold = F.softplus(-clean.manifold) + F.softplus(attacked.manifold)
+    classes = soft_cross_entropy(clean.classes, target)
+    classes = classes + soft_cross_entropy(attacked.classes, target)
+    return DiscriminatorLosses(manifold, classes)
+
+
+def gradient_ratio(numerator: Tensor, denominator: Tensor, x: Tensor) -> Tensor:
+    """Return max(d numerator / dx) / max(d denominator / dx), signed maxima, as a constant.
+
+    The denominator is at least 1e-8: it is 0 where the logits of both batches are the same.
+    """
+    (up,) = torch.autograd.grad(numerator, x, retain_graph=True)
+    (down,) = torch.autograd.grad(denominator, x, retain_graph=True)
+    return up.max() / down.max().clamp_min(SMALLEST_PULL)

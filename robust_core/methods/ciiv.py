@@ -1,0 +1,196 @@
+"""CiiV: training on several retinotopic views whose features must agree."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.attacks.base import StepSize
+from robust_core.errors import InputError
+from robust_core.losses import cross_entropy
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.inner_attack import InnerSteps, inner_maximisation
+from robust_core.models.base import MODELS, Classifier
+from robust_core.models.retinotopic_classifier import RetinotopicClassifier, ViewOutputs
+from robust_core.threat_model import BallParameters
+
+Difference = Callable[[Tensor, Tensor], Tensor]  # [V,N,D], [V,N,D] -> [V,N,D]
+
+
+class CiiVParameters(BallParameters):
+    """Parameters of CiiV; defaults: v2 on CIFAR-10 of the released code."""
+
+    regulariser: Annotated[
+        Literal["smooth_l1", "squared_l2", "neighbour", "none"],
+        Field(
+            description="What ties the views' features: smooth L1 or squared L2 distance to what "
+            "the other views say, smooth L1 to the next view (neighbour; v1 only), or nothing."
+        ),
+    ] = "smooth_l1"
+    weight: Annotated[
+        float, Field(ge=0.0, le=1000.0, description="Weight of the regulariser at first.")
+    ] = 0.1
+    growth: Annotated[
+        float, Field(ge=1.0, le=100.0, description="Factor by which the weight grows.")
+    ] = 10.0
+    growth_interval: Annotated[
+        int, Field(ge=1, le=10_000, description="Epochs from one growth of the weight to the next.")
+    ] = 25
+    num_growths: Annotated[int, Field(ge=0, le=10, description="How often the weight grows.")] = 3
+    mixup: Annotated[
+        bool, Field(description="Mix every image and its label with another one of the batch.")
+    ] = False
+    adversarial: Annotated[
+        bool,
+        Field(
+            description="Train on adversarial images in place of the clean ones: PGD on one view, "
+            "from the clean image, in the ball of norm and epsilon."
+        ),
+    ] = False
+    step_size: StepSize = 2 / 255
+    num_steps: InnerSteps = 10
+
+
+@METHODS.register("ciiv")
+class CiiV(TrainingMethod):
+    """Minimise the views' cross-entropy plus lambda times the disagreement of their features.
+
+    L = (1/V) sum_v CE(logits_v, y) + lambda * R, with R the linear response (v2) or the consistency
+    (v1) of the features, as the network's version says; see `linear_response` and `consistency`.
+    lambda grows: in epoch e (from 0) it is weight * growth^min(num_growths, max(0, e - 1) //
+    growth_interval), by default 0.1 up to epoch 25, 1 up to 50, 10 up to 75, then 100.
+
+    Options of the released code: on top of adversarial training (the images are replaced by PGD
+    images that the network in eval mode finds hard at one view) and of mixup (lam uniform in
+    (0, 1), the Beta(1, 1) of the code, one for a batch, after any attack; the cross-entropy is lam
+    CE(., y) + (1 - lam) CE(., y'), the regulariser stays).
+
+    Source: Tang, Tao and Zhang, "Adversarial Visual Robustness by Causal Intervention",
+    arXiv:2106.09534, versions 1 and 2, and their released code. Difference: v1 can be put on top of
+    adversarial training, too; "neighbour" takes the V - 1 pairs of successive views.
+    """
+
+    Parameters = CiiVParameters
+    current_weight: float = 0.0  # lambda in the current epoch
+
+    def attach(self, model: Classifier) -> None:
+        """Check that the network looks at images through views that can be compared.
+
+        Raises:
+            InputError: the network is not retinotopic, has one view only, or has the other version.
+        """
+        settings: CiiVParameters = self.settings
+        if not isinstance(model, RetinotopicClassifier):
+            name = MODELS.name_of(type(model)) or type(model).__name__
+            raise InputError(
+                f"ciiv trains the model retinotopic (with a backbone of your choice), got {name}"
+            )
+        if settings.regulariser != "none" and model.settings.num_views < 2:
+            raise InputError("ciiv compares views: num_views of the model must be >= 2, got 1")
+        if settings.regulariser == "neighbour" and model.settings.version != "v1":
+            raise InputError("the regulariser neighbour belongs to version v1 of the model, got v2")
+
+    def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
+        """Set the weight of this epoch."""
+        settings: CiiVParameters = self.settings
+        growths = min(settings.num_growths, max(0, epoch - 1) // settings.growth_interval)
+        self.current_weight = settings.weight * settings.growth**growths
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
+        """Return (1/V) sum_v CE(logits_v, y) + lambda R."""
+        settings: CiiVParameters = self.settings
+        retinotopic = cast(RetinotopicClassifier, model)
+        x, y, other, share = batch.x, batch.y, batch.y, 1.0
+        if settings.adversarial:
+            x = self._adversarial_images(retinotopic, x, y)
+        if settings.mixup:
+            share, order = float(torch.rand(())), torch.randperm(len(y))
+            x, other = share * x + (1.0 - share) * x[order], y[order]
+        outputs = retinotopic.view_outputs(x)
+        natural = share * views_cross_entropy(outputs.logits, y)
+        if settings.mixup:
+            natural = natural + (1.0 - share) * views_cross_entropy(outputs.logits, other)
+        disagreement = self._disagreement(retinotopic.settings.version, outputs)
+        terms = {
+            "cross_entropy": natural.item(),
+            "disagreement": disagreement.item(),
+            "weight": self.current_weight,
+        }
+        return MethodOutput(natural + self.current_weight * disagreement, terms)
+
+    def _adversarial_images(self, model: RetinotopicClassifier, x: Tensor, y: Tensor) -> Tensor:
+        settings: CiiVParameters = self.settings
+        return inner_maximisation(
+            model.inference("one_view"),
+            x,
+            partial(cross_entropy, y=y),
+            settings.threat_model,
+            x_start=x,
+            step_size=settings.step_size,
+            num_steps=settings.num_steps,
+            batch_norm="eval",
+        )
+
+    def _disagreement(self, version: str, outputs: ViewOutputs) -> Tensor:
+        settings: CiiVParameters = self.settings
+        features = outputs.features.float()
+        if settings.regulariser == "none":
+            return torch.zeros((), device=features.device)
+        if settings.regulariser == "neighbour":
+            return _mean_distance(smooth_l1, features[:-1], features[1:])
+        difference = smooth_l1 if settings.regulariser == "smooth_l1" else squared_l2
+        if version == "v1":
+            return consistency(features, difference)
+        return linear_response(features, outputs.keep_ratio, difference)
+
+
+def views_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return (1/V) sum_v mean CE(logits_v, y): [V,N,K], [N] -> a scalar, in nats."""
+    return cross_entropy(logits.flatten(0, 1), y.repeat(len(logits))).mean()
+
+
+def smooth_l1(a: Tensor, b: Tensor) -> Tensor:
+    """Return d^2 / 2 where |d| < 1 and |d| - 1/2 elsewhere, d = a - b, entry by entry."""
+    return F.smooth_l1_loss(a, b, reduction="none")
+
+
+def squared_l2(a: Tensor, b: Tensor) -> Tensor:
+    """Return (a - b)^2, entry by entry."""
+    return (a - b).square()
+
+
+def linear_response(features: Tensor, keep_ratio: Tensor, difference: Difference) -> Tensor:
+    """Return how far the features are from growing in proportion to the share of pixels seen (v2).
+
+    R = (1/V) sum_v mean over images of sum over D of difference(f_v * zbar_-v, fbar_-v * z_v),
+    where the bar is the mean over all other views; both sides have a gradient. R = 0 where
+    f_v / z_v is the same for all views.
+
+    Args:
+        features: [V,N,D], V at least 2.
+        keep_ratio: z, [V].
+        difference: `smooth_l1` or `squared_l2`.
+    """
+    others = len(features) - 1
+    mean_features = (features.sum(dim=0) - features) / others  # [V, N, D]
+    z = keep_ratio[:, None, None].to(features)
+    mean_z = (z.sum(dim=0) - z) / others
+    return _mean_distance(difference, features * mean_z, mean_features * z)
+
+
+def consistency(features: Tensor, difference: Difference) -> Tensor:
+    """Return (1/V) sum_v mean over images of sum over D of difference(f_v, mean of all f) (v1).
+
+    Args:
+        features: [V,N,D]; their mean has a gradient, too.
+        difference: `smooth_l1` or `squared_l2`.
+    """
+    return _mean_distance(difference, features, features.mean(dim=0).expand_as(features))
+
+
+def _mean_distance(difference: Difference, a: Tensor, b: Tensor) -> Tensor:
+    return difference(a, b).sum(dim=2).mean()

@@ -1,0 +1,122 @@
+"""Free adversarial training: one backward pass moves the weights and the perturbation."""
+
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.losses import cross_entropy
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.parameters import PIXEL_UNIT
+from robust_core.threat_model import BallParameters
+
+
+class FreeATParameters(BallParameters):
+    """Parameters of Free-AT; defaults: CIFAR-10 of the papers, radius 8/255."""
+
+    num_replays: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            description="Optimiser steps on every batch (m). An epoch costs as much as so many "
+            "epochs of ordinary training.",
+        ),
+    ] = 8
+    step_size: Annotated[
+        float | None,
+        Field(
+            ge=0.0,
+            le=100.0,
+            description="Length of the perturbation's step in pixel units; automatic: epsilon.",
+            json_schema_extra=PIXEL_UNIT,
+        ),
+    ] = None
+    warmup_epochs: WarmupEpochs = 0
+
+
+@METHODS.register("free_at")
+class FreeAT(TrainingMethod):
+    """Minimise CE(f(x + delta), y) with a perturbation that the same backward passes move.
+
+    Every batch is replayed m times. Each replay takes one backward pass, which gives the gradients
+    of the weights and of the image:
+
+        delta <- project(x + delta + epsilon * sign(gradient of the image)) - x,   then w is stepped
+
+    delta starts at zero, once in a training; the n-th image of a batch goes on with the delta that
+    the n-th image of the batch before has left, clipped to the image box. A smaller last batch uses
+    and moves the first rows only.
+
+    An epoch is one pass over the data, so m optimiser steps on each batch; the papers' "epochs"
+    count replays, so their 80 are 10 here with m = 8, and the learning rate schedule runs over
+    those 10.
+
+    Source: Shafahi et al., "Adversarial Training for Free!", NeurIPS 2019, arXiv:1904.12843,
+    algorithm 1, and its port in the code of Wong, Rice and Kolter (arXiv:2001.03994).
+    Differences: the port clips x + delta to the image box after an update only, so the first replay
+    of a batch sees pixels outside of it; here x + delta always lies in the box. A step size other
+    than epsilon, an L2 ball and a radius that grows over the first epochs are offered.
+    """
+
+    Parameters = FreeATParameters
+
+    def __init__(self, parameters: FreeATParameters) -> None:
+        """Start without a perturbation; it travels in the state dict."""
+        super().__init__(parameters)
+        self.num_replays = parameters.num_replays
+        self.delta: Tensor | None = None  # [B,C,H,W] with the largest B so far
+        step_size = parameters.epsilon if parameters.step_size is None else parameters.step_size
+        self.radius = RadiusWarmup(parameters.threat_model, step_size, parameters.warmup_epochs)
+        self._row = 0  # of delta; above 0 in the later pieces of an accumulated batch
+        self._attacked: tuple[Tensor, Tensor] | None = None  # x and x_adv of the pass under way
+
+    def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
+        """Set the radius of this epoch, and the step with it."""
+        self.radius.on_epoch_start(epoch)
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
+        """Return mean CE(f(x + delta), y)."""
+        x = batch.x
+        x_adv = self.radius.threat_model.project(x + self._rows(x), x).requires_grad_(True)
+        self._attacked = x, x_adv
+        loss = cross_entropy(model(x_adv), batch.y).mean()
+        return MethodOutput(loss, {"adversarial_cross_entropy": loss.item()})
+
+    @torch.no_grad()
+    def after_backward(self, model: nn.Module) -> None:
+        """Move delta along the input gradient that the backward pass has left."""
+        assert self._attacked is not None, "a training_loss goes before"
+        x, x_adv = self._attacked
+        threat_model, step_size = self.radius.threat_model, self.radius.step_size
+        assert x_adv.grad is not None, "a backward pass goes before"
+        assert step_size is not None, "it is given above"
+        direction = threat_model.ascent_direction(x_adv.grad)
+        moved = threat_model.project(x_adv + step_size * direction, x)
+        self._rows(x).copy_(moved - x)
+        self._row += len(x)
+        self._attacked = None
+
+    def after_step(self, model: nn.Module) -> None:
+        """Begin at the first row of delta again."""
+        self._row = 0
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the perturbation, whose size is not known before the first batch."""
+        return {"delta": self.delta}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on with a saved perturbation."""
+        self.delta = state["delta"]
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """Return the rows of delta that belong to the images x [B,C,H,W], a view."""
+        end = self._row + len(x)
+        if self.delta is None:
+            self.delta = torch.zeros_like(x[:0])
+        if len(self.delta) < end:
+            missing = x.new_zeros((end - len(self.delta), *x.shape[1:]))
+            self.delta = torch.cat([self.delta, missing])
+        return self.delta[self._row : end]

@@ -1,0 +1,172 @@
+"""SPAT: self-paced hard-class-pair adversarial training, on the cosines of the network."""
+
+import math
+from functools import partial
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.attacks.base import StepSize
+from robust_core.gradients import predict_logits
+from robust_core.losses import cross_entropy
+from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.inner_attack import (
+    InnerSteps,
+    RadiusWarmup,
+    WarmupEpochs,
+    attack_mode,
+    gaussian_start,
+    inner_maximisation,
+)
+from robust_core.models.base import Classifier
+from robust_core.models.heads import cosine_head, with_raw_features, with_scaled_logits
+from robust_core.registry import unknown_name
+from robust_core.threat_model import BallParameters, Epsilon
+
+
+class SPATParameters(BallParameters):
+    """Parameters of SPAT; defaults: WRN-34-10 on CIFAR-10, the last release of its code."""
+
+    epsilon: Epsilon = 0.031
+    step_size: StepSize = 0.007
+    num_steps: InnerSteps = 10
+    beta: Annotated[
+        float, Field(ge=0.0, le=100.0, description="Weight of the pair consistency.")
+    ] = 6.0
+    scale: Annotated[
+        float,
+        Field(
+            gt=0.0,
+            le=1000.0,
+            description="Factor of the cosines in both losses (s); more classes need a larger one.",
+        ),
+    ] = 8.0
+    margin: Annotated[
+        float, Field(ge=0.0, le=1.0, description="Offset of the self-paced weights (m).")
+    ] = 0.2
+    offset: Annotated[
+        float,
+        Field(
+            ge=0.0,
+            le=1000.0,
+            description="Weight of the plain KL divergence within the pair consistency (n).",
+        ),
+    ] = 0.2
+    warmup_epochs: WarmupEpochs = 0
+
+
+@METHODS.register("spat")
+class SPAT(TrainingMethod):
+    """Minimise L_acc(f(x), y) + beta * L_rob(f(x), f(x_adv)), where x_adv maximises that L_rob.
+
+    f returns cosines z_k (plus a bias); L_acc is `self_paced_loss`, L_rob `pair_consistency`. The
+    attack sees no label, starts at x + 0.001 N(0, 1), because L_rob has no gradient at x, and sees
+    batch norm in eval mode; the clean and then the attacked batch go forward in train mode, each on
+    its own.
+
+    Inferences: "scaled" returns scale * z. What the paper attacks, cross-entropy on z itself, is
+    nearly flat, so an attack on the scaled logits is a stronger one. "raw_features" leaves the
+    features unnormalised, as the released code does when it measures natural accuracy (only).
+
+    Source: Hou, Han and Li, "Improving Adversarial Robustness with Self-Paced Hard-Class Pair
+    Reweighting", AAAI 2023, arXiv:2210.15068; the formulas are those of the released code.
+    Difference: natural and robust accuracy are measured on the same cosines. Option: a radius that
+    grows over the first epochs.
+    """
+
+    Parameters = SPATParameters
+
+    def __init__(self, parameters: SPATParameters) -> None:
+        """Start at the full radius."""
+        super().__init__(parameters)
+        self.radius = RadiusWarmup(
+            parameters.threat_model, parameters.step_size, parameters.warmup_epochs
+        )
+
+    def attach(self, model: Classifier) -> None:
+        """Check that the network has a cosine head."""
+        cosine_head(model, "spat")
+
+    def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
+        """Set the radius of this epoch."""
+        self.radius.on_epoch_start(epoch)
+
+    def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
+        """Return mean L_acc(f(x), y) + beta * mean L_rob(f(x), f(x_adv))."""
+        settings: SPATParameters = self.settings
+        with attack_mode(model, "eval"):
+            clean_logits = predict_logits(model, batch.x)
+        consistency = partial(pair_consistency, scale=settings.scale, offset=settings.offset)
+        x_adv = inner_maximisation(
+            model,
+            batch.x,
+            partial(consistency, clean_logits),
+            self.radius.threat_model,
+            x_start=gaussian_start(batch.x),
+            step_size=self.radius.step_size,
+            num_steps=settings.num_steps,
+            batch_norm="eval",
+        )
+        logits, logits_adv = model(batch.x), model(x_adv)
+        accuracy = self_paced_loss(logits, batch.y, settings.scale, settings.margin).mean()
+        robust = consistency(logits, logits_adv).mean()
+        terms = {"self_paced_loss": accuracy.item(), "pair_consistency": robust.item()}
+        return MethodOutput(accuracy + settings.beta * robust, terms)
+
+    def inferences(self, model: Classifier) -> tuple[str, ...]:
+        """Return "scaled" and "raw_features"."""
+        return ("scaled", "raw_features")
+
+    def inference(self, name: str, model: Classifier) -> Classifier:
+        """Return the network used as `name` says."""
+        settings: SPATParameters = self.settings
+        match name:
+            case "scaled":
+                return with_scaled_logits(model, settings.scale)
+            case "raw_features":
+                return with_raw_features(model)
+            case _:
+                raise unknown_name("inference", name, list(self.inferences(model)))
+
+
+def self_paced_loss(logits: Tensor, y: Tensor, scale: float, margin: float) -> Tensor:
+    """Return L_acc = CE(u, y): cosines [N,K], labels [N] -> float32 [N], in nats.
+
+    u_k = scale alpha_k z_k, with alpha_y = 1 + margin - z_y and alpha_k = z_k + margin for the
+    other classes. The gradient goes through alpha, too: the loss is lowest at
+    z_y = (1 + margin) / 2 and z_k = -margin / 2, not at z_y = 1; see `loss_floor`.
+    """
+    logits = logits.float()
+    is_label = F.one_hot(y, logits.shape[1]).bool()
+    alpha = (logits + margin).where(~is_label, 1.0 + margin - logits)
+    return cross_entropy(scale * alpha * logits, y)
+
+
+def pair_consistency(logits: Tensor, logits_adv: Tensor, scale: float, offset: float) -> Tensor:
+    """Return L_rob = sum_k t_k (t_k + offset): cosines [N,K], [N,K] -> float32 [N].
+
+    t_k = p_k (log p_k - log q_k), with p = softmax(scale z) and q = softmax(scale z_adv), so this
+    is sum_k t_k^2 + offset KL(p || q): zero where p = q, else positive. p carries a gradient.
+    """
+    log_p = F.log_softmax(scale * logits.float(), dim=1)
+    log_q = F.log_softmax(scale * logits_adv.float(), dim=1)
+    summand = log_p.exp() * (log_p - log_q)
+    return (summand * (summand + offset)).sum(dim=1)
+
+
+def loss_floor(num_classes: int, scale: float, margin: float) -> float:
+    """Return the smallest value of `self_paced_loss`, in nats: a loss near it is no failure.
+
+        log(1 + (K - 1) exp(-scale ((1 + margin)^2 + margin^2) / 4))
+
+    It is 0.383 for K = 10 and 1.813 for K = 100 at scale 8 and margin 0.2.
+
+    Args:
+        num_classes: K.
+        scale: s, above 0.
+        margin: m, in [0, 1].
+    """
+    gap = scale * ((1.0 + margin) ** 2 + margin**2) / 4.0
+    return math.log1p((num_classes - 1) * math.exp(-gap))

@@ -1,0 +1,172 @@
+"""What a person may hand over by mistake is refused or warned of, never silently wrong."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robust_core.attacks.base import create_attack
+from robust_core.command_line.main import main
+from robust_core.data import ImageSet, load_data
+from robust_core.errors import InputError
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation_runs import EvaluationDirectory, evaluator, measurement
+from robust_core.training.checkpoint import load_model
+from tests.evaluation.checkpoints import write_checkpoint
+from tests.toys import LinearModel, SmallNet, labels, middle_images
+
+SHAPE = (1, 4, 4)
+PGD = create_attack("pgd", epsilon=0.1, num_steps=3)
+
+
+class Outputs(nn.Module):
+    """A model whose logits pass through a function."""
+
+    def __init__(self, model: nn.Module, change: Any) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+        self.num_classes = model.num_classes
+        self.eval()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.change(self.model(x))
+
+
+def some_nan(logits: Tensor) -> Tensor:
+    return torch.where(torch.arange(len(logits))[:, None] == 1, torch.nan, logits)
+
+
+REFUSED = [
+    (some_nan, "finite logits, got NaN or infinity for 1 of"),
+    (lambda z: z / 0.0, "finite logits, got NaN or infinity for"),
+    (lambda z: z[:, :2], "logits an image, one a class, got 2"),
+    (lambda z: (z, z), "must return logits [N,K], got a tuple"),
+    (lambda z: z.argmax(1), "must return logits ["),
+    (lambda z: {"logits": z}, "must return logits [N,K], got a dict"),
+]
+NAMES = ["nan", "infinity", "number of classes", "tuple", "classes", "dict"]
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED, ids=NAMES)
+@pytest.mark.parametrize("attack", [None, PGD], ids=["clean", "pgd"])
+def test_outputs_that_are_no_logits_are_refused(change, sentence, attack):
+    model = Outputs(LinearModel(SHAPE), change)
+    with pytest.raises(InputError) as caught:
+        evaluate(model, middle_images(6), labels(6), attack)
+    assert sentence in str(caught.value)
+
+
+def test_probabilities_are_warned_of_and_counted_right():
+    model = LinearModel(SHAPE)
+    x, y = middle_images(6), labels(6)
+    with pytest.warns(UserWarning, match="probabilities instead of logits"):
+        report = evaluate(Outputs(model, lambda z: z.softmax(1)), x, y)
+    assert torch.equal(report.clean_correct, evaluate(model, x, y).clean_correct)
+
+
+def test_an_attacked_image_without_a_finite_output_counts_as_fallen():
+    def overflow(logits: Tensor) -> Tensor:
+        moved = logits.sum(dim=1, keepdim=True) - clean.sum(dim=1, keepdim=True)
+        return torch.where(moved.abs() > 1e-3, torch.nan, logits)
+
+    model = LinearModel(SHAPE)
+    x = middle_images(6)
+    clean = model(x).detach()
+    y = clean.argmax(1)
+    attack = create_attack("random_search", epsilon=0.01, num_queries=1)
+    assert evaluate(model, x, y, attack).robust_accuracy == 1.0
+    assert evaluate(Outputs(model, overflow), x, y, attack).robust_accuracy == 0.0
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["classes stated", "classes unknown"])
+@pytest.mark.parametrize("wrong", [-1, 3], ids=["below", "above"])
+def test_labels_out_of_range_are_refused(wrong, stated):
+    model = LinearModel(SHAPE)
+    if not stated:
+        del model.num_classes
+    y = labels(6)
+    y[2] = wrong
+    with pytest.raises(InputError, match=r"labels must be in \[0, "):
+        evaluate(model, middle_images(6), y, PGD)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, 255.0, float("nan")])
+def test_images_outside_the_box_are_refused(value):
+    x = middle_images(6)
+    x[0, 0, 0, 0] = value
+    with pytest.raises(InputError, match=r"images must lie in \[0, 1\]"):
+        evaluate(LinearModel(SHAPE), x, labels(6))
+
+
+def test_a_model_in_train_mode_is_warned_of_judged_in_eval_mode_and_left_as_it_was():
+    model = SmallNet(num_classes=3)
+    model.train()
+    x, y = middle_images(8, (1, 8, 8)), labels(8)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.warns(UserWarning, match="train mode: it is evaluated in eval mode"):
+        report = evaluate(model, x, y, PGD)
+    assert model.training
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(evaluate(model.eval(), x, y, PGD).distance, report.distance)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shelf with the checkpoint "tiny"."""
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    (tmp_path / "pretrained").mkdir()
+    write_checkpoint(tmp_path / "pretrained" / "tiny.safetensors", seed=0)
+    return tmp_path
+
+
+def command(folder: Path) -> list[str]:
+    arguments = ["evaluate", "--model", "tiny", "--attack", "fgsm", "--num-images", "6"]
+    return [*arguments, "--run", str(folder)]
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSED, ids=NAMES)
+def test_the_command_line_says_it_in_one_sentence(change, sentence, shelf, monkeypatch, capsys):
+    monkeypatch.setattr(measurement, "load_model", lambda name: Outputs(load_model(name), change))
+    assert main(command(shelf / "run")) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert sentence in err[-1]
+    status = EvaluationDirectory(shelf / "run").status()
+    assert status.state == "failed"
+    assert sentence in str(status.error)
+
+
+def test_the_command_line_warns_once(shelf, monkeypatch, capsys):
+    def load(name: str) -> nn.Module:
+        return Outputs(load_model(name), lambda z: z.softmax(1)).train()
+
+    monkeypatch.setattr(measurement, "load_model", load)
+    assert main([*command(shelf / "run"), "--batch-size", "2"]) == 0
+    run = EvaluationDirectory(shelf / "run")
+    log = "\n".join(run.log_tail())
+    assert log.count("the model returns probabilities instead of logits") == 1
+    assert "probabilities" in str(run.status().note)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("x_value", "label", "sentence"),
+    [(2.0, 0, "images must lie in [0, 1]"), (0.5, 10, "labels must be in [0, 9]")],
+)
+def test_a_data_set_out_of_range_is_refused(x_value, label, sentence, shelf, monkeypatch, capsys):
+    own = load_data("digits").subset(slice(6))
+    spoilt = ImageSet(
+        own.name,
+        own.split,
+        torch.full_like(own.x, x_value),
+        torch.full_like(own.y, label),
+        own.class_names,
+        own.index,
+    )
+    monkeypatch.setattr(evaluator, "images_for", lambda *choice: spoilt)
+    assert main(command(shelf / "run")) == 2
+    assert sentence in capsys.readouterr().err

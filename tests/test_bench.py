@@ -1,0 +1,62 @@
+import time
+
+import torch
+
+from robust_core.bench import contestants as contestants_module
+from robust_core.bench.contestants import contestants
+from robust_core.bench.sections import all_classes, linearity, robust_accuracy, untrained
+from robust_core.bench.timing import gradient_flops, interleaved_medians
+from robust_core.command_line import bench_command
+from robust_core.command_line.main import main
+
+CPU = torch.device("cpu")
+
+
+def test_medians_take_turns_and_leave_out_the_first():
+    order: list[str] = []
+
+    def first() -> None:
+        order.append("a")
+        time.sleep(0.1 if len(order) == 1 else 0.0)
+
+    seconds = interleaved_medians({"a": first, "b": lambda: order.append("b")}, 3, CPU)
+    assert order == ["a", "b"] * 4
+    assert 0 <= seconds["a"] < 0.1
+    assert list(seconds) == ["a", "b"]
+
+
+def test_flops_of_a_gradient_are_those_of_the_layers():
+    model, x, _ = untrained("small_cnn", {"width": 4}, 1, CPU)
+    convolutions = 9 * (3 * 4 * 16**2 + 4 * 8 * 8**2 + 8 * 16 * 4**2)
+    products = 16 * 16 * 16 + 16 * 10
+    assert gradient_flops(model, x) == 2 * 2 * (convolutions + products)
+
+
+def test_all_contestants_attack_with_the_same_budget():
+    model, x, y = untrained("small_cnn", {"width": 4}, 2, CPU)
+    everybody = contestants(CPU, low_precision=False)
+    assert {"float32", "reference"} <= set(everybody)
+    for attack in everybody.values():
+        x_adv = attack(model, x, y, 2)
+        assert 0.02 < float((x_adv - x).abs().max()) <= 8 / 255 + 1e-6
+
+
+def test_sections_say_what_they_measured():
+    subject = untrained("small_cnn", {"width": 4}, 4, CPU)
+    active = list(robust_accuracy(subject, 3, 2))
+    assert len(active) == 2
+    assert "active set" in active[1]
+    assert len(list(linearity(subject, 1))) == 5
+    assert "10 classes" in next(all_classes(subject, 1))
+
+
+def test_the_command_prints_peaks_and_shares(monkeypatch, capsys):
+    monkeypatch.setattr(bench_command, "NETWORKS", {"tiny": ("small_cnn", {"width": 4})})
+    monkeypatch.setattr(contestants_module, "is_installed", lambda package: False)
+    arguments = ["--repeats", "1", "--networks", "tiny", "--batches", "2", "--steps", "2"]
+    assert main(["bench", *arguments, "--sections", "speed", "classes"]) == 0
+    out = capsys.readouterr().out
+    assert "peak of float32, GFLOP/s: matmul" in out
+    assert "small_cnn width 4, 2 images" in out
+    assert "GFLOP/s" in out
+    assert "torchattacks" not in out

@@ -1,0 +1,119 @@
+"""Training in pieces: over processes, over parts of a batch, over replays of a batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from robust_core.errors import InputError
+from robust_core.methods.base import Batch, MethodOutput, create_method
+from robust_core.methods.standard import Standard
+from robust_core.models.base import create_model
+from robust_core.paths import REPOSITORY
+from robust_core.training.checkpoint import load_model
+from robust_core.training.config import RunConfig
+from robust_core.training.run_directory import RunDirectory
+from robust_core.training.state import compile_network
+from robust_core.training.trainer import train
+from tests.training.conftest import tiny_config
+
+STANDARD = {"name": "standard", "parameters": {}}
+
+
+def plain(**changes: Any) -> RunConfig:
+    """A run without randomness but the order of the images."""
+    return tiny_config(
+        **({"method": STANDARD, "augment": False, "precision": "float32", "epochs": 1} | changes)
+    )
+
+
+def curve(run: RunDirectory) -> list[float]:
+    return [next(iter(record["terms"].values())) for record in run.metrics()]
+
+
+def train_with(num_processes: int, config: RunConfig, folder: Path) -> RunDirectory:
+    """Train under torchrun."""
+    path = folder / "config.json"
+    path.write_text(config.to_json())
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command = [sys.executable, *torchrun, str(num_processes), "-m", "robust_core", "train"]
+    subprocess.run(
+        [*command, str(path), "--directory", str(folder / "run"), "--quiet"],
+        check=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=240,
+    )
+    return RunDirectory(folder / "run")
+
+
+@pytest.mark.parametrize("method", [STANDARD, {"name": "pgd_at", "parameters": {"num_steps": 2}}])
+def test_two_processes_follow_the_curve_of_one(tmp_path, method) -> None:
+    config = plain(method=method, epochs=2)
+    shared, alone = train_with(2, config, tmp_path), train(config)
+    assert shared.status().state == "finished"
+    assert shared.status().step == alone.status().step
+    exact = method is STANDARD  # a random start is drawn by each process for itself
+    assert curve(shared) == pytest.approx(curve(alone), rel=1e-4 if exact else 0.02)
+    if exact:
+        mine, other = load_model(alone.best).state_dict(), load_model(shared.best).state_dict()
+        assert all(torch.allclose(mine[key], other[key], atol=1e-5) for key in mine)
+
+
+def test_pieces_of_a_batch_add_up_to_the_batch() -> None:
+    whole, pieces = train(plain()), train(plain(accumulate=3))
+    assert curve(pieces) == pytest.approx(curve(whole), rel=1e-4)
+
+
+def test_a_batch_is_replayed_as_often_as_the_method_says(monkeypatch) -> None:
+    seen: list[tuple[int, ...]] = []
+    original = Standard.training_loss
+
+    def note(self: Standard, model: torch.nn.Module, batch: Batch) -> MethodOutput:
+        seen.append(tuple(batch.index.tolist()))
+        return original(self, model, batch)
+
+    monkeypatch.setattr(Standard, "num_replays", 3)
+    monkeypatch.setattr(Standard, "training_loss", note)
+    run = train(plain())
+    assert run.status().step == len(seen) / 3 == 5
+    assert all(seen[i] == seen[i + 1] == seen[i + 2] for i in range(0, len(seen), 3))
+
+
+def test_every_hook_is_called_in_its_turn(monkeypatch) -> None:
+    told: list[str] = []
+
+    def note(name: str) -> None:
+        def hook(self: Standard, *arguments: object) -> None:
+            told.append(name)
+
+        monkeypatch.setattr(Standard, name, hook)
+
+    for name in ("attach", "prepare", "on_epoch_start", "after_backward", "after_step"):
+        note(name)
+    train(plain(batch_size=8192))
+    assert told[:5] == ["attach", "prepare", "on_epoch_start", "after_backward", "after_step"]
+
+
+def test_layout_changes_no_result_beyond_rounding() -> None:
+    assert curve(train(plain(channels_last=True))) == pytest.approx(curve(train(plain())), rel=1e-3)
+
+
+def test_a_compiled_network_computes_the_same_under_the_same_names() -> None:
+    model = create_model("small_cnn", (1, 8, 8), 10, {"width": 4})
+    names, x = list(model.state_dict()), torch.rand(3, 1, 8, 8)
+    expected = model(x)
+    compile_network(model, create_method("standard"), backend="eager")
+    assert torch.allclose(model(x), expected)
+    assert list(model.state_dict()) == names
+
+
+@pytest.mark.parametrize("name", ["pag", "gradient_norm"])
+def test_what_differentiates_twice_is_not_compiled(name) -> None:
+    config = plain(method={"name": name}, compile=True)
+    with pytest.raises(InputError, match="compile should be off"):
+        train(config)
