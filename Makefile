@@ -12,7 +12,7 @@ app: $(INSTALLED)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/streamlit run app/main.py --server.port $(PORT)
 
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

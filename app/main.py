@@ -12,6 +12,11 @@ if str(ROOT) != sys.path[0]:
 PAGES = {  # file in app/views -> title and icon; a page is shown once its file exists
     "start": ("Start", ":material/home:"),
     "attack": ("Attack", ":material/bolt:"),
+    "compare": ("Compare", ":material/compare:"),
+    "gradients": ("Gradients", ":material/gradient:"),
+    "retina": ("Retina", ":material/visibility:"),
+    "hard_pairs": ("Hard pairs", ":material/grid_on:"),
+    "latent": ("Latent space", ":material/scatter_plot:"),
     "robustness": ("Robustness", ":material/verified_user:"),
     "train": ("Train", ":material/fitness_center:"),
 }

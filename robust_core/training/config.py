@@ -221,9 +221,12 @@ class RunConfig(Parameters):
     @field_validator("data")
     @classmethod
     def _check_data(cls, choice: DataChoice, info: ValidationInfo) -> DataChoice:
-        if info.context == DATA_MAY_BE_ELSEWHERE:
-            return choice
-        return _complete("data set", choice, data_source(choice.name).Parameters)
+        try:
+            return _complete("data set", choice, data_source(choice.name).Parameters)
+        except InputError:
+            if info.context == DATA_MAY_BE_ELSEWHERE:
+                return choice
+            raise
 
     @field_validator("model")
     @classmethod

@@ -1,0 +1,144 @@
+"""Below the map: layer by layer, the discriminator's scores, and accuracy on the way."""
+
+import streamlit as st
+
+from app import latent_plots
+from app.components.latent_uses import show_uses
+from app.latent_survey import (
+    LAYER_IMAGES,
+    Survey,
+    accuracy_path,
+    has_discriminator,
+    layers,
+)
+from app.units import percent
+from robust_core.attacks.base import Attack
+from robust_core.evaluation.latent import detection_auroc, score_histogram
+from robust_core.models.manifold_transformation import UNDECIDED
+from robust_core.training.checkpoint import CheckpointInfo
+
+NUM_BINS = 20
+PLAIN = {"displayModeBar": False}
+RELATIVE, COSINE = "Relative change", "Angle"
+NO_DISCRIMINATOR = (
+    "This model has no discriminator, so there is no score and no transformation to show: train "
+    "one by the method **atld** on the page Train, or choose a model that was."
+)
+
+
+def show_details(info: CheckpointInfo, survey: Survey, attack: Attack) -> None:
+    """Draw the tabs; each is computed when it is opened."""
+    panels = {
+        "Layer by layer": lambda: _show_layers(info, survey),
+        "On the way": lambda: _show_way(info, survey),
+        "Discriminator": lambda: _show_scores(info, survey),
+        "ATLD-, ATLD, ATLD+": lambda: _show_uses(info, survey, attack),
+    }
+    tabs = st.tabs(list(panels), key="latent.tabs", on_change="rerun")
+    for tab, show in zip(tabs, panels.values(), strict=True):
+        if tab.open:
+            with tab:
+                show()
+
+
+def _show_layers(info: CheckpointInfo, survey: Survey) -> None:
+    found = layers(info, survey)
+    measure = st.segmented_control(
+        "Divergence",
+        [RELATIVE, COSINE],
+        default=RELATIVE,
+        required=True,
+        key="latent.divergence",
+        help="Relative change: length of the difference over the length of the clean output. "
+        "Angle: 1 - cosine of both outputs. Means over images.",
+    )
+    name = "relative" if measure == RELATIVE else "cosine"
+    values = {role: [getattr(layer, name) for layer in row] for role, row in found.items()}
+    names = [layer.layer for layer in found["adversarial"]]
+    first, last = values["adversarial"][0], values["adversarial"][-1]
+    title = RELATIVE if measure == RELATIVE else "1 - cosine"
+    st.plotly_chart(
+        latent_plots.layer_lines(names, values, title),
+        config=PLAIN,
+        key="latent.layers",
+        alt=f"{title} between clean and adversarial outputs: {first:.2g} after the first "
+        f"layer, {last:.2g} after the last.",
+    )
+    st.caption(
+        "After every convolution and linear layer of the bare network, mean over "
+        f"{min(LAYER_IMAGES, len(survey.images))} images. Compare the slopes: where the "
+        "adversarial line grows with depth and the noisy one does not, the network itself "
+        "amplifies the attack."
+    )
+
+
+def _show_way(info: CheckpointInfo, survey: Survey) -> None:
+    points = accuracy_path(info, survey)
+    stops = ["x", "x_adv", "transformed"][: round(points[-1].position) + 1]
+    st.plotly_chart(
+        latent_plots.accuracy_line(
+            [point.position for point in points],
+            [point.accuracy for point in points],
+            [point.margin for point in points],
+            stops,
+        ),
+        config=PLAIN,
+        key="latent.way",
+        alt="Accuracy on the way: "
+        + ", ".join(
+            f"{percent(point.accuracy)} at {stops[round(point.position)]}"
+            for point in points
+            if point.position == round(point.position)
+        ),
+    )
+    st.caption(
+        "Accuracy and mean margin (label's logit minus the best other) of the bare network on the "
+        "straight way from the clean to the adversarial image"
+        + (
+            " and on to its transformation (IMT)."
+            if has_discriminator(info)
+            else "; models with a discriminator go on from there to the transformed image."
+        )
+    )
+
+
+def _show_scores(info: CheckpointInfo, survey: Survey) -> None:
+    if not survey.scores:
+        st.info(NO_DISCRIMINATOR, icon=":material/help:")
+        return
+    found = {role: score_histogram(scores, NUM_BINS) for role, scores in survey.scores.items()}
+    areas = {
+        role: detection_auroc(survey.scores["clean"], scores)
+        for role, scores in survey.scores.items()
+        if role != "clean"
+    }
+    chart, numbers = st.columns([2.4, 1], gap="medium")
+    with chart:
+        st.plotly_chart(
+            latent_plots.score_histograms(
+                {role: share for role, (share, _) in found.items()}, found["clean"][1], UNDECIDED
+            ),
+            config=PLAIN,
+            key="latent.scores",
+            alt="Scores of the discriminator; AUROC against clean images: "
+            + ", ".join(f"{role} {area:.2f}" for role, area in areas.items()),
+        )
+    with numbers:
+        for role, area in areas.items():
+            st.metric(
+                f"AUROC, {role}",
+                f"{area:.2f}",
+                help="Chance that a clean image scores higher than one of these: 0.5 knows "
+                "nothing, 1 tells them apart.",
+            )
+    st.caption(
+        f"D0 of the bare network's logits. Between the thresholds {UNDECIDED[0]} and "
+        f"{UNDECIDED[1]} the discriminator is undecided, and ATLD+ takes half a step only."
+    )
+
+
+def _show_uses(info: CheckpointInfo, survey: Survey, attack: Attack) -> None:
+    if not has_discriminator(info):
+        st.info(NO_DISCRIMINATOR, icon=":material/help:")
+        return
+    show_uses(info, attack, len(survey.images))

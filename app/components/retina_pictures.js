@@ -1,0 +1,27 @@
+// A row of pictures, each enlarged by a whole number.
+function element(tag, attributes, ...children) {
+  const node = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
+  node.append(...children)
+  return node
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".root")
+  root.setAttribute("role", "group")
+  root.setAttribute("aria-label", data.label)
+  const figures = data.items.map((item) => {
+    const scale = Math.max(1, Math.floor(data.largest / item.width))
+    const width = item.width * scale
+    const image = element("img", { src: item.src, alt: item.alt, width, height: item.height * scale })
+    const title = element("h4", {})
+    if (item.role) title.append(element("span", { class: `mark ${item.role}`, "aria-hidden": "true" }))
+    title.append(item.title)
+    const caption = element("figcaption", {}, item.words)
+    if (item.note) caption.append(element("span", {}, item.note))
+    const figure = element("figure", {}, title, image, caption)
+    figure.style.width = `${width + 2}px`
+    return figure
+  })
+  root.replaceChildren(...figures)
+}

@@ -1,0 +1,111 @@
+"""The hard pairs page: which class is taken for which, under attack and why."""
+
+import streamlit as st
+
+from app import cached, hard_pairs
+from app.components.hard_pairs_confusion import show_confusion
+from app.components.hard_pairs_controls import (
+    CONFUSION,
+    LABELS,
+    LOSS,
+    PAIRS,
+    SIMILARITY,
+    hard_pairs_link,
+    link_state,
+    pick_among,
+    pick_plan,
+    pick_view,
+)
+from app.components.hard_pairs_labels import show_labels
+from app.components.hard_pairs_loss import show_loss
+from app.components.hard_pairs_similarity import show_pairs, show_similarity
+from app.components.hard_pairs_summary import show_summary
+from app.components.hard_pairs_targeted import show_targeted
+from app.components.hard_pairs_work import Cost, run_button, with_progress
+from app.components.model_picker import in_order, pick_model
+from app.forms import show_input_error
+from app.hard_pairs import Study, StudyPlan
+from robust_core.errors import InputError
+from robust_core.evaluation.confusion import Denominator
+from robust_core.training.checkpoint import CheckpointInfo
+
+STORY = (
+    "An attack does not err at random: it leads most images of a class to the few classes that "
+    "resemble it. See which pairs are hard, and why."
+)
+EMPTY = (
+    "Press **Run attack**: every image is attacked once, and the map of who is taken for whom "
+    "appears here. Then click a cell to see its images."
+)
+
+
+def main() -> None:
+    """Draw the page."""
+    infos = in_order(cached.checkpoints())
+    title, link_place = st.columns([6, 1], vertical_alignment="center")
+    title.title("Hard pairs", anchor=False)
+    st.markdown(STORY)
+    if not infos:
+        st.info("There is no checkpoint yet: train a model on the page Train, then look at it.")
+        return
+    link = hard_pairs_link(infos)
+    link.warn()
+    controls, stage = st.columns([1, 3.4], gap="large")
+    try:
+        with controls:
+            info = pick_model(infos)
+            plan = pick_plan(info)
+            among = pick_among()
+            pressed = plan is not None and _pressed(info, plan)
+        with stage:
+            view = pick_view()
+            study = None if plan is None else _study(info, plan, pressed)
+            if study is None:
+                st.info(EMPTY, icon=":material/grid_on:")
+            else:
+                _draw(study, info, among, view)
+    except InputError as error:
+        with stage:
+            show_input_error(error)
+        return
+    if plan is not None:
+        with link_place:
+            link.button(link_state(info, plan))
+
+
+def _pressed(info: CheckpointInfo, plan: StudyPlan) -> bool:
+    """Draw button and cost; return whether the attack is to run now."""
+    attack = plan.attack(cached.load_model(info).stochastic)
+    number = len(hard_pairs.images_of(info, plan))
+    cost = Cost(number * attack.passes(), hard_pairs.seconds(info, attack, number))
+    return run_button("Run attack", cost, primary=True)
+
+
+def _study(info: CheckpointInfo, plan: StudyPlan, pressed: bool) -> Study | None:
+    """Return the study of this plan; None if it is not known and was not asked for."""
+    known = hard_pairs.known_study(info, plan)
+    if known is not None or not pressed:
+        return known
+    return with_progress(
+        lambda check, report: hard_pairs.run_study(info, plan, check=check, on_share=report),
+        "Attacks every image",
+    )
+
+
+def _draw(study: Study, info: CheckpointInfo, among: Denominator, view: str) -> None:
+    show_summary(study, info)
+    if view == CONFUSION:
+        show_confusion(study, info, among)
+    elif view == PAIRS:
+        show_pairs(study, info, among)
+    elif view == LABELS:
+        show_labels(study, info)
+    elif view == SIMILARITY:
+        show_similarity(study, info, among)
+    elif view == LOSS:
+        show_loss(study, info)
+    else:
+        show_targeted(study, info)
+
+
+main()

@@ -1,0 +1,132 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import gradients_plots as plots
+from robust_core.data import load_data
+from robust_core.evaluation.alignment import alignment
+from robust_core.methods.gradient_targets import class_means, towards
+from robust_core.training.checkpoint import load_model
+from tests.app.conftest import ROOT
+from tests.app.examples import MASKED, ROBUST, STANDARD, telling_image
+
+
+def open_page(view: str = "classes", **more: Any) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    page.switch_page("views/gradients.py")
+    state = {"model": ROBUST, "image": telling_image()[0], "with": STANDARD, "view": view} | more
+    page.query_params.update({name: str(value) for name, value in state.items()})
+    page.run()
+    assert not page.exception and not page.error
+    return page
+
+
+def texts(page: AppTest) -> str:
+    elements = (*page.markdown, *page.caption, *page.info, *page.warning)
+    return "\n".join([element.value for element in elements])
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    """Press a button where the machine is so slow that the view has one."""
+    for button in page.button:
+        if button.label == label:
+            button.click().run()
+            break
+    assert not page.exception and not page.error
+    return page
+
+
+def test_the_first_visit_shows_the_gradients_of_two_kinds_of_models():
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    page.switch_page("views/gradients.py")
+    page.run()
+    assert not page.exception and not page.error
+    assert ROBUST in page.multiselect[0].value
+    assert "98th percentile" in texts(page)
+
+
+@pytest.mark.parametrize("display", ["rgb", "three_deviations", "channels", "maximum", "strength"])
+def test_every_display_names_its_source(display: str):
+    page = open_page(display=display, score="logit")
+    assert page.selectbox(key="gradients.display").value == display
+    source = "shared" if display == "rgb" else "Each tile"
+    assert source in texts(page) or "One symmetric scale" in texts(page)
+
+
+def test_a_masked_model_is_told_to_hide_its_gradient():
+    assert "gradient masking, not robustness" in texts(open_page(**{"with": MASKED}))
+    assert "gradient masking" not in texts(open_page())
+
+
+def test_the_cosines_with_class_means_are_those_of_the_engine():
+    page = open_page("targets", targets="CM")
+    train, test = load_data("digits", "train"), load_data("digits", "test")
+    chosen = [test.image_id(i) for i in range(len(test))].index(telling_image()[0])
+    means = class_means(train.x, train.y, 10)
+    for metric, name in zip(page.metric, (ROBUST, STANDARD), strict=True):
+        x = test.x[chosen : chosen + 1]
+        found = alignment(load_model(name), x, lambda part, _: towards(part, means))
+        assert float(metric.value) == pytest.approx(found.mean, abs=6e-4)
+    assert "Score-based targets (SBG) need a denoiser" in texts(page)
+
+
+def test_alignment_is_measured_for_every_model_of_the_data_set():
+    page = open_page("alignment", targets="NN")
+    page.segmented_control(key="gradients.sample").set_value(16).run()
+    page = press(page, "Measure alignment")
+    assert "Best aligned here" in texts(page)
+    assert "over 16 random test images (seed 0)" in texts(page)
+
+
+def test_the_class_morph_stays_in_its_radius_and_the_link_keeps_it():
+    page = press(open_page("morph", epsilon=4.0), "Morph")
+    assert page.slider(key="gradients.epsilon").value == 4.0
+    assert "Targeted PGD, L2 4, 40 steps of 0.25" in texts(page)
+
+
+def test_methods_that_do_not_apply_are_told():
+    page = press(open_page("attribution", **{"with": MASKED}), "Explain")
+    assert "do not apply to **masked**: its part quantize passes no gradient on" in texts(page)
+    page = press(page, "Test the maps")
+    assert "pgd_at, infidelity" in texts(page)
+    assert "masked, sensitivity" in texts(page)
+
+
+def test_a_bad_link_says_so_and_the_page_works():
+    page = open_page("nothing")
+    assert "unknown view 'nothing'" in texts(page)
+    assert "98th percentile" in texts(page)
+
+
+def test_the_page_leaves_the_global_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    press(open_page("attribution"), "Explain")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_shared_limit_is_the_98th_percentile_and_never_zero():
+    values = np.concatenate([-np.arange(51.0), np.arange(51.0)]).astype(np.float32)
+    assert plots.shared_limit(values) == pytest.approx(49.0, abs=0.1)
+    assert plots.shared_limit(np.zeros((2, 3), dtype=np.float32)) == 1.0
+
+
+def test_a_mosaic_holds_every_tile_and_nothing_between():
+    tiles = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
+    sheet = plots.mosaic(tiles)
+    assert np.array_equal(sheet[6:10, 12:16], tiles[1, 2])
+    assert np.isnan(sheet[4]).all()
+    assert np.isfinite(sheet).sum() == tiles.size
+
+
+def test_signed_grids_share_one_symmetric_scale():
+    tiles = np.linspace(-3, 5, 2 * 2 * 16, dtype=np.float32).reshape(2, 2, 4, 4)
+    words = plots.Words(["a", "b"], ["x", "y"])
+    figure = plots.signed_grid(tiles, words, 4.0, "dark", "gradient").to_dict()
+    assert (figure["data"][0]["zmin"], figure["data"][0]["zmax"]) == (-4.0, 4.0)
+    zero = plots.signed_colours(np.zeros((1, 1, 2, 2), dtype=np.float32), 1.0)
+    assert np.allclose(zero, 0xF7 / 255)

@@ -1,0 +1,240 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import hard_pairs, hard_pairs_maps, hard_pairs_plots
+from app.hard_pairs import Study, StudyPlan
+from robust_core.attacks.base import create_attack
+from robust_core.data import load_data
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.gradients import predict_logits
+from robust_core.training.checkpoint import checkpoint_info, load_model
+from tests.app.conftest import ROOT
+from tests.app.examples import MASKED, ROBUST, STANDARD
+
+SMALL = {"num_images": 60, "num_steps": 5, "epsilon": 0.1, "norm": "Linf"}
+
+
+def open_page(query: dict[str, Any] | None = None) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
+    page.switch_page("views/hard_pairs.py")
+    page.query_params.update({name: str(value) for name, value in (query or {}).items()})
+    page.run()
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
+    return page
+
+
+def texts(page: AppTest) -> str:
+    elements = (*page.markdown, *page.caption, *page.info, *page.warning, *page.error)
+    return "\n".join(element.value for element in elements)
+
+
+def study_of(name: str, **more: Any) -> Study:
+    plan = StudyPlan.create({**SMALL, **more})
+    return hard_pairs.run_study(
+        checkpoint_info(name), plan, check=lambda: None, on_share=lambda share: None
+    )
+
+
+def show(view: str, model: str = STANDARD) -> AppTest:
+    page = open_page({"model": model, "view": view} | SMALL)
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    assert not page.error
+    return page
+
+
+def test_the_first_visit_says_what_to_do_and_what_it_costs():
+    page = open_page({"num_images": 359})  # a plan that no other test runs
+    assert "Press **Run attack**" in page.info[0].value
+    assert "Cost: 7,180 forward-backward passes" in texts(page)
+
+
+def test_the_study_is_what_the_evaluator_finds():
+    study = study_of(STANDARD)
+    images = load_data("digits", "test").subset(slice(0, 60))
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5, random_start=False)
+    report = evaluate(load_model(STANDARD), images.x, images.y, attack)
+    assert torch.equal(study.prediction, report.prediction)
+    assert torch.equal(study.confusion().attacked_correct.diag().sum(), report.robust_correct.sum())
+    assert study.steps.shape == (6, 60)
+    assert torch.equal(study.steps[0], study.prediction), "it starts at the image itself"
+    assert torch.equal(study.path().counts[-1], study.confusion().attacked)
+
+
+def test_one_image_alone_ends_where_it_ended_among_the_others():
+    study = study_of(STANDARD)
+    for place in torch.where(study.attacked != study.images.y)[0][:5].tolist():
+        alone = study.images.subset([place])
+        model = load_model(STANDARD)
+        x_adv = study.attack(model, alone.x, alone.y)
+        assert int(predict_logits(model, x_adv).argmax()) == int(study.attacked[place])
+
+
+def test_the_cosines_are_those_of_features_and_weights():
+    study, model = study_of(STANDARD), load_model(STANDARD)
+    assert study.cosines is not None
+    head = model.classifier
+    assert isinstance(head, torch.nn.Linear)
+    z = model.features(study.images.x)
+    lengths = z.norm(dim=1)[:, None] * head.weight.norm(dim=1)
+    assert torch.allclose(study.cosines * lengths + head.bias, model(study.images.x), atol=1e-3)
+
+
+@pytest.mark.parametrize("work", [hard_pairs.run_study, hard_pairs.run_radii])
+def test_a_newer_request_ends_the_work(work):
+    def check() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        info, plan = checkpoint_info(STANDARD), StudyPlan.create({**SMALL, "epsilon": 0.11})
+        with hard_pairs.cached.heavy_work():  # someone else works
+            work(info, plan, check=check, on_share=lambda share: None)
+
+
+def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
+    study = study_of(STANDARD)
+    page = show("Confusion")
+    counts = study.confusion().attacked.clone().fill_diagonal_(-1)
+    label, predicted = divmod(int(counts.argmax()), 10)
+    assert page.selectbox(key="hard_pairs.labelled.digits").value == label
+    assert page.selectbox(key="hard_pairs.predicted.digits").value == predicted
+    number = int(counts[label, predicted])
+    assert f"**{number} of " in texts(page) and f"become {predicted} under attack" in texts(page)
+    empty = torch.where(counts[label] == 0)[0][0]
+    page.selectbox(key="hard_pairs.predicted.digits").set_value(int(empty)).run()
+    assert "No image ends in this cell" in texts(page)
+
+
+def test_the_denominator_switch_and_all_maps():
+    page = show("Confusion")
+    assert "class in the row (all images)" in texts(page)
+    page.segmented_control(key="hard_pairs.among").set_value("clean_correct").run()
+    assert "class in the row (right at first)" in texts(page)
+    for name in ("Clean", "Difference", "Under attack"):
+        page.segmented_control(key="hard_pairs.map").set_value(name).run()
+        assert not page.exception and not page.error
+
+
+@pytest.mark.parametrize(("model", "number"), [(STANDARD, 0), (MASKED, 1)])
+def test_a_masked_gradient_is_named(model, number):
+    warnings = [one.value for one in show("Pairs", model).warning]
+    assert ["hides its gradient" in one for one in warnings] == [True] * number
+
+
+def test_pairs_are_ranked_and_entropy_told():
+    page = show("Pairs")
+    pairs, spread = (table.value for table in page.dataframe)
+    assert list(pairs["Strength"]) == sorted(pairs["Strength"], reverse=True)
+    assert pairs["Mutuality"].between(0, 1).all() and spread["Entropy"].between(0, 1).all()
+
+
+def test_labels_follow_the_step_slider_and_the_radius():
+    page = show("Where they go")
+    label = page.selectbox(key="hard_pairs.labelled.digits").value
+    page.slider(key="hard_pairs.step").set_value(0).run()
+    assert f"100 % of class {label} keep their label" in texts(page)
+    page.slider(key="hard_pairs.step").set_value(5).run()
+    assert f"100 % of class {label} keep their label" not in texts(page)
+    press(page, "Measure radii")
+    slider = next(one for one in page.select_slider if one.key == "hard_pairs.radius")
+    assert slider.value == "25.5/255"
+    assert len(slider.options) == len(hard_pairs.RADII)
+
+
+def test_similarity_and_its_rank_correlation():
+    page = show("Similarity")
+    assert [metric.label for metric in page.metric] == ["Spearman's rank correlation"] * 2
+    assert all(-1 <= float(metric.value) <= 1 for metric in page.metric)
+
+
+def test_the_optimum_of_the_self_paced_loss_is_inside():
+    page = show("Self-paced loss")
+    assert "a cosine of **0.6** with the label and **-0.1**" in texts(page)
+    assert "0.383 nats" in texts(page)
+    assert "was not trained with this loss" in texts(page)
+
+
+def test_targeted_attacks_wait_for_their_button():
+    page = open_page({"model": ROBUST, "view": "Targeted"} | SMALL | {"num_images": 20})
+    press(page, "Run attack")
+    assert "Cost: 900 forward-backward passes" in texts(page)
+    assert not page.metric
+    press(page, "Run targeted attacks")
+    assert len(page.metric) == 2
+    page.run()
+    assert len(page.metric) == 2, "a result that is known stays"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"model": "digits-standrad"}, "did you mean 'digits-standard'?"),
+        ({"view": "Pears"}, "did you mean 'Pairs'?"),
+        ({"among": "none"}, "unknown among"),
+        ({"labelled": "twelve"}, "unknown class as labelled 'twelve'"),
+        ({"image": "digits/test/999999"}, "no image 999999"),
+        ({"data": "cifar10"}, "data should be 'digits'"),
+        ({"epsilon": "8"}, "did you mean 8/255?"),
+        ({"num_images": "1000000"}, "num_images must be <= 1000"),
+        ({"colour": "red"}, "unknown part of the address"),
+    ],
+)
+def test_a_bad_link_gives_one_clear_sentence(query, sentence):
+    page = open_page(query)
+    problems = [warning.value for warning in page.warning if "link" in warning.value]
+    assert len(problems) == 1 and sentence in problems[0]
+
+
+def test_copying_the_link_puts_the_whole_state_into_the_address():
+    query = {"model": ROBUST, "view": "Pairs", "among": "clean_correct", "loss": "margin"}
+    query |= {"labelled": "3", "predicted": "9", "num_steps": "7", "num_images": "50"}
+    page = open_page(query)
+    page.session_state["hard_pairs.copy_link"] = {"copied": "anything"}
+    page.run()
+    state = {name: "".join(value) for name, value in page.query_params.items()}
+    assert query.items() <= state.items()
+    assert texts(open_page(state)) == texts(page)
+
+
+def test_an_image_in_the_link_is_the_chosen_one_everywhere():
+    images = load_data("digits", "test")
+    page = open_page({"image": images.image_id(3)})
+    assert page.session_state["attack.image.digits/test"] == int(images.index[3])
+    assert page.session_state["hard_pairs.labelled.digits"] == int(images.y[3])
+
+
+def shares() -> np.ndarray:
+    return np.array([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [np.nan] * 3], dtype=np.float32)
+
+
+def test_the_map_masks_the_diagonal_and_diverges_around_zero():
+    plain = hard_pairs_maps.confusion_map(shares(), None, "abc").to_dict()
+    colour = plain["layer"][0]["encoding"]["color"]
+    assert "datum.label === datum.predicted" in colour["condition"]["test"]
+    assert colour["condition"]["value"] == hard_pairs_maps.MASKED
+    assert colour["scale"]["domain"] == [0, 0.5], "not the diagonal's 0.8"
+    signed = hard_pairs_maps.confusion_map(-shares(), None, "abc", signed=True).to_dict()
+    assert signed["layer"][0]["encoding"]["color"]["scale"]["domain"] == [-0.5, 0.5]
+
+
+def test_the_picture_of_the_map_has_the_same_colours_enlarged():
+    pixels = hard_pairs_maps.map_pixels(shares(), signed=False, side=4)
+    assert pixels.shape == (12, 12, 3)
+    assert (pixels[:4, :4] == (0x8A, 0x94, 0xA3)).all() and (pixels[8:] == pixels[0, 0]).all()
+    assert tuple(pixels[0, 4]) != tuple(pixels[4, 0])
+
+
+def test_curves_leave_out_classes_that_are_never_taken():
+    path = np.array([[1.0, 0.0, 0.0], [0.4, 0.59, 0.01]], dtype=np.float32)
+    figure = hard_pairs_plots.label_curves([0, 1], path, 0, "abc", title="Step", now=1)
+    assert [trace["name"] for trace in figure.to_dict()["data"]] == ["a (the label)", "b"]
