@@ -24,6 +24,7 @@ from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.gradients import input_gradient, predict_logits
 from robust_core.losses import cross_entropy, is_correct
+from robust_core.memory import keep_freed_memory
 from robust_core.models.base import Classifier
 from robust_core.training import checkpoint
 from robust_core.training.checkpoint import CheckpointInfo
@@ -69,6 +70,7 @@ def latest_only(page: str) -> LatestOnly:
 def _gate() -> threading.BoundedSemaphore:
     # pages attack single images: a second thread gains nothing there, and waits on a busy machine
     torch.set_num_threads(1)
+    keep_freed_memory()
     return threading.BoundedSemaphore(1)
 
 

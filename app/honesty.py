@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES, AttackTrace
+from app.words import masks_gradients
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.loss_surface import LossSurface, loss_surface
@@ -145,7 +146,7 @@ def _key(info: CheckpointInfo, trace: AttackTrace) -> tuple:
 
 
 def _surrogate(info: CheckpointInfo) -> CheckpointInfo | None:
-    """Return a shipped model for the same images and classes that was trained without a defence."""
+    """Return a shipped model for the same images and classes without a defence or a mask."""
     for other in cached.checkpoints():
         same = (other.config.data, other.image_shape, other.class_names) == (
             info.config.data,
@@ -153,6 +154,7 @@ def _surrogate(info: CheckpointInfo) -> CheckpointInfo | None:
             info.class_names,
         )
         undefended = other.config.method.name == "standard" and "/" not in other.name
-        if same and undefended and other.digest != info.digest:
+        honest = undefended and not masks_gradients(other)
+        if same and honest and other.digest != info.digest:
             return other
     return None

@@ -43,7 +43,7 @@ def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
         parts.append(count_words(parameters["num_steps"], "step"))
     if "num_restarts" in parameters:
         parts.append(count_words(parameters["num_restarts"], "restart"))
-    if parameters.get("eot_samples", 1) > 1:
+    if parameters.get("eot_samples", 1) > 1 and parameters.get("version") != "standard":
         parts.append(f"EOT {parameters['eot_samples']}")
     return ", ".join(parts)
 

@@ -2,6 +2,7 @@ import copy
 import gc
 import threading
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -55,8 +56,9 @@ def network(name="preact_resnet18", parameters=None, *, spread=1.0, seed=0) -> C
             norm.weight.data.copy_(uniform(norm.bias, 1.1 - spread, 1.5))
             norm.bias.data.copy_(uniform(norm.bias, -0.3, 0.3))
     model.eval().requires_grad_(False)
-    if model.classifier.bias is not None:  # so that the classes are close, and an attack can win
-        model.classifier.bias.sub_(model(images(12)).mean(dim=0))
+    head: Any = model.classifier
+    if head.bias is not None:  # so that the classes are close, and an attack can win
+        head.bias.sub_(model(images(12)).mean(dim=0))
     return model
 
 
@@ -99,8 +101,9 @@ def test_twins_are_kept_until_the_weights_change():
     model.load_state_dict(other.state_dict())
     assert prepared(model) is not twin
     torch.testing.assert_close(prepared(model)(x), other(x), atol=1e-5, rtol=1e-4)
+    head: Any = model.classifier
     with torch.no_grad():
-        model.classifier.bias.add_(1.0)
+        head.bias.add_(1.0)
     torch.testing.assert_close(prepared(model)(x), model(x), atol=1e-5, rtol=1e-4)
 
 
@@ -119,7 +122,8 @@ class Doubling(nn.Module):
 
 
 def _hooked(model: Classifier) -> None:
-    model.classifier.register_forward_hook(lambda module, inputs, output: 2 * output)
+    head: Any = model.classifier
+    head.register_forward_hook(lambda module, inputs, output: 2 * output)
 
 
 def _replaced(model: Classifier) -> None:
@@ -203,7 +207,7 @@ def test_what_only_the_low_precision_broke_is_attacked_in_float32():
     y = model(x).argmax(dim=1)
     attack = create_attack("pgd", num_steps=3, epsilon=EPSILON)
     with use_engine(Engine("bfloat16")):
-        ready = copy.deepcopy(prepared(model))
+        ready: Any = copy.deepcopy(prepared(model))
         ready.search_model.classifier.bias[(y[0] + 1) % 5] += 100.0  # it sees all fallen
         x_adv = attack._settle(ready, x, y, None, x.clone())
     expected = attack(model, x, y)

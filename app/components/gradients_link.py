@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.components.gradients_controls import VIEW_KEY, VIEWS, models_key
+from app.components.gradients_controls import MOST_MODELS, VIEW_KEY, VIEWS, models_key
 from app.components.gradients_maps import DISPLAY_KEY, DISPLAYS, KIND_KEY, KINDS, SCORE_KEY
 from app.components.gradients_morph import EPSILON_KEY, LARGEST
 from app.components.image_picker import ChosenImage, choose_image
 from app.components.model_picker import MODEL_KEY
-from app.components.page_link import PageLink, State, number, one_of, only, part
+from app.components.page_link import PageLink, State, Step, number, one_of, only, part
 from robust_core.evaluation.alignment import SCORES
 from robust_core.registry import unknown_name
 from robust_core.training.checkpoint import CheckpointInfo
@@ -46,22 +46,13 @@ def gradients_page_link(infos: Sequence[CheckpointInfo]) -> PageLink:
     def shown() -> CheckpointInfo:
         return offered.get(str(st.session_state.get(MODEL_KEY))) or next(iter(offered.values()))
 
-    def compare(state: State) -> None:
-        if "with" not in state:
-            return
-        names = [name for name in state["with"].split(",") if name]
-        for name in names:
-            if name not in offered:
-                raise unknown_name("model", name, list(offered))
-        st.session_state[models_key(shown().config.data.name)] = names
-
     return PageLink(
         "gradients",
         [
             only(NAMES),
             part("model", one_of("model", MODEL_KEY, lambda: list(offered))),
             part("image", lambda image_id: choose_image(shown(), image_id)),
-            compare,
+            rivals_step(infos),
             part("view", one_of("view", VIEW_KEY, lambda: list(VIEWS))),
             part("score", one_of("score", SCORE_KEY, lambda: list(SCORES))),
             part("display", one_of("display", DISPLAY_KEY, lambda: list(DISPLAYS))),
@@ -69,3 +60,24 @@ def gradients_page_link(infos: Sequence[CheckpointInfo]) -> PageLink:
             part("epsilon", number("epsilon", EPSILON_KEY, 0.0, LARGEST)),
         ],
     )
+
+
+def rivals_step(infos: Sequence[CheckpointInfo]) -> Step:
+    """Return the step that follows `with`: the names of the models compared with the chosen one.
+
+    Args:
+        infos: the checkpoints that the page offers, at least one.
+    """
+    offered = {info.name: info for info in infos}
+
+    def take(state: State) -> None:
+        if "with" not in state:
+            return
+        names = list(dict.fromkeys(name for name in state["with"].split(",") if name))
+        for name in names:
+            if name not in offered:
+                raise unknown_name("model", name, list(offered))
+        chosen = offered.get(str(st.session_state.get(MODEL_KEY))) or next(iter(offered.values()))
+        st.session_state[models_key(chosen.config.data.name)] = names[: MOST_MODELS - 1]
+
+    return take

@@ -101,6 +101,7 @@ class FreeAT(TrainingMethod):
 
     def after_step(self, model: nn.Module) -> None:
         """Begin at the first row of delta again."""
+        super().after_step(model)
         self._row = 0
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -4,13 +4,12 @@ import math
 from functools import partial
 from typing import Annotated
 
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.attacks.base import StepSize
 from robust_core.gradients import predict_logits
-from robust_core.losses import cross_entropy
+from robust_core.losses import cross_entropy, divergence_terms, self_paced_weights
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import (
     InnerSteps,
@@ -139,9 +138,7 @@ def self_paced_loss(logits: Tensor, y: Tensor, scale: float, margin: float) -> T
     z_y = (1 + margin) / 2 and z_k = -margin / 2, not at z_y = 1; see `loss_floor`.
     """
     logits = logits.float()
-    is_label = F.one_hot(y, logits.shape[1]).bool()
-    alpha = (logits + margin).where(~is_label, 1.0 + margin - logits)
-    return cross_entropy(scale * alpha * logits, y)
+    return cross_entropy(scale * self_paced_weights(logits, y, margin) * logits, y)
 
 
 def pair_consistency(logits: Tensor, logits_adv: Tensor, scale: float, offset: float) -> Tensor:
@@ -150,9 +147,7 @@ def pair_consistency(logits: Tensor, logits_adv: Tensor, scale: float, offset: f
     t_k = p_k (log p_k - log q_k), with p = softmax(scale z) and q = softmax(scale z_adv), so this
     is sum_k t_k^2 + offset KL(p || q): zero where p = q, else positive. p carries a gradient.
     """
-    log_p = F.log_softmax(scale * logits.float(), dim=1)
-    log_q = F.log_softmax(scale * logits_adv.float(), dim=1)
-    summand = log_p.exp() * (log_p - log_q)
+    summand = divergence_terms(scale * logits.float(), scale * logits_adv.float())
     return (summand * (summand + offset)).sum(dim=1)
 
 

@@ -41,11 +41,16 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
         f"`{config.model.name}`",
         f"`{config.method.name}`",
         f"{card['clean_accuracy']:.1%}",
-        f"{claimed['accuracy']:.1%} {_attack_words(claimed['attack'])}{_judged(claimed)}",
-        f"{settled['accuracy']:.1%} {_attack_words(settled['attack'])}",
+        _number(claimed) + _judged(claimed),
+        _number(settled),
         _verdict(card),
         f"{info.epoch} of {config.epochs}, {card['seed']}",
     )
+
+
+def _number(result: Mapping[str, Any]) -> str:
+    attack = _attack_words(result["attack"])
+    return f"{result['accuracy']:.1%} {attack}, n {result['num_images']}"
 
 
 def _verdict(card: Mapping[str, Any]) -> str:
@@ -92,15 +97,15 @@ def _share(value: float, interval: Sequence[float]) -> str:
 def _attack_words(attack: Mapping[str, Any]) -> str:
     values = attack["parameters"]
     words = attack["name"].upper()
-    if values.get("loss", "cross_entropy") != "cross_entropy":
-        words += f" ({values['loss']} loss)"
     if "version" in values:
         words += f" {values['version']}"
     if "num_steps" in values:
         words += f"-{values['num_steps']}"
+    if values.get("loss", "cross_entropy") != "cross_entropy":
+        words += f" ({values['loss']} loss)"
     if values.get("num_restarts", 1) > 1:
         words += f", {values['num_restarts']} restarts"
-    if values.get("eot_samples", 1) > 1:
+    if values.get("eot_samples", 1) > 1 and values.get("version") != "standard":
         words += f", EOT {values['eot_samples']}"
     if "num_queries" in values:
         words += f", {values['num_queries']} queries"

@@ -234,7 +234,7 @@ def test_markdown_table(path) -> None:
     text = markdown_table()
     assert "### digits" in text
     assert (
-        "| `digits-test` | `small_cnn` | `pgd_at` | 98.0% | 80.0% PGD, Linf 0.1 | 80.0% PGD" in text
+        "| `digits-test` | `small_cnn` | `pgd_at` | 98.0% | 80.0% PGD, Linf 0.1, n 360 | 80.0%" in text
     )
     assert (
         "| `digits-test` | the network | PGD, Linf 0.1 | the same | 80.0% (75.0% to 85.0%)" in text

@@ -1,0 +1,145 @@
+"""The synchronised player: every model at the same step of its own attack."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app import compare_plots as plots
+from app.attack_trace import AttackTrace, Frame
+from app.components.gradients_controls import offer, short_name
+from app.components.gradients_work import npz
+from app.components.outcome import GAIN, GAIN_KEY, PLAIN_CHART, show_verdict
+from app.components.player import perturbation_picture
+from app.components.retina_pictures import Picture, picture_row
+from app.gradients_plots import picture_bytes
+from app.units import percent
+from app.words import distance_words
+from robust_core.training.checkpoint import CheckpointInfo
+
+WIDTHS = {2: 170, 3: 120, 4: 84}  # of a picture, in pixels, by the number of models
+
+
+@st.fragment
+def show_player(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+    """Draw pictures and probabilities of all models at one step, with one slider for all."""
+    st.session_state.setdefault(GAIN_KEY, GAIN)
+    last = max(len(trace.frames) for trace in traces) - 1
+    place = st.container()
+    left, right = st.columns([2, 1])
+    step = last
+    if last:
+        step = left.slider(
+            "Recorded step",
+            0,
+            last,
+            last,
+            key=f"compare.step.{last}",
+            help="One for all models. An attack that ended earlier stays at its result. "
+            "Restarts follow one another.",
+        )
+    gain = right.slider(
+        "Gain of the perturbation picture",
+        1,
+        50,
+        key=GAIN_KEY,
+        persist_state="session",
+        help="The picture shows 0.5 + gain * perturbation / 2: mid-grey is no change.",
+    )
+    frames = [trace.frames[min(step, len(trace.frames) - 1)] for trace in traces]
+    with place:
+        for column, info, trace, frame in zip(
+            st.columns(len(infos), gap="medium"), infos, traces, frames, strict=True
+        ):
+            with column:
+                st.markdown(f"**{short_name(info)}**")
+                _show_pictures(info, trace, frame, gain, WIDTHS[len(infos)])
+    _show_probabilities(infos, traces, frames, step)
+
+
+def show_verdicts(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+    """Say in one line for each model what became of the image."""
+    for info, trace in zip(infos, traces, strict=True):
+        name, words = st.columns([1, 4.2], vertical_alignment="center")
+        name.markdown(f"**{short_name(info)}**")
+        with words:
+            show_verdict(trace, info)
+
+
+def show_downloads(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+    """Offer the clean and all adversarial images, exactly and as one picture."""
+    images = np.stack([traces[0].x, *(trace.x_adv for trace in traces)])  # [M + 1, C, H, W]
+    data = npz(
+        models=np.array([info.name for info in infos]),
+        x=traces[0].x,
+        x_adv=images[1:],
+        clean=np.stack([trace.clean for trace in traces]),
+        adversarial=np.stack([trace.adversarial for trace in traces]),
+    )
+    offer(data, picture_bytes(images.transpose(0, 2, 3, 1)[None]), "comparison")
+
+
+def _show_pictures(
+    info: CheckpointInfo, trace: AttackTrace, frame: Frame, gain: float, largest: int
+) -> None:
+    winner = int(frame.probabilities.argmax())
+    seen = f"{info.class_names[winner]}, {percent(float(frame.probabilities[winner]))}"
+    delta = perturbation_picture(frame.x_adv - trace.x, gain)
+    distance = distance_words(trace.attack.norm, frame.distance)
+    name = short_name(info)
+    pictures = [
+        Picture(
+            torch.from_numpy(delta),
+            f"Perturbation × {gain:g}",
+            f"{trace.attack.norm} {distance}",
+            f"perturbation of {name} at length {distance}",
+        ),
+        Picture(
+            torch.from_numpy(frame.x_adv),
+            "Adversarial",
+            seen,
+            f"{info.class_names[trace.label]} taken by {name} for {seen}",
+            role="adversarial",
+        ),
+    ]
+    picture_row(
+        pictures, label=f"Pictures of {name}", largest=largest, key=f"compare.pictures.{info.name}"
+    )
+
+
+def _show_probabilities(
+    infos: Sequence[CheckpointInfo],
+    traces: Sequence[AttackTrace],
+    frames: Sequence[Frame],
+    step: int,
+) -> None:
+    models, names = [short_name(info) for info in infos], infos[0].class_names
+    clean, final = (
+        np.stack([getattr(trace, role) for trace in traces]) for role in ("clean", "adversarial")
+    )
+    now = np.stack([frame.probabilities for frame in frames])
+    told = ", ".join(
+        f"{model}: {names[int(row.argmax())]} {percent(float(row.max()))}"
+        for model, row in zip(models, now, strict=True)
+    )
+    st.plotly_chart(
+        plots.model_bars(clean, now, plots.shown_classes(clean, final), names, models),
+        config=PLAIN_CHART,
+        key="compare.bars",
+        alt=f"Probabilities at step {step}. {told}.",
+    )
+    label = traces[0].label
+    curves = [
+        np.array([frame.probabilities[label] for frame in trace.frames], dtype=np.float32)
+        for trace in traces
+    ]
+    ends = ", ".join(
+        f"{model} {percent(float(curve[-1]))}" for model, curve in zip(models, curves, strict=True)
+    )
+    st.plotly_chart(
+        plots.label_curves(curves, models, names[label], step),
+        config=PLAIN_CHART,
+        key="compare.curves",
+        alt=f"Probability of {names[label]} over the steps; at the end {ends}.",
+    )

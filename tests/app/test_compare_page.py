@@ -1,0 +1,127 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import compare, compare_plots
+from app.attack_trace import trace_attack
+from robust_core.attacks.base import create_attack
+from robust_core.data import load_data
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.gradients import predict_logits
+from robust_core.training.checkpoint import checkpoint_info, load_model
+from tests.app.conftest import ROOT
+from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, telling_image
+
+
+def open_page(**more: Any) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+    page.switch_page("views/compare.py")
+    state = {"model": STANDARD, "image": telling_image()[0], "with": ROBUST, "num_steps": 20}
+    page.query_params.update({name: str(value) for name, value in (state | more).items()})
+    page.run()
+    return press(page, "Run attack on all")
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    for button in page.button:
+        if button.label == label:
+            button.click().run()
+            break
+    assert not page.exception and not page.error
+    return page
+
+
+def texts(page: AppTest) -> str:
+    elements = (*page.markdown, *page.caption, *page.info, *page.warning, *page.success)
+    return "\n".join([element.value for element in elements])
+
+
+def test_each_model_has_its_verdict_on_the_same_image():
+    page = open_page()
+    label = telling_image()[1]
+    assert any("PGD fools the standard model" in box.value for box in page.warning)
+    assert any(f"{label} stays {label}: the robust model" in box.value for box in page.success)
+
+
+def test_one_slider_moves_all_models():
+    page = open_page()
+    [slider] = [each for each in page.slider if each.label == "Recorded step"]
+    assert slider.value == slider.max
+    slider.set_value(0).run()
+    assert not page.exception
+
+
+@pytest.mark.parametrize("others", [ROBUST, f"{ROBUST},{MASKED},digits-trades"])
+def test_two_to_four_models_fit(others: str):
+    page = open_page(**{"with": others})
+    assert len(page.multiselect[0].value) == others.count(",") + 1
+    assert "Does it transfer?" in [each.value for each in page.subheader]
+
+
+def test_a_single_model_asks_for_another():
+    assert "at least one more model" in texts(open_page(**{"with": ""}))
+
+
+def test_the_matrix_over_test_images_names_its_attack_and_the_masked_model():
+    page = open_page(**{"with": MASKED, "sample": "64"})
+    passes = 64 * 4 * create_attack("pgd", **ATTACK).passes()
+    assert f"Cost: {passes:,} forward-backward passes" in texts(page)
+    page = press(page, "Measure transfer")
+    assert "first 64 test images" in texts(page)
+    assert "a sign of masked gradients" in texts(page)
+
+
+def test_a_bad_link_says_so_and_the_page_works():
+    page = open_page(sample="7", **{"with": "nobody"})
+    assert "unknown number of test images '7'" in texts(page)
+    assert "unknown model 'nobody'" in texts(page)
+
+
+def test_an_image_crafted_on_a_model_is_judged_by_every_other():
+    infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
+    images = load_data("digits", "test").subset(slice(3, 4))
+    attack = create_attack("pgd", **ATTACK)
+    models = [load_model(info.name) for info in infos]
+    label = int(images.y[0])
+    traces = [trace_attack(model, images.x[0], label, attack) for model in models]
+    found = compare.image_transfer(infos, traces, check=lambda: None)
+    assert np.allclose(found.sum(axis=2), 1.0, atol=1e-5)
+    crafted = torch.from_numpy(traces[0].x_adv)[None]
+    expected = predict_logits(models[1], crafted).softmax(dim=1)[0].numpy()
+    assert np.allclose(found[0, 1], expected, atol=1e-6)
+    assert np.array_equal(found[0, 0], traces[0].adversarial)
+
+
+def test_the_measured_matrix_is_the_evaluators():
+    infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
+    attack, shares = create_attack("pgd", **ATTACK), []
+    matrix = compare.measure_transfer(infos, attack, 16, check=lambda: None, on_share=shares.append)
+    images = load_data("digits", "test").subset(slice(0, 16))
+    judge, surrogate = load_model(ROBUST), load_model(STANDARD)
+    expected = evaluate(judge, images.x, images.y, attack, surrogate=surrogate)
+    assert torch.equal(matrix[0][1].robust_correct, expected.robust_correct)
+    assert torch.equal(
+        matrix[1][1].robust_correct,
+        evaluate(judge, images.x, images.y, attack).robust_correct,
+    )
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+    assert compare.known_transfer(infos, attack, 16) is matrix
+    assert compare.known_transfer(infos[::-1], attack, 16) is None
+
+
+def test_shown_classes_hold_every_models_winners_in_a_fixed_order():
+    clean = np.array([[0.9, 0.1, 0, 0], [0.1, 0.1, 0.8, 0]], dtype=np.float32)
+    final = np.array([[0, 0, 0.2, 0.8], [0, 0.2, 0.8, 0]], dtype=np.float32)
+    assert compare_plots.shown_classes(clean, final, 3) == [0, 2, 3]
+
+
+def test_the_transfer_map_has_crafted_on_in_rows():
+    shares = np.array([[0.0, 0.9], [0.4, 0.6]], dtype=np.float32)
+    figure = compare_plots.transfer_map(shares, [["a", "b"], ["c", "d"]], ["x", "y"], "accuracy")
+    heat: Any = figure["data"][0]
+    assert np.allclose(heat["z"], [[0.0, 90.0], [40.0, 60.0]])
+    assert figure.to_dict()["layout"]["yaxis"]["title"]["text"] == "Crafted on"
+    assert heat["zmin"] == 0 and heat["zmax"] == 100

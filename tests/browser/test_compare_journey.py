@@ -1,0 +1,37 @@
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.app.examples import ROBUST, STANDARD, telling_image
+from tests.browser.conftest import Visitor
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_visitor_compares_two_models_and_takes_the_link_along(visit: Visitor):
+    image = telling_image()[0]
+    query = {"model": STANDARD, "with": ROBUST, "image": image, "attack": "pgd", "num_steps": 10}
+    visit.open("/compare?" + urlencode(query))
+    page = visit.page
+    expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+    run = page.get_by_role("button", name="Run attack on all", exact=True)
+    if run.count():  # a fast machine computes it at once
+        run.click()
+        visit.settle()
+    expect(page.get_by_text("PGD fools the standard model")).to_be_visible()
+    expect(page.get_by_text("the robust model resists PGD")).to_be_visible()
+    step = page.get_by_role("slider", name="Recorded step")
+    step.focus()
+    step.press("ArrowLeft")
+    visit.settle()
+    expect(page.locator(".js-plotly-plot .heatmaplayer")).to_have_count(1)
+    page.get_by_role("button", name="Measure transfer").click()
+    visit.settle()
+    expect(page.get_by_text("first 16 test images")).to_be_visible()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    visit.settle()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert f"with={ROBUST}" in copied and "sample=16" in copied and "num_steps=10" in copied
+    visit.check()
