@@ -12,12 +12,17 @@ from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES, AttackTrace
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.curves import Curve, accuracy_curve
 from robust_core.gradients import predict_logits
 from robust_core.models.base import Classifier
+from robust_core.threat_model import Norm
 from robust_core.training.checkpoint import CheckpointInfo
 
 BATCH = 32  # images that are attacked together; between batches a newer request takes over
 MOST_RESULTS = 16
+RADII = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # times the radius of the attack
+LARGEST_L2 = 100.0  # of a radius, as the parameters of an attack allow
+BISECTIONS = 3  # attacks an image needs to find the one of seven radii at which it falls
 
 Array = NDArray[np.float32]
 Matrix = list[list[RobustnessReport]]  # row: the model attacked, column: the model that judges
@@ -112,6 +117,51 @@ def measure_transfer(
             matrix[-1].append(found)
     _results().put(_sample_key(infos, attack, num_images), matrix)
     return matrix
+
+
+def known_curves(
+    infos: Sequence[CheckpointInfo], attack: Attack, num_images: int
+) -> list[Curve] | None:
+    """Return the curves of exactly this measurement if it was made lately."""
+    return _results().get(("curves", *_sample_key(infos, attack, num_images)))
+
+
+def measure_curves(
+    infos: Sequence[CheckpointInfo],
+    attack: Attack,
+    num_images: int,
+    *,
+    check: Callable[[], None],
+    on_share: Callable[[float], None],
+) -> list[Curve]:
+    """Return accuracy against the radius for each model; arguments as of `measure_transfer`."""
+    images = cached.load_images(infos[0]).subset(slice(0, num_images))
+    largest = 1.0 if attack.norm is Norm.LINF else LARGEST_L2
+    values = [0.0, *(min(radius * attack.epsilon, largest) for radius in RADII)]
+    curves = []
+    for number, info in enumerate(infos):
+        model = cached.load_model(info)
+
+        def report(done: int, total: int, number: int = number) -> None:
+            check()
+            on_share((number + done / max(total, 1)) / len(infos))
+
+        with cached.heavy_work(check):
+            curves.append(
+                accuracy_curve(
+                    model,
+                    images.x,
+                    images.y,
+                    attack,
+                    "epsilon",
+                    values,
+                    batch_size=BATCH,
+                    eot_samples=_samples(model),
+                    on_progress=report,
+                )
+            )
+    _results().put(("curves", *_sample_key(infos, attack, num_images)), curves)
+    return curves
 
 
 def _samples(model: Classifier) -> int:

@@ -15,7 +15,7 @@ NEUTRAL = "#8a94a3"
 STYLES = (  # of the models: never colour alone
     ("#44AA99", "solid", "circle"),
     ("#CC6677", "dash", "diamond"),
-    ("#DDCC77", "dot", "square"),
+    ("#999933", "dot", "square"),
     ("#AA4499", "dashdot", "triangle-up"),
 )
 

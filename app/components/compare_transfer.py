@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,16 +12,23 @@ from app import compare_plots as plots
 from app.attack_trace import AttackTrace
 from app.compare import Matrix
 from app.components.attack_controls import AttackPlan
+from app.components.evaluation_curve import accuracy_figure
 from app.components.gradients_controls import offer, seconds, short_name
+from app.components.hard_pairs_work import Cost, after_button
 from app.components.outcome import PLAIN_CHART
-from app.units import count_words, duration_words, percent
+from app.units import count_words, percent
 from app.words import attack_words
 from robust_core.attacks.base import Attack
 from robust_core.training.checkpoint import CheckpointInfo
 
 SIZES = ("16", "64", "256")
 SAMPLE_KEY = "compare.sample"
-PROGRESS_INTERVAL = 0.1  # seconds between two updates of the progress bar
+
+
+def sample_size(infos: Sequence[CheckpointInfo]) -> int:
+    """Return how many test images are attacked: what is chosen, or all if there are fewer."""
+    chosen = st.session_state.get(SAMPLE_KEY) or SIZES[0]
+    return min(int(chosen), len(cached.load_images(infos[0])))
 
 
 def show_image_transfer(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
@@ -45,46 +51,79 @@ def show_image_transfer(infos: Sequence[CheckpointInfo], traces: Sequence[Attack
         f"Written: the predicted class. Colour: the probability of {names[label]}, so a dark cell "
         "is an image that transfers. Diagonal: the attack that sees the model it is judged by."
     )
+    for column, (trace, model) in enumerate(zip(traces, models, strict=True)):
+        fooling = [
+            models[row] for row in range(len(models)) if int(found[row, column].argmax()) != label
+        ]
+        if fooling and trace.clean_prediction == trace.prediction == label:
+            st.info(
+                f"{model} withstands the attack on itself, but not the image crafted on "
+                f"{' and '.join(fooling)}: its own gradient may be hiding the way.",
+                icon=":material/visibility_off:",
+            )
 
 
 def show_sample_transfer(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
     """Draw the same matrix over test images, behind a button with its cost."""
     st.session_state.setdefault(SAMPLE_KEY, SIZES[0])
-    size = st.segmented_control(
+    st.segmented_control(
         "Test images", SIZES, key=SAMPLE_KEY, required=True, persist_state="session"
     )
-    number = min(int(size), len(cached.load_images(infos[0])))
-    attack = plan.attack
+    number, attack = sample_size(infos), plan.attack
     matrix = compare.known_transfer(infos, attack, number)
     if matrix is None:
-        passes = number * attack.passes() * len(infos)
-        cost = seconds(infos, passes, min(number, compare.BATCH))
-        pressed = st.button("Measure transfer", icon=":material/play_arrow:")
-        st.caption(
-            f"Cost: {passes * len(infos):,} forward-backward passes of one image, "
-            f"{duration_words(cost)} by a measurement here."
+        passes = number * attack.passes() * len(infos)  # on each model
+        matrix = after_button(
+            "Measure transfer",
+            "Shows how many test images stay right, for every pair of models.",
+            "Crafts and tests",
+            cost=Cost(passes * len(infos), seconds(infos, passes, min(number, compare.BATCH))),
+            work=lambda check, report: compare.measure_transfer(
+                infos, attack, number, check=check, on_share=report
+            ),
         )
-        if not pressed:
-            st.info("Shows how many test images stay right, for every pair of models.")
-            return
-        matrix = _measure(infos, attack, number)
-    _draw_sample(infos, attack, matrix, number)
+    if matrix is not None:
+        _draw_sample(infos, attack, matrix, number)
 
 
-def _measure(infos: Sequence[CheckpointInfo], attack: Attack, number: int) -> Matrix:
-    check = cached.latest_only("compare").begin()
-    place, shown = st.empty(), 0.0
-
-    def report(share: float) -> None:
-        nonlocal shown
-        if time.perf_counter() - shown > PROGRESS_INTERVAL:
-            shown = time.perf_counter()
-            place.progress(min(share, 1.0), f"Crafts and tests: {share:.0%}")
-
-    try:
-        return compare.measure_transfer(infos, attack, number, check=check, on_share=report)
-    finally:
-        place.empty()
+def show_curves(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
+    """Draw accuracy against the radius, a line for each model, behind a button with its cost."""
+    number, attack = sample_size(infos), plan.attack
+    curves = compare.known_curves(infos, attack, number)
+    if curves is None:
+        passes = number * attack.passes() * (1 if attack.minimum_norm else compare.BISECTIONS)
+        curves = after_button(
+            "Measure curves",
+            f"Shows accuracy from no attack to twice the radius, {number} test images.",
+            "Attacks with growing radius",
+            cost=Cost(passes * len(infos), seconds(infos, passes, min(number, compare.BATCH))),
+            work=lambda check, report: compare.measure_curves(
+                infos, attack, number, check=check, on_share=report
+            ),
+        )
+    if curves is None:
+        return
+    named = {short_name(info): curve for info, curve in zip(infos, curves, strict=True)}
+    st.plotly_chart(
+        accuracy_figure(named, plots.STYLES),
+        config=PLAIN_CHART,
+        key="compare.curves.epsilon",
+        alt="Accuracy against the radius; at the largest: "
+        + ", ".join(f"{name} {percent(curve.accuracies[-1])}" for name, curve in named.items()),
+    )
+    words = attack_words(attack.name, attack.model_dump(mode="json", exclude={"epsilon"}))
+    st.caption(
+        f"{words}, {attack.norm}, untargeted, seed {attack.seed}, first "
+        f"{count_words(number, 'test image')}; bars are 95 % intervals. An image that falls at a "
+        "radius counts as fallen at every larger one."
+    )
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["model", "epsilon", "num_images", "robust_accuracy"])
+    for info, curve in zip(infos, curves, strict=True):
+        for value, accuracy in zip(curve.values, curve.accuracies, strict=True):
+            writer.writerow([info.name, value, number, accuracy])
+    offer(table.getvalue().encode(), None, "curves", "csv")
 
 
 def _draw_sample(

@@ -1,6 +1,6 @@
 """Accuracy against what the attacker may do, as a figure; knows no streamlit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -26,17 +26,20 @@ CURVE_TITLES = {
 }
 
 
-def accuracy_figure(curves: Mapping[str, Curve]) -> go.Figure:
+def accuracy_figure(
+    curves: Mapping[str, Curve], styles: Sequence[tuple[str, str, str]] = STYLES
+) -> go.Figure:
     """Return accuracy against a parameter, one line an attack, with 95 % intervals.
 
     Args:
         curves: by the attacks' labels, at least one, all of one parameter and in the same norm.
+        styles: colour, dash and marker of the lines, in their order.
     """
     figure = go.Figure()
     first = next(iter(curves.values()))
     scale, title = _axis(first)
     for number, (label, curve) in enumerate(curves.items()):
-        colour, dash, symbol = STYLES[number % len(STYLES)]
+        colour, dash, symbol = styles[number % len(styles)]
         shares = [100 * share for share in curve.accuracies]
         bounds = [(100 * low, 100 * high) for low, high in curve.intervals]
         figure.add_scatter(

@@ -12,6 +12,7 @@ from app.components.compare_player import show_downloads, show_player, show_verd
 from app.components.compare_transfer import (
     SAMPLE_KEY,
     SIZES,
+    show_curves,
     show_image_transfer,
     show_sample_transfer,
 )
@@ -89,6 +90,9 @@ def _compare(
     with many:
         st.markdown("**Test images**")
         show_sample_transfer(models, plan)
+    if plan.attack.name != "spatial":  # which has no radius
+        st.subheader("Accuracy against the radius", anchor=False)
+        show_curves(models, plan)
 
 
 def _traces(

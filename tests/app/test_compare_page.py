@@ -13,7 +13,7 @@ from robust_core.evaluation.accuracy import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import checkpoint_info, load_model
 from tests.app.conftest import ROOT
-from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, telling_image
+from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, masked_image, telling_image
 
 
 def open_page(**more: Any) -> AppTest:
@@ -72,6 +72,24 @@ def test_the_matrix_over_test_images_names_its_attack_and_the_masked_model():
     page = press(page, "Measure transfer")
     assert "first 64 test images" in texts(page)
     assert "a sign of masked gradients" in texts(page)
+
+
+def test_the_curves_start_at_clean_accuracy_and_never_rise():
+    page = press(open_page(), "Measure curves")
+    assert "first 16 test images; bars are 95 % intervals" in texts(page)
+    infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
+    attack = create_attack("pgd", **ATTACK)
+    curves = compare.measure_curves(infos, attack, 8, check=lambda: None, on_share=lambda _: None)
+    for curve in curves:
+        assert curve.values[0] == 0.0 and curve.values[-1] == pytest.approx(0.2)
+        assert curve.accuracies[0] == float(curve.clean_correct.float().mean())
+        assert curve.accuracies == sorted(curve.accuracies, reverse=True)
+        assert curve.attacked_images <= compare.BISECTIONS * 8
+
+
+def test_a_model_that_only_its_own_gradient_cannot_fool_is_named():
+    page = open_page(**{"with": f"{ROBUST},{MASKED}", "image": masked_image()[0]})
+    assert "masked withstands the attack on itself" in texts(page)
 
 
 def test_a_bad_link_says_so_and_the_page_works():
