@@ -12,7 +12,8 @@ app: $(INSTALLED)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/streamlit run app/main.py --server.port $(PORT)
 
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not browser" --numprocesses auto --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m browser  # one after the other: they measure what a person waits
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -301,7 +301,7 @@ def _shown(spec: FieldSpec, value: Any, unit: Norm | None) -> Any:
     """Return a parameter's value as its widget holds it."""
     match spec.kind:
         case "float":
-            return round(float(value) * (255.0 if unit is Norm.LINF else 1.0), 9)
+            return round(float(value) * 255.0, 9) if unit is Norm.LINF else float(value)
         case "numbers":
             return ", ".join(f"{number:g}" for number in value)
         case "choice":

@@ -153,7 +153,15 @@ def offer(data: bytes, picture: bytes | None, stem: str, ending: str = "npz") ->
 
 
 def _first_rivals(info: CheckpointInfo, others: Sequence[CheckpointInfo]) -> list[str]:
-    """Return a defended and an undefended one, whichever of them `info` is not."""
-    shipped = [other for other in others if "/" not in other.name and not masks_gradients(other)]
+    """Return a defended and an undefended one, whichever of them `info` is not.
+
+    The defended one is trained adversarially where there is such a model.
+    """
+    shipped = [
+        other
+        for other in others
+        if not (other.inference or "/" in other.name or masks_gradients(other))
+    ]
+    shipped.sort(key=lambda other: other.config.method.name != "pgd_at")
     found = [other.name for other in shipped if defended(other) != defended(info)][:1]
     return found + [name for other in shipped if (name := other.name) not in found][:1]

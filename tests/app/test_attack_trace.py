@@ -38,7 +38,8 @@ def x():
 def info(method="standard", digest="a") -> Any:
     network = SimpleNamespace(name="small_cnn")
     config = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
-    return SimpleNamespace(class_names=NAMES, config=config, digest=digest, name=digest)
+    names = {"class_names": NAMES, "name": digest, "digest": digest, "inference": ""}
+    return SimpleNamespace(config=config, **names)
 
 
 def own_label(model, x) -> int:

@@ -126,7 +126,7 @@ def test_every_setting_reaches_the_run() -> None:
     press(check(page.run()), "Start training")
     config = jobs.run_directory(jobs.list_runs()[0].run_id).config()
     assert (config.title, config.epochs, config.seed) == ("my run", 3, 7)
-    assert (config.model.name, config.model.parameters) == ("small_cnn", {"width": 8})
+    assert (config.model.name, config.model.parameters["width"]) == ("small_cnn", 8)
     assert (config.method.name, config.method.parameters["beta"]) == ("trades", 2.5)
     assert (config.optimiser.name, config.schedule.name) == ("adam", "cosine")
     assert config.data.parameters["confounding"] == 0.5
