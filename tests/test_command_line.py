@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -310,7 +311,14 @@ def start_long_run(tmp_path: Path) -> tuple[subprocess.Popen, RunDirectory]:
     recipe.write_text(tiny_config(epochs=10_000).to_json(), encoding="utf-8")
     run = RunDirectory(tmp_path / "run")
     command = [sys.executable, "-m", "robust_core", "train", str(recipe), "--run", str(run.path)]
-    child = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, env=os.environ)
+    child = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stderr=subprocess.PIPE,
+        env=os.environ,
+        # where the tests run in the background, the shell has told them to ignore Ctrl-C
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not run.metrics() and time.monotonic() < deadline:
         time.sleep(0.05)

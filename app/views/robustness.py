@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import cached
 from app.components.evaluation_form import new_evaluation
-from app.components.evaluation_link import apply_link
+from app.components.evaluation_link import LINK
 from app.components.evaluation_list import pick_evaluation, shown_evaluation
 from app.components.evaluation_progress import EVALUATION, show_progress
 from app.components.evaluation_results import read_results, show_results
@@ -32,8 +32,7 @@ def main() -> None:
     """Draw the page."""
     st.title("Robustness", anchor=False)
     st.markdown(STORY)
-    for problem in apply_link():
-        st.warning(problem, icon=":material/link_off:")
+    LINK.warn()
     controls, stage = st.columns([1.1, 3.6], gap="large")
     with controls:
         infos = in_order(cached.checkpoints())
