@@ -317,7 +317,7 @@ def start_long_run(tmp_path: Path) -> tuple[subprocess.Popen, RunDirectory]:
         stderr=subprocess.PIPE,
         env=os.environ,
         # where the tests run in the background, the shell has told them to ignore Ctrl-C
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     deadline = time.monotonic() + 120
     while not run.metrics() and time.monotonic() < deadline:
