@@ -1,12 +1,13 @@
 """All checkpoints with what was measured on them, and how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from app.components.model_picker import in_order
 from app.words import masks_gradients, result_words, use_words
+from robust_core.evaluation.accuracy import wilson_interval
 from robust_core.training.checkpoint import CheckpointInfo
 
 MASKED = "⚠ masked"
@@ -34,7 +35,7 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
             "Model": _model(info, result["inference"]),
             "Data": info.config.data.name,
             "Method": info.config.method.name,
-            "Clean accuracy": _share(card["clean_accuracy"], card["clean_interval"]),
+            "Clean accuracy": _clean(card, result),
             "Robust accuracy": _share(result["accuracy"], result["interval"]),
             "Attack": result_words(result),
             "Images": f"{result['num_images']:,} {card['split']}",
@@ -47,6 +48,14 @@ def _model(info: CheckpointInfo, inference: str) -> str:
     if inference:
         return f"{info.name}, {use_words(inference)}"
     return f"{info.name} {MASKED}" if masks_gradients(info) else info.name
+
+
+def _clean(card: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """Return the clean accuracy of what the result judged: the network or another use of it."""
+    share, number = result["clean_accuracy"], result["num_images"]
+    if share is None or not result["inference"]:
+        return _share(card["clean_accuracy"], card["clean_interval"])
+    return _share(share, wilson_interval(round(share * number), number))
 
 
 def _share(share: float, interval: Sequence[float]) -> str:
