@@ -38,7 +38,7 @@ from robust_core.training.presets import preset
 FIRST = {DATA_KEY: "digits", METHOD_KEY: "pgd_at", BUDGET_KEY: "quick"}
 BUDGET_WORDS: dict[Any, str] = {"quick": "Quick", "paper": "As published"}
 BUDGET_HELP = (
-    "Quick: a small network, done in under two minutes on two cores with the embedded data sets. "
+    "Quick: a small network and few epochs, meant for two cores and the embedded data sets. "
     "As published: the recipe of the paper, meant for a graphics card."
 )
 DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing

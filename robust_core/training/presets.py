@@ -113,8 +113,8 @@ BEST_BY_CLEAN = ("ciiv", "denoising", "standard")
 def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
     """Return a complete configuration for a data set and a method, to be used or changed.
 
-    "quick" trains a small network in under five minutes on two cores on the embedded data sets, to
-    show that training works rather than how far it gets.
+    "quick" trains a small network for few epochs, meant for two cores and the embedded data sets:
+    it shows that training works rather than how far it gets.
     "paper" is the published CIFAR-10 recipe (network, optimiser, schedule, epochs, batch size) of
     the method's source, which its class names; methods without one take 200 epochs of
     PreActResNet-18. Data sets with another standard radius than 8/255, such as handwriting, take
