@@ -2,9 +2,9 @@
 
 import sys
 
-from robust_core.command_line.main import main
+from robust_core.command_line.main import leave, main
 from robust_core.memory import keep_freed_memory
 
 if __name__ == "__main__":
     keep_freed_memory()
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

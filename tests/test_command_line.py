@@ -336,3 +336,18 @@ def test_signals_save_and_stop(tmp_path, number, code) -> None:
     assert b"Traceback" not in err
     assert run.status().state == "stopped"
     assert run.status().epoch == len(run.metrics()) >= 1
+
+
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_leaving_writes_all_output_and_gives_the_exit_code(torchrun) -> None:
+    code = (
+        "import atexit, sys; from robust_core.command_line.main import leave; "
+        "atexit.register(print, 'shut down'); sys.stdout.write('done '); leave(7)"
+    )
+    environment = {key: os.environ[key] for key in os.environ if key != "TORCHELASTIC_RUN_ID"}
+    environment |= {"TORCHELASTIC_RUN_ID": "1"} if torchrun else {}
+    left = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment
+    )
+    assert left.returncode == 7
+    assert left.stdout.split() == (["done"] if torchrun else ["done", "shut", "down"])

@@ -1,10 +1,12 @@
 """Choice of the command, signals and exit codes."""
 
 import importlib
+import logging
 import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 from robust_core.errors import InputError
 
@@ -52,3 +54,18 @@ def main(arguments: list[str]) -> int:
         # the reader (such as head) has had enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code, as `sys.exit` does, once all output is written.
+
+    A process that torchrun has started skips the interpreter's shutdown: after gloo has been used,
+    torch 2.15 now and then aborts in it ("terminate called without an active exception"), and
+    torchrun kills the others, although all the work is done.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        sys.exit(code)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
