@@ -4,7 +4,7 @@ import torch
 
 from robust_core.bench import contestants as contestants_module
 from robust_core.bench.contestants import contestants
-from robust_core.bench.sections import all_classes, linearity, robust_accuracy, untrained
+from robust_core.bench.sections import all_classes, linearity, robust_accuracy, trained, untrained
 from robust_core.bench.timing import gradient_flops, interleaved_medians
 from robust_core.command_line import bench_command
 from robust_core.command_line.main import main
@@ -42,10 +42,13 @@ def test_all_contestants_attack_with_the_same_budget():
 
 
 def test_sections_say_what_they_measured():
-    subject = untrained("small_cnn", {"width": 4}, 4, CPU)
-    active = list(robust_accuracy(subject, 3, 2))
+    subject, epsilon = trained("digits-standard", 4, CPU)
+    assert epsilon == 0.1
+    active = list(robust_accuracy(subject, epsilon, 3, 2))
     assert len(active) == 2
     assert "active set" in active[1]
+    assert active[0].split()[-2:] == active[1].split()[-2:]  # the same share stands
+    subject = untrained("small_cnn", {"width": 4}, 4, CPU)
     assert len(list(linearity(subject, 1))) == 5
     assert "10 classes" in next(all_classes(subject, 1))
 
@@ -60,3 +63,13 @@ def test_the_command_prints_peaks_and_shares(monkeypatch, capsys):
     assert "small_cnn width 4, 2 images" in out
     assert "GFLOP/s" in out
     assert "torchattacks" not in out
+
+
+def test_the_robust_section_takes_checkpoints(monkeypatch, capsys):
+    monkeypatch.setattr(contestants_module, "is_installed", lambda package: False)
+    monkeypatch.setattr(bench_command, "autoattack", lambda subject, epsilon: ["none"])
+    arguments = ["--checkpoints", "digits-standard", "--batches", "2", "--sections", "robust"]
+    assert main(["bench", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "PGD-50x5, Linf 0.1, digits-standard, the first 2 test images" in out
+    assert "small_cnn" not in out

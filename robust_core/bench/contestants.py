@@ -4,14 +4,16 @@ import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import create_attack
 from robust_core.engine import Engine, fastest_engine, use_engine
+from robust_core.gradients import predict_logits
 
-EPSILON, STEP_SIZE = 8 / 255, 2 / 255
+EPSILON = 8 / 255
 REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"
 TORCHATTACKS, FOOLBOX = "torchattacks", "foolbox"
 
@@ -19,26 +21,27 @@ Contestant = Callable[[nn.Module, Tensor, Tensor, int], Tensor]  # model, x, y, 
 
 
 def contestants(
-    device: torch.device, *, low_precision: bool | None = None
+    device: torch.device, *, low_precision: bool | None = None, epsilon: float = EPSILON
 ) -> dict[str, Contestant]:
-    """Return PGD (Linf, 8/255, steps of 2/255, random start) by everybody that is here.
+    """Return PGD (Linf, steps of epsilon / 4, random start) by everybody that is here.
 
     Args:
         device: where the images are.
+        epsilon: radius of the ball.
         low_precision: take part in compiled bfloat16, too; None: where the device is made for it.
     """
     if low_precision is None:
         low_precision = fastest_engine(device).precision == "bfloat16"
     found = {
-        FLOAT32: _engine(Engine("float32")),
-        REFERENCE: _engine(Engine("reference")),
+        FLOAT32: _engine(Engine("float32"), epsilon),
+        REFERENCE: _engine(Engine("reference"), epsilon),
     }
     if low_precision:
-        found = {BFLOAT16: _engine(Engine("bfloat16", compiled="now")), **found}
+        found = {BFLOAT16: _engine(Engine("bfloat16", compiled="now"), epsilon), **found}
     if is_installed("torchattacks"):
-        found[TORCHATTACKS] = _torchattacks
+        found[TORCHATTACKS] = partial(_torchattacks, epsilon)
     if is_installed("foolbox"):
-        found[FOOLBOX] = _foolbox
+        found[FOOLBOX] = partial(_foolbox, epsilon)
     return found
 
 
@@ -47,24 +50,31 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _engine(engine: Engine) -> Contestant:
+def _engine(engine: Engine, epsilon: float) -> Contestant:
     def attack(model: nn.Module, x: Tensor, y: Tensor, num_steps: int) -> Tensor:
-        pgd = create_attack("pgd", epsilon=EPSILON, step_size=STEP_SIZE, num_steps=num_steps)
+        pgd = create_attack("pgd", epsilon=epsilon, step_size=epsilon / 4, num_steps=num_steps)
         with use_engine(engine):
             return pgd(model, x, y)
 
     return attack
 
 
-def _torchattacks(model: nn.Module, x: Tensor, y: Tensor, num_steps: int) -> Tensor:
+def official_autoattack(model: nn.Module, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    """Return the images of torchattacks' AutoAttack, version standard, Linf."""
     torchattacks = importlib.import_module("torchattacks")
-    return torchattacks.PGD(model, EPSILON, STEP_SIZE, num_steps)(x, y)
+    num_classes = predict_logits(model, x[:1]).shape[1]
+    return torchattacks.AutoAttack(model, "Linf", epsilon, "standard", num_classes, 0)(x, y)
 
 
-def _foolbox(model: nn.Module, x: Tensor, y: Tensor, num_steps: int) -> Tensor:
+def _torchattacks(epsilon: float, model: nn.Module, x: Tensor, y: Tensor, num_steps: int) -> Tensor:
+    torchattacks = importlib.import_module("torchattacks")
+    return torchattacks.PGD(model, epsilon, epsilon / 4, num_steps)(x, y)
+
+
+def _foolbox(epsilon: float, model: nn.Module, x: Tensor, y: Tensor, num_steps: int) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         foolbox = importlib.import_module("foolbox")
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=x.device)
-    attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP_SIZE, steps=num_steps)
-    return attack.run(wrapped, x, y, epsilon=EPSILON)
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=epsilon / 4, steps=num_steps)
+    return attack.run(wrapped, x, y, epsilon=epsilon)

@@ -6,22 +6,23 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import create_attack
+from robust_core.attacks.base import Attack, create_attack
 from robust_core.bench.contestants import (
     BFLOAT16,
-    EPSILON,
     FLOAT32,
-    STEP_SIZE,
     TORCHATTACKS,
     Contestant,
     contestants,
+    official_autoattack,
 )
 from robust_core.bench.timing import gradient_flops, interleaved_medians, peak_memory
+from robust_core.data import data_source, load_data
 from robust_core.engine import fastest_engine, prepared, use_engine
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.gradients import class_gradients, predict_logits
 from robust_core.losses import cross_entropy, is_correct
 from robust_core.models.base import create_model
+from robust_core.training.checkpoint import checkpoint_info, load_model
 
 IMAGE_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 GIGA = 1e9
@@ -75,7 +76,23 @@ def speed_of_pgd(
         )
 
 
-def robust_accuracy(subject: Subject, num_steps: int, num_restarts: int) -> Iterator[str]:
+def trained(name: str, num_images: int, device: torch.device) -> tuple[Subject, float]:
+    """Return a checkpoint, frozen, with the first test images of its data set, and their radius.
+
+    Raises:
+        InputError: there is no such checkpoint.
+    """
+    info = checkpoint_info(name)
+    images = load_data(info.config.data.name, "test", info.config.data.parameters)
+    some = images.subset(slice(num_images))
+    model = load_model(name).to(device).requires_grad_(False)
+    epsilon = data_source(info.config.data.name).threat_model.epsilon
+    return (model, some.x.to(device), some.y.to(device)), epsilon
+
+
+def robust_accuracy(
+    subject: Subject, epsilon: float, num_steps: int, num_restarts: int
+) -> Iterator[str]:
     """Yield the time of robust accuracy by PGD with restarts: the usual loop, and the active set.
 
     The usual loop takes every step of every restart for every image and lets an image fall if the
@@ -84,31 +101,59 @@ def robust_accuracy(subject: Subject, num_steps: int, num_restarts: int) -> Iter
     model, x, y = subject
     attack = create_attack(
         "pgd",
-        epsilon=EPSILON,
-        step_size=STEP_SIZE,
+        epsilon=epsilon,
+        step_size=epsilon / 4,
         num_steps=num_steps,
         num_restarts=num_restarts,
         stop_when_fallen=True,
     )
-    name = TORCHATTACKS if TORCHATTACKS in contestants(x.device) else "reference"
-    usual = contestants(x.device)[name]
-    found: dict[str, float] = {}
+    everybody = contestants(x.device, epsilon=epsilon)
+    name = TORCHATTACKS if TORCHATTACKS in everybody else "reference"
 
-    def loop() -> None:
+    def loop() -> float:
         standing = is_correct(predict_logits(model, x), y)
         for _ in range(num_restarts):
-            standing &= is_correct(predict_logits(model, usual(model, x, y, num_steps)), y)
-        found[name] = int(standing.sum()) / len(x)
+            standing &= is_correct(
+                predict_logits(model, everybody[name](model, x, y, num_steps)), y
+            )
+        return int(standing.sum()) / len(x)
 
-    def active() -> None:
-        with use_engine(fastest_engine(x.device)):
-            found["active set"] = evaluate(model, x, y, attack).robust_accuracy
+    yield from _side_by_side({name: loop, "active set": lambda: _robust(subject, attack)}, x)
 
-    seconds = interleaved_medians({name: loop, "active set": active}, 1, x.device)
-    for each, value in seconds.items():
+
+def autoattack(subject: Subject, epsilon: float) -> Iterator[str]:
+    """Yield the time of robust accuracy by AutoAttack, beside torchattacks' where it is."""
+    model, x, y = subject
+
+    def official() -> float:
+        right = is_correct(predict_logits(model, x), y)
+        x_adv = official_autoattack(model, x[right], y[right], epsilon)
+        return int(is_correct(predict_logits(model, x_adv), y[right]).sum()) / len(x)
+
+    ours = create_attack("autoattack", epsilon=epsilon)
+    work = {TORCHATTACKS: official} if TORCHATTACKS in contestants(x.device) else {}
+    yield from _side_by_side(work | {"this engine": lambda: _robust(subject, ours)}, x)
+
+
+def _robust(subject: Subject, attack: Attack) -> float:
+    model, x, y = subject
+    with use_engine(fastest_engine(x.device)):
+        return evaluate(model, x, y, attack).robust_accuracy
+
+
+def _side_by_side(work: dict[str, Callable[[], float]], x: Tensor) -> Iterator[str]:
+    """Yield a line for each: images/s, ratio to the first, the share that stands."""
+    found: dict[str, float] = {}
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: found.update({name: work[name]()})
+
+    seconds = interleaved_medians({name: note(name) for name in work}, 1, x.device)
+    first = next(iter(seconds.values()))
+    for name, value in seconds.items():
         yield (
-            f"  {each:<14}{len(x) / value:>10.2f} images/s{seconds[name] / value:>8.2f} x"
-            f"{found[each]:>9.1%} robust"
+            f"  {name:<14}{len(x) / value:>10.2f} images/s{first / value:>8.2f} x"
+            f"{found[name]:>9.1%} robust"
         )
 
 

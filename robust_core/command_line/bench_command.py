@@ -9,10 +9,12 @@ import torch
 from robust_core.bench.contestants import contestants
 from robust_core.bench.sections import (
     all_classes,
+    autoattack,
     linearity,
     memory,
     robust_accuracy,
     speed_of_pgd,
+    trained,
     untrained,
 )
 from robust_core.bench.timing import peaks
@@ -33,8 +35,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     """Measure attacks on fresh networks, write tables and return the exit code."""
     parser = Parser(
         prog="python -m robust_core bench",
-        description="Time attacks on random 3x32x32 images and untrained networks, beside "
-        "torchattacks and Foolbox where they are installed: medians of runs that take turns.",
+        description="Time attacks on random 3x32x32 images and untrained networks, or (section "
+        "robust) on checkpoints, beside torchattacks and Foolbox where they are installed: medians "
+        "of runs that take turns.",
     )
     parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
     parser.add_argument("--threads", type=positive, help="CPU threads (default: torch's choice)")
@@ -45,6 +48,10 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser.add_argument(
         "--networks", nargs="+", choices=list(NETWORKS), default=list(QUICK), metavar="NETWORK",
         help=f"{', '.join(NETWORKS)} (default {' '.join(QUICK)}, about a minute)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoints", nargs="+", default=["digits-standard", "digits-pgd_at"], metavar="NAME",
+        help="what section robust attacks (default digits-standard digits-pgd_at)",
     )  # fmt: skip
     parser.add_argument(
         "--sections", nargs="+", choices=SECTIONS, default=["speed"], metavar="SECTION",
@@ -74,7 +81,12 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
             peak[name] = max(measured.values())
             each = ", ".join(f"{what} {value / 1e9:.0f}" for what, value in measured.items())
             _write([f"peak of {name}, GFLOP/s: {each}"])
-    for label in options.networks:
+    for name in options.checkpoints if "robust" in options.sections else ():
+        subject, epsilon = trained(name, max(options.batches), device)
+        words = f"Linf {epsilon:.4g}, {name}, the first {len(subject[1])} test images"
+        _write([f"robust accuracy by PGD-50x5, {words}", *robust_accuracy(subject, epsilon, 50, 5)])
+        _write([f"robust accuracy by AutoAttack, {words}", *autoattack(subject, epsilon)])
+    for label in options.networks if set(options.sections) - {"robust"} else ():
         name, parameters = NETWORKS[label]
         if terminated():
             return 1
@@ -86,9 +98,6 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
                 subject = untrained(name, parameters, num_images, device)
                 _write(speed_of_pgd(subject, options.steps, options.repeats, peak, everybody))
         subject = untrained(name, parameters, max(options.batches), device)
-        if "robust" in sections:
-            _write([f"robust accuracy by PGD-50x5, {words}, {len(subject[1])} images"])
-            _write(robust_accuracy(subject, 50, 5))
         if "linear" in sections:
             _write([f"cost of PGD in float32, {words}", *linearity(subject, options.repeats)])
         if "classes" in sections:

@@ -22,6 +22,7 @@ from robust_core.command_line.options import (
 from robust_core.command_line.subject import attack_line
 from robust_core.command_line.work import Work, add_work_options, time_left, watched
 from robust_core.data import data_source
+from robust_core.engine import Engine, fastest_engine
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Severity, overall
 from robust_core.evaluation_runs.directory import (
@@ -35,7 +36,7 @@ from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
 from robust_core.jobs import evaluation_directory
 from robust_core.parameters import Parameters
-from robust_core.team import assembled
+from robust_core.team import Team, assembled
 from robust_core.threat_model import ThreatModel
 from robust_core.training.atomic import write_atomically
 from robust_core.training.checkpoint import checkpoint_info
@@ -131,6 +132,13 @@ def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
     parser.add_argument(
         "--check", action="store_true", help="check the numbers for masked gradients"
     )
+    parser.add_argument(
+        "--engine",
+        choices=["reference", "float32", "bfloat16", "fastest"],
+        default="float32",
+        help="arithmetic of the attacks (default float32); fastest: compiled bfloat16 where this "
+        "machine has matrix units for it, every verdict confirmed in float32",
+    )
     add_work_options(parser, kind="evaluation", shelf="checkpoints/evaluations")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every image here")
@@ -184,6 +192,9 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
         "crafted_on": "" if options.crafted_on == NETWORK else options.crafted_on,
         "role": "claim" if options.claim else "check",
     }
+    engine = (
+        fastest_engine(Team().device) if options.engine == "fastest" else Engine(options.engine)
+    )
     return EvaluationPlan.create(
         {
             "checkpoints": [_portable(name) for name in options.model],
@@ -202,6 +213,8 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
             "eot_samples": options.decision_samples,
             "curves": [_curve(text) for text in options.curve],
             "check_reliability": options.check,
+            "precision": engine.precision,
+            "compiled": engine.compiled != "no",
         }
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from robust_core.data import ImageSet
+from robust_core.engine import use_engine
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.directory import (
     EvaluationDirectory,
@@ -203,7 +204,7 @@ class _Evaluator:
             self._update(now=doing != before, **doing)
             before = doing
             started = time.perf_counter()
-            with self._warnings_noted():
+            with self._warnings_noted(), use_engine(self.plan.engine):
                 payload = measurement.measure(unit)
             seconds = time.perf_counter() - started
             self._keep(unit, payload | {"digest": measurement.info.digest, "seconds": seconds})

@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.data import data_source
+from robust_core.engine import Engine
+from robust_core.engine.choice import Precision
 from robust_core.errors import InputError
 from robust_core.parameters import Parameters
 from robust_core.training.config import Choice, DataChoice, Seed, parse_json_object
@@ -104,6 +106,16 @@ class EvaluationPlan(Parameters):
         Field(ge=1, le=1000, description="Passes whose mean decides; above 1 for random models."),
     ] = 1
     seed: Seed = 0
+    precision: Annotated[
+        Precision,
+        Field(
+            description="Arithmetic of the attacks: the model as it is, its float32 twin, or "
+            "bfloat16 with every verdict confirmed in float32."
+        ),
+    ] = "float32"
+    compiled: Annotated[
+        bool, Field(description="Compile the twin first, which takes seconds to minutes.")
+    ] = False
     curves: Annotated[
         tuple[PlannedCurve, ...],
         Field(max_length=5, description="Accuracy curves of every attack with that parameter."),
@@ -167,6 +179,11 @@ class EvaluationPlan(Parameters):
             for place, curve in enumerate(self.curves)
             if has_parameter(choice, curve.parameter)
         )
+
+    @property
+    def engine(self) -> Engine:
+        """How the attacks compute."""
+        return Engine(self.precision, "now" if self.compiled else "no")
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.data import load_data
+from robust_core.engine import Engine, current_engine
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.finding import Finding, Severity
@@ -104,6 +105,24 @@ def test_the_plans_seed_changes_the_attacks_seeds() -> None:
     )
     assert [one.report.attack.seed for one in first.attacks if one.report.attack] == [5, 0]
     assert [one.report.attack.seed for one in second.attacks if one.report.attack] == [8, 3]
+
+
+def test_the_plan_says_how_attacks_compute(monkeypatch) -> None:
+    seen: list[Engine] = []
+    measure = measurement.Measurement.measure
+
+    def note(self: measurement.Measurement, unit: Unit) -> dict[str, Any]:
+        seen.append(current_engine())
+        return measure(self, unit)
+
+    monkeypatch.setattr(measurement.Measurement, "measure", note)
+    found = run_evaluation(make_plan(precision="bfloat16")).results()
+    assert set(seen) == {Engine("bfloat16")}
+    assert current_engine() == Engine()
+    expected = run_evaluation(make_plan(precision="reference")).results()
+    assert seen[-1] == Engine("reference")
+    for mine, exact in zip(found.checkpoints, expected.checkpoints, strict=True):
+        assert int((mine.worst_case != exact.worst_case).sum()) <= 1
 
 
 def test_finished_directory_holds_json_and_csv() -> None:
