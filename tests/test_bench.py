@@ -1,11 +1,13 @@
 import time
 
+import pytest
 import torch
 
 from robust_core.bench import contestants as contestants_module
 from robust_core.bench.contestants import contestants
 from robust_core.bench.sections import all_classes, linearity, robust_accuracy, trained, untrained
-from robust_core.bench.timing import gradient_flops, interleaved_medians
+from robust_core.bench.timing import gradient_flops, interleaved_medians, peak_memory
+from robust_core.bench.training import methods
 from robust_core.command_line import bench_command
 from robust_core.command_line.main import main
 
@@ -73,3 +75,21 @@ def test_the_robust_section_takes_checkpoints(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "PGD-50x5, Linf 0.1, digits-standard, the first 2 test images" in out
     assert "small_cnn" not in out
+
+
+def test_a_training_step_is_measured_beside_pgd_at():
+    lines = list(methods("digits", CPU, 1, ["standard"]))
+    assert [line.split()[0] for line in lines] == ["pgd_at", "standard"]
+    assert lines[0].count("1.00 x") == 2
+    ratios = [float(part.split()[-1]) for part in lines[1].split(" x")[:2]]
+    assert 0 < ratios[0] < 0.8  # one pass, not eleven
+
+
+def test_peak_memory_is_what_is_held_at_once():
+    def work() -> None:
+        first = torch.zeros(2**20)  # 4 MiB
+        del first
+        second = torch.zeros(2**21)  # 8 MiB
+        _third = second + 1
+
+    assert peak_memory(work, CPU) == pytest.approx(16, rel=0.01)

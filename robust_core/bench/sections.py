@@ -190,14 +190,12 @@ def all_classes(subject: Subject, repeats: int) -> Iterator[str]:
     )
 
 
-def memory(name: str, parameters: dict) -> Iterator[str]:
-    """Yield the memory that two steps on 256 images take on the CPU, for each contestant."""
-    for each in contestants(torch.device("cpu")):
-        yield f"  {each:<14}{peak_memory(_two_steps, name, parameters, each):>10.0f} MiB"
-
-
-def _two_steps(num_images: int, name: str, parameters: dict, contestant: str) -> None:
-    subject = untrained(name, parameters, 1, torch.device("cpu"))
-    model = subject[0].requires_grad_(contestant in (TORCHATTACKS, "foolbox"))
-    x, y = torch.rand(num_images, *IMAGE_SHAPE), torch.zeros(num_images, dtype=torch.int64)
-    contestants(torch.device("cpu"))[contestant](model, x, y, 2)
+def memory(name: str, parameters: dict, device: torch.device) -> Iterator[str]:
+    """Yield the memory that two steps on 256 images take, for each contestant."""
+    model = untrained(name, parameters, 1, device)[0]
+    x = torch.rand(256, *IMAGE_SHAPE, device=device)
+    y = torch.zeros(256, dtype=torch.int64, device=device)
+    for each, attack in contestants(device).items():
+        model.requires_grad_(each in (TORCHATTACKS, "foolbox"))
+        peak = peak_memory(lambda attack=attack: attack(model, x, y, 2), device)
+        yield f"  {each:<14}{peak:>10.0f} MiB"

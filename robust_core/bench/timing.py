@@ -1,20 +1,21 @@
 """How time, work and memory are measured."""
 
-import importlib
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
+from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from robust_core.gradients import predict_logits
 
 MATRIX_SIDE = 2048
+MIB = 2**20
 REPEATS_OF_PEAK = 5
 
 
@@ -72,32 +73,23 @@ def gradient_flops(model: nn.Module, image: Tensor) -> int:
     return 2 * counter.get_total_flops()
 
 
-def peak_memory(work: Callable[..., None], *arguments: object) -> float:
-    """Return how far `work(*arguments)` raises the resident memory of a fresh process, in MiB.
+def peak_memory(work: Callable[[], object], device: torch.device) -> float:
+    """Return the most memory that `work()` holds at once in tensors that it makes, in MiB.
 
-    `work` is a module's function; it is called with the number of images, first few, then many:
-    the difference leaves out the interpreter, torch and the model. Linux and macOS.
+    Counted are torch's allocations: neither the model, which is there before, nor what a kernel
+    keeps for itself. A first call, in which caches fill, does not count.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_report_memory, args=(sender, work, arguments))
-    process.start()
-    sender.close()
-    try:
-        return float(receiver.recv())
-    finally:
-        process.join()
-
-
-def _report_memory(
-    sender: Connection, work: Callable[..., None], arguments: tuple[object, ...]
-) -> None:
-    resource = importlib.import_module("resource")  # not on every system
-
-    def largest() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    work(2, *arguments)
-    before = largest()
-    work(256, *arguments)
-    sender.send(largest() - before)
+    work()
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - before) / MIB
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    results = profiler.profiler.kineto_results if profiler.profiler is not None else None
+    assert results is not None, "the profiler has been at work"
+    every: list[Any] = results.events()  # torch's annotations leave `nbytes` out
+    events = [event for event in every if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate((event.nbytes() for event in events), initial=0)) / MIB

@@ -18,6 +18,7 @@ from robust_core.bench.sections import (
     untrained,
 )
 from robust_core.bench.timing import peaks
+from robust_core.bench.training import methods
 from robust_core.command_line.options import Parser, positive
 from robust_core.memory import keep_freed_memory
 
@@ -28,7 +29,8 @@ NETWORKS: dict[str, tuple[str, dict[str, int]]] = {
     "width64": ("preact_resnet18", {"width": 64}),
 }
 QUICK = ("small_cnn", "width16")
-SECTIONS = ("speed", "robust", "linear", "classes", "memory")
+SECTIONS = ("speed", "linear", "classes", "memory", "robust", "methods")
+ON_NETWORKS = SECTIONS[:4]
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -36,8 +38,8 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser = Parser(
         prog="python -m robust_core bench",
         description="Time attacks on random 3x32x32 images and untrained networks, or (section "
-        "robust) on checkpoints, beside torchattacks and Foolbox where they are installed: medians "
-        "of runs that take turns.",
+        "robust) on checkpoints, beside torchattacks and Foolbox where they are installed, and "
+        "(section methods) training steps: medians of runs that take turns.",
     )
     parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
     parser.add_argument("--threads", type=positive, help="CPU threads (default: torch's choice)")
@@ -52,6 +54,10 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser.add_argument(
         "--checkpoints", nargs="+", default=["digits-standard", "digits-pgd_at"], metavar="NAME",
         help="what section robust attacks (default digits-standard digits-pgd_at)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--data", nargs="+", default=["digits"], metavar="NAME",
+        help="what section methods trains on (default digits)",
     )  # fmt: skip
     parser.add_argument(
         "--sections", nargs="+", choices=SECTIONS, default=["speed"], metavar="SECTION",
@@ -86,7 +92,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         words = f"Linf {epsilon:.4g}, {name}, the first {len(subject[1])} test images"
         _write([f"robust accuracy by PGD-50x5, {words}", *robust_accuracy(subject, epsilon, 50, 5)])
         _write([f"robust accuracy by AutoAttack, {words}", *autoattack(subject, epsilon)])
-    for label in options.networks if set(options.sections) - {"robust"} else ():
+    for name in options.data if "methods" in options.sections else ():
+        _write([f"a training step, {name}", *methods(name, device, options.repeats)])
+    for label in options.networks if set(options.sections) & set(ON_NETWORKS) else ():
         name, parameters = NETWORKS[label]
         if terminated():
             return 1
@@ -103,7 +111,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         if "classes" in sections:
             _write([f"gradients of classes, {words}", *all_classes(subject, options.repeats)])
         if "memory" in sections:
-            _write([f"memory of two steps on 256 images, {words}", *memory(name, parameters)])
+            _write(
+                [f"memory of two steps on 256 images, {words}", *memory(name, parameters, device)]
+            )
     return 0
 
 

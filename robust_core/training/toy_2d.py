@@ -10,8 +10,10 @@ and PAG: the converse", Responsible AI blog of IP Paris).
 """
 
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +28,13 @@ from robust_core.models.base import Classifier
 from robust_core.threat_model import Norm
 
 CENTRES = ((-5.0, -1.0, 3.0), (-3.0, 1.0, 5.0))  # of the classes' clusters: x1 = 10 c
+FEW_CENTRES = ((-3.0, 1.0), (-1.0, 3.0))  # two clusters a class, as far apart
 HALF_WIDTH = 150.0  # of the plane that [0, 1] stands for; no attack of interest meets its border
 WEIGHT = 5.0  # of the alignment term
+EPSILON = 15.0  # radius of training attacks, in units of the plane; that of the retold figure
+INNER_STEPS = 5  # of PGD adversarial training
+SMOOTHING = 0.1  # with two classes, one half as released would take the labels away
+MOON_RADIUS, MOON_NOISE = 60.0, 0.08  # of a half circle in the plane; noise as a share of it
 ATTACK_STEPS, ATTACK_STEP_SIZE = 10, 2.0
 
 
@@ -39,19 +46,37 @@ class ToyPoints:
     y: Tensor
 
 
-def draw_points(num_a_cluster: int, seed: int) -> ToyPoints:
+def draw_points(
+    num_a_cluster: int, seed: int, centres: Sequence[Sequence[float]] = CENTRES
+) -> ToyPoints:
     """Return points on the line x2 = 2 x1, with x1 = 10 c + N(0, 1): 3 clusters a class.
 
-    Neighbouring clusters are 10 sqrt(5) * 2 = 44.7 apart, so no margin exceeds 22.4.
+    Neighbouring clusters are 10 sqrt(5) * 2 = 44.7 apart, so no margin exceeds 22.4. With fewer
+    `centres` c, a tuple for each class, training loses no cluster in a short time.
     """
     generator = torch.Generator().manual_seed(seed)
     parts, labels = [], []
-    for label, centres in enumerate(CENTRES):
-        for centre in centres:
+    for label, places in enumerate(centres):
+        for centre in places:
             first = 10.0 * centre + torch.randn(num_a_cluster, generator=generator)
             parts.append(torch.stack([first, 2.0 * first], dim=1))
             labels.append(torch.full((num_a_cluster,), label))
     return ToyPoints(torch.cat(parts), torch.cat(labels))
+
+
+def draw_moons(num_a_class: int, seed: int) -> ToyPoints:
+    """Return points on two interleaved half circles of radius 60 with noise, around the origin.
+
+    The shapes of scikit-learn's `make_moons`: (cos t, sin t) and (1 - cos t, 1/2 - sin t).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    angles = math.pi * torch.rand(2, num_a_class, generator=generator)
+    across, up = angles.cos(), angles.sin()
+    upper = torch.stack([across[0] - 0.5, up[0] - 0.25], dim=1)
+    lower = torch.stack([0.5 - across[1], 0.25 - up[1]], dim=1)
+    points = torch.cat([upper, lower])
+    points = points + MOON_NOISE * torch.randn(points.shape, generator=generator)
+    return ToyPoints(MOON_RADIUS * points, torch.arange(2).repeat_interleave(num_a_class))
 
 
 def as_images(points: Tensor) -> Tensor:
@@ -78,25 +103,38 @@ class ToyNetwork(Classifier):
 
 
 def train_toy(
-    method: str, data: ToyPoints, *, epochs: int = 100, batch_size: int = 128, seed: int = 0
+    method: str,
+    data: ToyPoints,
+    *,
+    epochs: int = 100,
+    batch_size: int = 128,
+    seed: int = 0,
+    epsilon: float = EPSILON,
+    on_epoch: Callable[[int], None] | None = None,
 ) -> ToyNetwork:
     """Return the network of the best epoch, in eval mode: Adam with learning rate 0.01.
 
     Training is noisy; the best epoch has the most training points right, the last such one.
 
     Args:
-        method: "standard", or "pag" with nearest-neighbour targets and weight 5.
+        method: "standard"; "pag" with nearest-neighbour targets and weight 5; "pgd_at" with 5
+            steps, "feature_scattering" or "atld", all three in an L2 ball, the last two with label
+            smoothing 0.1 and "atld" with a small discriminator.
         data: training points.
         epochs: passes over them.
         batch_size: points a step.
         seed: of the initial weights and of the order.
+        epsilon: radius of the training attack in units of the plane, where there is one.
+        on_epoch: called with each epoch's number, from 0; an exception it raises ends training.
 
     Raises:
         InputError: another method.
     """
-    parameters = {"standard": {}, "pag": {"targets": "NN", "weight": WEIGHT}}
+    parameters = _method_parameters(epsilon)
     if method not in parameters:
-        raise InputError(f"the toy is trained with standard or pag, got {method!r}")
+        *others, last = [*sorted(set(parameters) - {"standard", "pag"}), "standard", "pag"]
+        names = ", ".join(others)
+        raise InputError(f"the toy is trained with {names} or {last}, got {method!r}")
     x, y = as_images(data.points), data.y
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -107,6 +145,8 @@ def train_toy(
         optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
         best, kept = -1, network.state_dict()
         for epoch in range(epochs):
+            if on_epoch is not None:
+                on_epoch(epoch)
             trainer.on_epoch_start(epoch, epochs)
             for index in torch.randperm(len(y)).split(batch_size):
                 loss = trainer.training_loss(network, Batch(x[index], y[index], index)).loss
@@ -118,6 +158,19 @@ def train_toy(
                 best, kept = correct, copy.deepcopy(network.state_dict())
         network.load_state_dict(kept)
     return network.eval()
+
+
+def _method_parameters(epsilon: float) -> dict[str, dict[str, Any]]:
+    """Return the parameters of every method that the toy knows."""
+    ball = {"norm": Norm.L2, "epsilon": epsilon / (2 * HALF_WIDTH)}
+    smooth = {**ball, "label_smoothing": SMOOTHING}
+    return {
+        "standard": {},
+        "pag": {"targets": "NN", "weight": WEIGHT},
+        "pgd_at": {**ball, "num_steps": INNER_STEPS},
+        "feature_scattering": smooth,
+        "atld": {**smooth, "discriminator_blocks": 1, "discriminator_width": 1},
+    }
 
 
 def correct_under_attack(

@@ -2,40 +2,32 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from robust_core.data import ImageSet, data_source, load_data
-from robust_core.data.augmentation import Augmentation, augment
+from robust_core.data import data_source
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import RobustnessReport, evaluate
-from robust_core.evaluation.finding import Finding
-from robust_core.evaluation.reliability import Subject, check_reliability
-from robust_core.methods.base import Batch, TrainingMethod
-from robust_core.models.base import Classifier
-from robust_core.registry import unknown_name
-from robust_core.team import Team, average_gradients
-from robust_core.training.cards import make_card
-from robust_core.training.checkpoint import load_model, load_trained, save_checkpoint
+from robust_core.team import Team
+from robust_core.training.checkpoint import load_model
 from robust_core.training.clock import Clock
-from robust_core.training.config import CardAttack, RunConfig
+from robust_core.training.config import RunConfig
+from robust_core.training.judge import Judge, load_split
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
 from robust_core.training.schedules import learning_rate
-from robust_core.training.state import (
-    compile_network,
-    create_state,
-    load_state,
-    save_state,
-    use_bfloat16,
+from robust_core.training.state import compile_network, create_state, load_state, save_state
+from robust_core.training.step import SMALLEST_PART, TrainingStep, diverged
+from robust_core.training.work_directory import (
+    Progress,
+    Reporter,
+    Silence,
+    StopRequested,
+    recorded,
 )
-from robust_core.training.work_directory import Progress, StopRequested, recorded
 
 logger = logging.getLogger("robust_core.training")
 
-SMALLEST_PART = 2  # images of a batch for one process
-EVALUATION_BATCH = 128  # small enough to notice a request to stop within seconds
 OnProgress = Callable[[RunStatus], None]
 
 
@@ -95,7 +87,7 @@ def train(
 
 def _work_along(config: RunConfig, run: RunDirectory, team: Team) -> None:
     """Do this process's part of every step, until the leader ends the training."""
-    loop = _Loop(config, run, team, _Silence(), lambda: False)
+    loop = _Loop(config, run, team, Silence(), lambda: False)
     try:
         for epoch in range(loop.state.epoch, config.epochs):
             loop.train_epoch(epoch)
@@ -145,7 +137,8 @@ def _train(
             note = _early_end(epoch, reason)
             break
         with team.awaited():
-            report = loop.validate()
+            report = loop.judge.validate()
+            loop.clock.validated(report)
             state.epoch = epoch + 1
             record = {
                 "epoch": state.epoch,
@@ -159,28 +152,16 @@ def _train(
             state.metrics.append(record)
             if state.best is None or _score(config, record) > _score(config, state.best):
                 state.best = record
-                loop.save_best("validation", report)
+                loop.judge.save_best(report)
             save_state(run.last, config, state)
             run.write_metrics(state.metrics)
             progress.update(now=True, epoch=state.epoch)
             logger.info(_epoch_line(record))
     run.write_metrics(state.metrics)
-    loop.test()
+    assert state.best is not None, "every run has at least one complete epoch here"
+    progress.update(now=True, phase="test", seconds_left=loop.clock.test_seconds)
+    loop.judge.test(state.best["epoch"])
     progress.update(now=True, state="finished", phase="", seconds_left=None, note=note)
-
-
-class _Reporter(Protocol):
-    """What the loop tells about its progress."""
-
-    def update(self, *, now: bool = False, **changes: Any) -> None:
-        """Note changes of the status; write them at once if `now`."""
-
-
-class _Silence:
-    """The reporter of a process whose leader reports for all."""
-
-    def update(self, *, now: bool = False, **changes: Any) -> None:
-        """Say nothing."""
 
 
 class _Loop:
@@ -191,7 +172,7 @@ class _Loop:
         config: RunConfig,
         run: RunDirectory,
         team: Team,
-        progress: _Reporter,
+        progress: Reporter,
         should_stop: Callable[[], bool],
     ) -> None:
         """Load the data and bring the state to where the run stands."""
@@ -199,33 +180,38 @@ class _Loop:
         self._should_stop = should_stop
         self._check_stop()
         self.device = team.device
-        self.bfloat16 = use_bfloat16(config, self.device)
-        source = data_source(config.data.name)
-        self.augmentation: Augmentation = source.augmentation if config.augment else "none"
         training_set = load_split(config, "train")
-        self.x, self.y = training_set.x.to(self.device), training_set.y.to(self.device)
-        self.validation_set = load_split(config, "validation", config.evaluation.num_images)
+        x, y = training_set.x.to(self.device), training_set.y.to(self.device)
         self._check_stop()
         self.state = create_state(
             config, training_set.image_shape, training_set.num_classes, self.device
         )
-        self._check_card()
+        self.judge = Judge(config, run, self.state, self.device, progress, self._check_own_stop)
         reference = self.state.method.reference()
         if reference is not None:
             self.state.method.consult(load_model(reference).to(self.device))
-        self.state.method.prepare(self.x, self.y)
+        self.state.method.prepare(x, y)
         if config.compile:
             compile_network(self.state.model, self.state.method)
         saved = run.last.read_bytes() if team.leads and run.last.exists() else None
         saved = team.broadcast(saved)
         if saved is not None:
             load_state(saved, str(run.last), config, self.state)
+        source = data_source(config.data.name)
+        self.train_on = TrainingStep(
+            config,
+            self.state,
+            x,
+            y,
+            augmentation=source.augmentation if config.augment else "none",
+            team=team,
+        )
         smallest = SMALLEST_PART * team.size
-        self.num_batches = len(epoch_batches(len(self.y), config.batch_size, smallest))
+        self.num_batches = len(epoch_batches(len(y), config.batch_size, smallest))
         if self.num_batches == 0:
             raise InputError(
                 f"every batch should have at least {smallest} images for {team.size} process(es), "
-                f"got {len(self.y)} images in batches of {config.batch_size}"
+                f"got {len(y)} images in batches of {config.batch_size}"
             )
         first_step = self.state.epoch * self.num_batches
         num_steps = config.epochs * self.num_batches
@@ -244,10 +230,10 @@ class _Loop:
             config.model.name,
             config.method.name,
             config.data.name,
-            len(self.y),
+            len(y),
             team.size,
             self.device.type,
-            " in bfloat16" if self.bfloat16 else "",
+            " in bfloat16" if self.train_on.bfloat16 else "",
             self.state.epoch,
             config.epochs,
         )
@@ -256,7 +242,8 @@ class _Loop:
         """Train for one epoch; return the mean loss terms and the last learning rate."""
         config, state = self.config, self.state
         seed_epoch(config.seed, epoch)
-        batches = epoch_batches(len(self.y), config.batch_size, SMALLEST_PART * self.team.size)
+        num_images = len(self.train_on.y)
+        batches = epoch_batches(num_images, config.batch_size, SMALLEST_PART * self.team.size)
         if not self.team.leads:
             seed_epoch(config.seed + 7919 * self.team.rank, epoch)  # noise of its own
         state.method.on_epoch_start(epoch, config.epochs)
@@ -273,14 +260,14 @@ class _Loop:
                 self.num_batches,
                 config.epochs,
             )
-            for name, value in self._train_on(index.to(self.device), rate, step).items():
+            for name, value in self.train_on(index.to(self.device), rate, step).items():
                 sums[name] = sums.get(name, 0.0) + value
             self.progress.update(
                 phase="training", step=step + 1, seconds_left=self.clock.seconds_left(step + 1)
             )
         self.team.average_running_statistics(state.model, state.method)
         if not state.is_finite():
-            raise InputError(_diverged(config, epoch))
+            raise InputError(diverged(config, epoch))
         everybody = self.team.gather(sums)
         means = {
             name: sum(one[name] for one in everybody) / self.num_batches
@@ -288,173 +275,9 @@ class _Loop:
         }
         return means, rate
 
-    def _train_on(self, index: torch.Tensor, rate: float, step: int) -> dict[str, float]:
-        """Take the optimiser's steps on one batch; return this process's part of the mean terms."""
-        state, team = self.state, self.team
-        part = index[team.rank :: team.size]
-        images = augment(self.augmentation, self.x[part])
-        if self.config.use_channels_last(self.bfloat16):
-            images = images.contiguous(memory_format=torch.channels_last)
-        for group in state.optimiser.param_groups:
-            group["lr"] = rate
-        sums: dict[str, float] = {}
-        replays = state.method.num_replays
-        share = len(part) / len(index)
-        for replay in range(replays):
-            for name, value in self._take_step(images, part, len(index)).items():
-                sums[name] = sums.get(name, 0.0) + share * value / replays
-            if state.average is not None:
-                state.average.update(state.model, step * replays + replay)
-        return sums
-
-    def _take_step(
-        self, images: torch.Tensor, part: torch.Tensor, batch_size: int
-    ) -> dict[str, float]:
-        """Take one step of the optimiser, on gradients gathered over pieces and processes.
-
-        Args:
-            images: this process's, augmented.
-            part: their positions in the training set.
-            batch_size: images of all processes together.
-        """
-        state = self.state
-        state.optimiser.zero_grad(set_to_none=True)
-        sums: dict[str, float] = {}
-        smallest_part = batch_size // self.team.size  # so that every process makes as many pieces
-        num_pieces = max(1, min(self.config.accumulate, smallest_part // SMALLEST_PART))
-        pieces = zip(images.tensor_split(num_pieces), part.tensor_split(num_pieces), strict=True)
-        for x, index in pieces:
-            weight = len(index) / len(part)
-            batch = Batch(x, self.y[index], index)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
-                output = state.method.training_loss(state.model, batch)
-            if not bool(torch.isfinite(output.loss)):
-                raise InputError(_diverged(self.config, state.epoch))
-            (output.loss if num_pieces == 1 else weight * output.loss).backward()
-            state.method.after_backward(state.model)
-            for name, value in output.terms.items():
-                sums[name] = sums.get(name, 0.0) + weight * value
-        average_gradients(state.model.parameters(), len(part) / batch_size)
-        state.optimiser.step()
-        state.method.after_step(state.model)
-        return sums
-
     def reason_to_stop(self) -> str | None:
         """Return why the method ends training after this epoch, as the leader sees it."""
         return self.team.broadcast(self.state.method.reason_to_stop(self.state.model))
-
-    def validate(self) -> RobustnessReport:
-        """Judge the model on validation images."""
-        self.progress.update(now=True, phase="validation")
-        asked = CardAttack.of(self.config.validation_attack())
-        report = self._evaluate(self.state.judged_model, self.validation_set, asked)
-        self.clock.validated(report)
-        return report
-
-    def test(self) -> None:
-        """Measure the best epoch on test images and write the numbers into its checkpoint."""
-        best = self.state.best
-        assert best is not None, "every run has at least one complete epoch here"
-        self.progress.update(now=True, phase="test", seconds_left=self.clock.test_seconds)
-        results = []
-        for asked in self.config.card_attacks():
-            images = self._test_images(asked.num_images)
-            started = time.monotonic()
-
-            def note_progress(done: int, total: int, started: float = started) -> None:
-                seconds = (time.monotonic() - started) * (total - done) / done
-                self.progress.update(seconds_left=seconds)
-
-            report = self._evaluate(self._used(asked.inference), images, asked, note_progress)
-            results.append((asked, report))
-            logger.info(
-                "best epoch %d on %d test images: clean %.1f %%, under %s %.1f %%",
-                best["epoch"],
-                report.num_images,
-                100 * report.clean_accuracy,
-                asked.name,
-                100 * report.robust_accuracy,
-            )
-        self._save(
-            *load_trained(self.run.best), "test", best["epoch"], results, self._check(results)
-        )
-
-    def _test_images(self, num_images: int | None) -> ImageSet:
-        chosen = num_images or self.config.evaluation.test_num_images
-        return load_split(self.config, "test", chosen)
-
-    def _used(self, inference: str) -> Classifier:
-        """Return the best epoch's network, used as `inference` says."""
-        reference = f"{self.run.best}:{inference}" if inference else self.run.best
-        return load_model(reference).to(self.device)
-
-    def _check(self, results: list[tuple[CardAttack, RobustnessReport]]) -> list[Finding]:
-        """Return what the checks say about the first number of the card."""
-        num_images = self.config.evaluation.check_num_images
-        if num_images == 0:
-            return []
-        self.progress.update(now=True, phase="checks")
-        asked = results[0][0]
-        images = self._test_images(num_images)
-        x, y = images.x.to(self.device), images.y.to(self.device)
-        subject = Subject(self._used(asked.inference), x, y, asked.attack())
-        return check_reliability(subject, on_finding=lambda _: self._check_own_stop())
-
-    def save_best(self, split: str, report: RobustnessReport) -> None:
-        """Write the judged model as the run's checkpoint."""
-        assert report.attack is not None
-        asked = CardAttack.of(report.attack)
-        state = self.state
-        self._save(state.judged_model, state.method, split, state.epoch, [(asked, report)])
-
-    def _save(
-        self,
-        model: Classifier,
-        method: TrainingMethod,
-        split: str,
-        epoch: int,
-        results: list[tuple[CardAttack, RobustnessReport]],
-        findings: Sequence[Finding] = (),
-    ) -> None:
-        save_checkpoint(
-            self.run.best,
-            model,
-            config=self.config,
-            method=method,
-            class_names=self.validation_set.class_names,
-            epoch=epoch,
-            card=make_card(self.config, split, epoch, results, findings),
-        )
-
-    def _evaluate(
-        self,
-        model: Classifier,
-        images: ImageSet,
-        asked: CardAttack,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> RobustnessReport:
-        def check_and_tell(done: int, total: int) -> None:
-            self._check_own_stop()
-            if on_progress is not None:
-                on_progress(done, total)
-
-        return evaluate(
-            model.eval(),
-            images.x.to(self.device),
-            images.y.to(self.device),
-            asked.attack(),
-            batch_size=EVALUATION_BATCH,
-            surrogate=self._used(asked.crafted_on or "") if asked.transfers else None,
-            on_progress=check_and_tell,
-        )
-
-    def _check_card(self) -> None:
-        """Raise `InputError` if the card asks for a use of the network that there is not."""
-        known = ("", *self.state.method.inferences(self.state.model))
-        for asked in self.config.card_attacks():
-            for name in (asked.inference, asked.crafted_on or ""):
-                if name not in known:
-                    raise unknown_name("inference", name, list(known[1:]))
 
     def _check_stop(self) -> None:
         """End the work of all processes where the leader has been asked to."""
@@ -464,14 +287,6 @@ class _Loop:
     def _check_own_stop(self) -> None:
         if self._should_stop():
             raise StopRequested
-
-
-def load_split(config: RunConfig, split: str, num_images: int | None = None) -> ImageSet:
-    """Return a split of the run's data set, or its first `num_images` images."""
-    images = load_data(config.data.name, split, config.data.parameters, seed=config.data.seed)
-    if num_images is None or num_images >= len(images):
-        return images
-    return images.subset(torch.arange(num_images))
 
 
 def seed_epoch(seed: int, epoch: int) -> None:
@@ -502,13 +317,6 @@ def _epoch_line(record: dict[str, Any]) -> str:
     return (
         f"epoch {record['epoch']}: validation clean {record['clean_accuracy']:.1%}, "
         f"robust {record['robust_accuracy']:.1%}; {terms}; {record['seconds']:.1f} s"
-    )
-
-
-def _diverged(config: RunConfig, epoch: int) -> str:
-    return (
-        f"training diverged in epoch {epoch + 1}: loss or weights are no longer finite numbers; "
-        f"expected a learning rate that keeps them so, got {config.optimiser.learning_rate:g}"
     )
 
 

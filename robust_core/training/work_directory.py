@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 import torch
 
@@ -228,6 +228,20 @@ def make_folder(parent: Path, stem: str) -> Path:
             number += 1
         else:
             return path
+
+
+class Reporter(Protocol):
+    """What is told about the progress of work."""
+
+    def update(self, *, now: bool = False, **changes: Any) -> None:
+        """Note changes of the status; write them at once if `now`."""
+
+
+class Silence:
+    """The reporter of a process whose leader reports for all."""
+
+    def update(self, *, now: bool = False, **changes: Any) -> None:
+        """Say nothing."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from robust_core.errors import InputError
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.standard import Standard
-from robust_core.training import trainer, work_directory
+from robust_core.training import judge, trainer, work_directory
 from robust_core.training.averaging import WeightAverage
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
 from robust_core.training.config import RunConfig
@@ -96,7 +96,7 @@ def test_best_epoch_is_by_robust_then_clean_accuracy_or_the_other_way_round(
     monkeypatch, best_by, epoch
 ) -> None:
     results = iter([(0.5, 0.2), (0.4, 0.3), (0.6, 0.3), (0.6, 0.3), (0.9, 0.1)])
-    real = trainer.evaluate
+    real = judge.evaluate
 
     def scripted(model, x, y, attack, **rest):
         report = real(model, x, y, attack, **rest)
@@ -106,7 +106,7 @@ def test_best_epoch_is_by_robust_then_clean_accuracy_or_the_other_way_round(
         object.__setattr__(report, "robust_correct", mask < round(robust * report.num_images))
         return report
 
-    monkeypatch.setattr(trainer, "evaluate", scripted)
+    monkeypatch.setattr(judge, "evaluate", scripted)
     config = tiny_config(epochs=5).model_dump(mode="json")
     config["evaluation"]["best_by"] = best_by
     assert checkpoint_info(train(RunConfig.create(config)).best).epoch == epoch

@@ -1,0 +1,101 @@
+"""One step of training: the gradients of a batch, gathered over pieces and processes."""
+
+import torch
+from torch import Tensor
+
+from robust_core.data.augmentation import Augmentation, augment
+from robust_core.errors import InputError
+from robust_core.methods.base import Batch
+from robust_core.team import Team, average_gradients
+from robust_core.training.config import RunConfig
+from robust_core.training.state import TrainingState, use_bfloat16
+
+SMALLEST_PART = 2  # images of a batch for one process
+
+
+class TrainingStep:
+    """What turns a batch into an update of the network."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        state: TrainingState,
+        x: Tensor,
+        y: Tensor,
+        *,
+        augmentation: Augmentation = "none",
+        team: Team | None = None,
+    ) -> None:
+        """Take the training set [N,C,H,W] and its labels [N], on the device of `state`'s model."""
+        self.config, self.state, self.x, self.y = config, state, x, y
+        self.augmentation: Augmentation = augmentation
+        self.team = team or Team()
+        self.bfloat16 = use_bfloat16(config, x.device)
+
+    def __call__(self, index: Tensor, rate: float, step: int) -> dict[str, float]:
+        """Train on images `index` [B]; return this process's part of the mean terms.
+
+        Args:
+            index: positions in the training set.
+            rate: the learning rate.
+            step: its number, from 0, for the average of the weights.
+
+        Raises:
+            InputError: the loss is no finite number.
+        """
+        state, team = self.state, self.team
+        part = index[team.rank :: team.size]
+        images = augment(self.augmentation, self.x[part])
+        if self.config.use_channels_last(self.bfloat16):
+            images = images.contiguous(memory_format=torch.channels_last)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        sums: dict[str, float] = {}
+        replays = state.method.num_replays
+        share = len(part) / len(index)
+        for replay in range(replays):
+            for name, value in self._take_step(images, part, len(index)).items():
+                sums[name] = sums.get(name, 0.0) + share * value / replays
+            if state.average is not None:
+                state.average.update(state.model, step * replays + replay)
+        return sums
+
+    def _take_step(
+        self, images: torch.Tensor, part: torch.Tensor, batch_size: int
+    ) -> dict[str, float]:
+        """Take one step of the optimiser, on gradients gathered over pieces and processes.
+
+        Args:
+            images: this process's, augmented.
+            part: their positions in the training set.
+            batch_size: images of all processes together.
+        """
+        state = self.state
+        state.optimiser.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        smallest_part = batch_size // self.team.size  # so that every process makes as many pieces
+        num_pieces = max(1, min(self.config.accumulate, smallest_part // SMALLEST_PART))
+        pieces = zip(images.tensor_split(num_pieces), part.tensor_split(num_pieces), strict=True)
+        for x, index in pieces:
+            weight = len(index) / len(part)
+            batch = Batch(x, self.y[index], index)
+            with torch.autocast(self.x.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+                output = state.method.training_loss(state.model, batch)
+            if not bool(torch.isfinite(output.loss)):
+                raise InputError(diverged(self.config, state.epoch))
+            (output.loss if num_pieces == 1 else weight * output.loss).backward()
+            state.method.after_backward(state.model)
+            for name, value in output.terms.items():
+                sums[name] = sums.get(name, 0.0) + weight * value
+        average_gradients(state.model.parameters(), len(part) / batch_size)
+        state.optimiser.step()
+        state.method.after_step(state.model)
+        return sums
+
+
+def diverged(config: RunConfig, epoch: int) -> str:
+    """Return the sentence for training whose numbers have run away."""
+    return (
+        f"training diverged in epoch {epoch + 1}: loss or weights are no longer finite numbers; "
+        f"expected a learning rate that keeps them so, got {config.optimiser.learning_rate:g}"
+    )
