@@ -13,7 +13,7 @@ from torch import Tensor
 from robust_core.attacks.base import Attack, AttackStep, OnStep
 from robust_core.data.images import jpeg_round_trip, png_round_trip, quantize_8bit
 from robust_core.evaluation.accuracy import BUDGET_TOLERANCE, check_budget
-from robust_core.gradients import predict_logits
+from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.losses import margin
 from robust_core.models.base import Classifier
 
@@ -137,7 +137,8 @@ def trace_attack(
         "JPEG, quality 90": jpeg_round_trip(x_adv, 90),
         "JPEG, quality 75": jpeg_round_trip(x_adv, 75),
     }
-    decided = _probabilities(model, torch.cat([batch, *changes.values()]))
+    with repeatable_noise(attack.seed, batch.device):
+        decided = _probabilities(model, torch.cat([batch, *changes.values()]))
     distance = float(attack.threat_model.distance(x_adv, batch))
     within = distance <= attack.epsilon + BUDGET_TOLERANCE
     survival = []

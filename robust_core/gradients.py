@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from robust_core.engine import exact_model, is_prepared, search_model
 from robust_core.errors import InputError
 
+NOISE_STREAMS = {"judge": 2**31, "attack": 2**32}  # added to seeds, which are smaller
 LARGEST_BACKWARD_BATCH = 64  # images and classes together; more gains nothing and takes memory
 LossFunction = Callable[[Tensor], Tensor]  # logits [N,K] -> loss [N]
 
@@ -216,6 +218,22 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def repeatable_noise(
+    seed: int, device: torch.device, *, stream: Literal["judge", "attack"] = "judge"
+) -> Iterator[None]:
+    """Seed torch's default generators, which stochastic models draw from; restore them after.
+
+    Args:
+        seed: the same gives the same noise.
+        device: what the models compute on.
+        stream: what an attack draws is never what its images are judged with.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(NOISE_STREAMS[stream] + seed)
+        yield
 
 
 def search_logits(model: nn.Module, x: Tensor, *, eot_samples: int = 1) -> Tensor:

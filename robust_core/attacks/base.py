@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robust_core.engine import exact_model, prepared, search_model
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode, is_approximate, predict_logits
+from robust_core.gradients import evaluation_mode, is_approximate, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.registry import Registry
@@ -102,6 +102,8 @@ class Attack(BallParameters, ABC):
     ) -> Tensor:
         """Return adversarial images [N,C,H,W] in [0, 1], detached.
 
+        The seed decides what a stochastic model draws meanwhile, too.
+
         Args:
             model: maps [N,C,H,W] in [0, 1] to logits [N,K]; attacked in eval mode, left unchanged.
             x: clean images [N,C,H,W], float in [0, 1].
@@ -116,7 +118,8 @@ class Attack(BallParameters, ABC):
         check_images(model, x, y, target)
         if model.training:
             warnings.warn("the model is in train mode: it is attacked in eval mode", stacklevel=2)
-        with evaluation_mode(model):
+        noise = repeatable_noise(self.seed, x.device, stream="attack")
+        with evaluation_mode(model), noise:
             subject = self.subject(prepared(model))
             x_adv = self.perturb(subject, x, y, target, on_step).detach()
             if is_approximate(subject):

@@ -3,8 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +16,12 @@ from robust_core.engine.compilation import Found, LossFunction
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.outputs import check_outputs
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
 from robust_core.threat_model import ThreatModel
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
 BUDGET_TOLERANCE = 1e-5  # float32 rounding of x + delta - x, with room to spare
-NOISE_STREAM = 2**31  # added to seeds, so that a model's noise is never the attack's own
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def predict_batch(
 ) -> BatchOutcome:
     """Return the outcome of a batch without an attack; arguments as for `attack_batch`."""
     counted = _CountedPasses(model, counts)
-    with evaluation_mode(counted), _repeatable_noise(number, x.device):
+    with evaluation_mode(counted), repeatable_noise(number, x.device):
         logits = predict_logits(counted, x, eot_samples=eot_samples)
     check_outputs(logits, y, counted.num_classes)
     correct, prediction = is_correct(logits, y).cpu(), logits.argmax(dim=1).cpu()
@@ -247,7 +245,7 @@ def attack_batch(
         subject = model if surrogate is None else surrogate
         seeded = attack.model_copy(update={"seed": attack.seed + number})
         chosen = mask.to(x.device)
-        noise = _repeatable_noise(seeded.seed, x.device)
+        noise = repeatable_noise(seeded.seed, x.device)
         with evaluation_mode(counted), evaluation_mode(subject), noise:
             attacked = _CountedPasses(prepared(subject), counts)
             x_adv = seeded(attacked, x[chosen], y[chosen])
@@ -308,14 +306,6 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
     half /= 1 + z * z / trials
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-@contextmanager
-def _repeatable_noise(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's default generators, which stochastic models draw from; restore them after."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(NOISE_STREAM + seed)
-        yield
 
 
 class _CountedPasses(nn.Module):

@@ -187,3 +187,21 @@ def test_passes_bound_the_backward_passes(name):
     classes = 2 if name in {"fab", "deepfool"} else 1  # a gradient for each other class
     assert model.backward_passes <= attack.passes() * classes
     assert (model.backward_passes == 0) == attack.gradient_free
+
+
+def test_the_seed_decides_what_a_random_model_draws(name) -> None:
+    class Noisy(SmallNet):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + torch.randn(len(x), self.num_classes)
+
+    model = Noisy((3, 8, 8)).eval()
+    x, y = middle_images(4, (3, 8, 8)), labels(4)
+    attack = quick(name)
+    torch.manual_seed(5)
+    first = attack(model, x, y)
+    after = torch.random.get_rng_state()
+    torch.manual_seed(6)
+    again = attack(model, x, y)
+    assert torch.equal(first, again)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.random.get_rng_state())  # the generator is left alone
