@@ -10,9 +10,11 @@ from robust_core.attacks.base import Attack, create_attack
 from robust_core.bench.contestants import (
     BFLOAT16,
     FLOAT32,
+    OFFICIAL,
     TORCHATTACKS,
     Contestant,
     contestants,
+    is_installed,
     official_autoattack,
 )
 from robust_core.bench.timing import gradient_flops, interleaved_medians, peak_memory
@@ -122,16 +124,15 @@ def robust_accuracy(
 
 
 def autoattack(subject: Subject, epsilon: float) -> Iterator[str]:
-    """Yield the time of robust accuracy by AutoAttack, beside torchattacks' where it is."""
+    """Yield the time of robust accuracy by AutoAttack, beside its authors' where that is."""
     model, x, y = subject
 
     def official() -> float:
-        right = is_correct(predict_logits(model, x), y)
-        x_adv = official_autoattack(model, x[right], y[right], epsilon)
-        return int(is_correct(predict_logits(model, x_adv), y[right]).sum()) / len(x)
+        x_adv = official_autoattack(model, x, y, epsilon)
+        return int(is_correct(predict_logits(model, x_adv), y).sum()) / len(x)
 
     ours = create_attack("autoattack", epsilon=epsilon)
-    work = {TORCHATTACKS: official} if TORCHATTACKS in contestants(x.device) else {}
+    work = {OFFICIAL: official} if is_installed(OFFICIAL) else {}
     yield from _side_by_side(work | {"this engine": lambda: _robust(subject, ours)}, x)
 
 

@@ -38,7 +38,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser = Parser(
         prog="python -m robust_core bench",
         description="Time attacks on random 3x32x32 images and untrained networks, or (section "
-        "robust) on checkpoints, beside torchattacks and Foolbox where they are installed, and "
+        "robust) on checkpoints, beside torchattacks, Foolbox and pyautoattack where they are, and "
         "(section methods) training steps: medians of runs that take turns.",
     )
     parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
