@@ -1,60 +1,36 @@
-"""Trained models as safetensors files that say what they are, and the shelves they stand on.
-
-The header of a file carries one JSON document: configuration, shapes, class names, epoch and the
-measured card. Nothing in such a file can be executed, and nothing else is ever opened.
-"""
+"""Trained models: the shelves they stand on, what they say about themselves, loading, saving."""
 
 import hashlib
 import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.torch import save
 
 from robust_core.errors import InputError
-from robust_core.methods.base import TrainingMethod, create_method
-from robust_core.models.base import Classifier, create_model
-from robust_core.parameters import Parameters, validation_sentence
+from robust_core.methods.base import TrainingMethod
+from robust_core.models.base import Classifier
 from robust_core.paths import checkpoints_folder
 from robust_core.registry import unknown_name
 from robust_core.training.atomic import write_atomically
-from robust_core.training.cards import Card, Name
-from robust_core.training.config import DATA_MAY_BE_ELSEWHERE, RunConfig, parse_json_object
-
-METADATA_KEY = "robust_core"
-METHOD_PREFIX = "method:"  # no name of a network's tensor has a colon
-FORMAT = 1
-LARGEST_FILE = 1 << 30  # bytes; the largest network here has 0.2 of it
-LARGEST_HEADER = 1 << 20  # bytes
-SUFFIX = ".safetensors"
-
-
-class Description(Parameters):
-    """The JSON document in the header of a checkpoint."""
-
-    format: int
-    config: RunConfig
-    image_shape: Annotated[
-        tuple[
-            Annotated[int, Field(ge=1, le=16)],
-            Annotated[int, Field(ge=1, le=1024)],
-            Annotated[int, Field(ge=1, le=1024)],
-        ],
-        Field(description="(C, H, W)"),
-    ]
-    class_names: Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
-    epoch: Annotated[int, Field(ge=0)]
-    card: Card
-    inferences: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
+from robust_core.training.cards import Card
+from robust_core.training.checkpoint_file import (
+    FORMAT,
+    LARGEST_HEADER,
+    METADATA_KEY,
+    SUFFIX,
+    Description,
+    build,
+    check_size,
+    parse_header,
+    shipped_tensors,
+)
+from robust_core.training.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -156,7 +132,7 @@ def load_trained(reference: str | Path) -> tuple[Classifier, TrainingMethod]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
-    return _build(data, path.name)
+    return build(data, path.name)
 
 
 def save_checkpoint(
@@ -195,7 +171,7 @@ def save_checkpoint(
     )
     tensors = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in _shipped(model, method).items()
+        for key, value in shipped_tensors(model, method).items()
     }
     metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
     write_atomically(path, save(tensors, metadata))
@@ -214,7 +190,7 @@ def import_checkpoint(filename: str, data: bytes) -> str:
     Raises:
         InputError: the file is no checkpoint of ours, or cannot be stored.
     """
-    _build(data, filename)
+    build(data, filename)
     folder = checkpoints_folder() / "imported"
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(filename).stem).strip("._-")[:80] or "model"
     number = 1
@@ -281,7 +257,7 @@ def _version(path: Path) -> tuple[int, int]:
         status = path.stat()
     except OSError:
         raise InputError(f"{path.name} cannot be read: there is no such file") from None
-    _check_size(status.st_size, path.name)
+    check_size(status.st_size, path.name)
     return status.st_mtime_ns, status.st_size
 
 
@@ -292,7 +268,7 @@ def _read_description(path: Path, modified: int, size: int) -> Description:
             beginning = file.read(8 + LARGEST_HEADER)
     except OSError as error:
         raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
-    _, description = _parse_header(beginning, size, path.name)
+    _, description = parse_header(beginning, size, path.name)
     return description
 
 
@@ -300,112 +276,3 @@ def _read_description(path: Path, modified: int, size: int) -> Description:
 def _digest(path: Path, modified: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_size(size: int, what: str) -> None:
-    if size > LARGEST_FILE:
-        raise InputError(
-            f"{what} should be at most {LARGEST_FILE >> 20} MiB, got {size / (1 << 20):.0f} MiB"
-        )
-
-
-def _parse_header(beginning: bytes, size: int, what: str) -> tuple[dict[str, Any], Description]:
-    """Return the table of tensors and our document from the first bytes of a file of `size`."""
-    _check_size(size, what)
-    if Path(what).suffix.lower() in (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin") or (
-        beginning.startswith((b"PK\x03\x04", b"\x80"))
-        and not beginning[8:9] == b"{"  # a header of that length would begin like a pickle
-    ):
-        raise InputError(
-            f"{what} is a pickle, which could run code when opened; expected a {SUFFIX} checkpoint"
-        )
-    length = struct.unpack("<Q", beginning[:8])[0] if len(beginning) >= 8 else 0
-    if beginning[8:9] != b"{" or length > LARGEST_HEADER or 8 + length > size:
-        raise InputError(
-            f"{what} should be a {SUFFIX} checkpoint of this laboratory, but it is damaged, cut "
-            f"short or something else"
-        )
-    table = parse_json_object(beginning[8 : 8 + length], f"the header of {what}")
-    metadata = table.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or not isinstance(metadata.get(METADATA_KEY), str):
-        raise InputError(
-            f"{what} holds weights but does not say of which network; expected a checkpoint that "
-            f"this laboratory has written"
-        )
-    document = parse_json_object(metadata[METADATA_KEY], f"the description in {what}")
-    if document.get("format") != FORMAT:
-        raise InputError(f"{what} should have format {FORMAT}, got {document.get('format')!r}")
-    try:
-        # a model is of use where the data set that it was trained on is not
-        description = Description.model_validate(document, context=DATA_MAY_BE_ELSEWHERE)
-    except ValidationError as error:
-        sentence = validation_sentence(error, list(Description.model_fields))
-        raise InputError(f"the description in {what} cannot be used: {sentence}") from None
-    return table, description
-
-
-def _shipped(model: Classifier, method: TrainingMethod | None) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint: those of the network and of the method's parts."""
-    tensors = dict(model.state_dict())
-    if method is not None:
-        for part in method.shipped_parts:
-            state = method.get_submodule(part).state_dict()
-            tensors |= {f"{METHOD_PREFIX}{part}.{key}": value for key, value in state.items()}
-    return tensors
-
-
-def _build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod]:
-    """Check a whole file and return its network and method, in eval mode and frozen."""
-    table, description = _parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
-    _check_table(table, _shipped(*_create(description, "meta", what)), what)
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise InputError(f"{what} is damaged or cut short: {error}") from None
-    for key, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise InputError(f"{what} should have finite weights, but {key} has NaN or infinity")
-    model, method = _create(description, "cpu", what)
-    model.load_state_dict({key: tensors[key] for key in model.state_dict()})
-    for part in method.shipped_parts:
-        module, prefix = method.get_submodule(part), f"{METHOD_PREFIX}{part}."
-        module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
-    return model.requires_grad_(False).eval(), method.requires_grad_(False).eval()
-
-
-def _create(description: Description, device: str, what: str) -> tuple[Classifier, TrainingMethod]:
-    """Build network and method; on the device "meta" this takes neither memory nor time."""
-    config = description.config
-    try:
-        with torch.device(device), torch.random.fork_rng():
-            model = create_model(
-                config.model.name,
-                description.image_shape,
-                len(description.class_names),
-                config.model.parameters,
-            )
-            method = create_method(config.method.name, config.method.parameters)
-            method.attach(model)
-            return model, method
-    except InputError as error:
-        raise InputError(f"the network of {what} cannot be built: {error}") from None
-
-
-def _check_table(table: dict[str, Any], expected: Mapping[str, Tensor], what: str) -> None:
-    """Raise unless the file's tensors fit the architecture by name, shape and type."""
-    missing, extra = expected.keys() - table.keys(), table.keys() - expected.keys()
-    if missing or extra:
-        word, key = ("lacks", min(missing)) if missing else ("has an unknown tensor", min(extra))
-        raise InputError(f"{what} does not fit the network it names: it {word} {key!r}")
-    for key, tensor in expected.items():
-        entry = table[key] if isinstance(table[key], dict) else {}
-        wanted = (_TYPES.get(tensor.dtype), list(tensor.shape))
-        found = (entry.get("dtype"), entry.get("shape"))
-        if wanted != found:
-            raise InputError(
-                f"{what} does not fit the network it names: {key} should be {wanted[0]} "
-                f"{wanted[1]}, got {found[0]} {found[1]}"
-            )
-
-
-_TYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL", torch.int32: "I32"}
