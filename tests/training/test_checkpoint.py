@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from robust_core.errors import InputError
 from robust_core.models.base import create_model
-from robust_core.training import checkpoint as module
+from robust_core.training import checkpoint, checkpoint_file
 from robust_core.training.checkpoint import (
     checkpoint_info,
     import_checkpoint,
@@ -109,7 +109,7 @@ def test_lists_readable_files_only(path, checkpoints) -> None:
 
 def test_listing_reads_headers_once(path, monkeypatch) -> None:
     list_checkpoints()
-    monkeypatch.setattr(module, "_parse_header", None)
+    monkeypatch.setattr(checkpoint, "parse_header", None)
     assert list_checkpoints() == ["digits-test"]
 
 
@@ -201,7 +201,7 @@ def test_pickle_by_name_is_refused_whatever_it_holds(path) -> None:
 
 
 def test_size_limit(path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(checkpoint_file, "LARGEST_FILE", 1000)
     with pytest.raises(InputError, match="should be at most"):
         import_checkpoint("a.safetensors", path.read_bytes())
     with pytest.raises(InputError, match="should be at most"):
