@@ -1,10 +1,9 @@
-"""The latent space under attack: where features go, in the plane and in numbers.
+"""The latent space under attack: where features go, and what a discriminator makes of it.
 
-Pure functions of feature matrices. Everything that has to be fitted (axes, neighbours, kernel
-widths aside) is fitted on clean features only, and adversarial ones are placed in it.
+Pure functions. Everything that has to be fitted is fitted on clean features only, and adversarial
+ones are placed in it. How far they went in numbers is in `latent_distances`.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,7 +12,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import wasserstein_distance
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import roc_auc_score
@@ -29,7 +27,6 @@ from robust_core.models.discriminator import Discriminator
 Array = NDArray[Any]
 ProjectionName = Literal["pca", "tsne", "umap"]
 
-NEIGHBOURS = 10
 PLACING_NEIGHBOURS = 5  # clean points between which t-SNE's adversarial points are put
 
 
@@ -126,157 +123,6 @@ def _between_neighbours(fixed: Array, placed: Array, moved: Array) -> Array:
     weight = 1.0 / np.maximum(distance, 1e-9)
     weight /= weight.sum(axis=1, keepdims=True)
     return (weight[:, :, None] * placed[index]).sum(axis=1)
-
-
-@dataclass(frozen=True)
-class ClassDistances:
-    """How far the attack moved the features of one class, or of all images (label None).
-
-    drift: length of the way of the centroid. mmd: maximum mean discrepancy. wasserstein: 1-D
-    Wasserstein distance of the features' shadows on the direction of the drift. overlap: share of
-    its clean neighbours that an image keeps, in [0, 1]. All are 0 (overlap 1) if nothing moved.
-    """
-
-    label: int | None
-    num_images: int
-    drift: float
-    mmd: float
-    wasserstein: float
-    overlap: float
-
-
-def class_distances(clean: Tensor, adversarial: Tensor, y: Tensor) -> list[ClassDistances]:
-    """Return the distances of all images together and then of each class that has at least two.
-
-    Args:
-        clean: features [N,D].
-        adversarial: features of the same images, in the same order, [N,D].
-        y: labels [N].
-    """
-    kept = neighbour_overlap(clean, adversarial)
-    rows: list[tuple[int | None, Tensor]] = [(None, torch.ones_like(y, dtype=torch.bool))]
-    rows += [(int(label), y == label) for label in y.unique()]
-    return [
-        ClassDistances(
-            label,
-            int(rows_of.sum()),
-            drift=centroid_drift(clean[rows_of], adversarial[rows_of]),
-            mmd=maximum_mean_discrepancy(clean[rows_of], adversarial[rows_of]),
-            wasserstein=wasserstein_along_drift(clean[rows_of], adversarial[rows_of]),
-            overlap=kept[rows_of].mean().item(),
-        )
-        for label, rows_of in rows
-        if int(rows_of.sum()) > 1
-    ]
-
-
-def centroid_drift(clean: Tensor, adversarial: Tensor) -> float:
-    """Return ||mean(adversarial) - mean(clean)||_2: [N,D], [M,D]."""
-    return float((adversarial.double().mean(dim=0) - clean.double().mean(dim=0)).norm())
-
-
-def maximum_mean_discrepancy(clean: Tensor, adversarial: Tensor) -> float:
-    """Return the MMD between two samples [N,D], [M,D] under a Gaussian kernel, in [0, sqrt 2].
-
-    MMD^2 = mean k(a, a') + mean k(b, b') - 2 mean k(a, b), k = exp(-||.||^2 / (2 s^2)), the biased
-    estimate, with s the median of all distances between different points of both samples.
-
-    Source: Gretton, Borgwardt, Rasch, Schoelkopf and Smola, "A Kernel Two-Sample Test", JMLR 13
-    (2012), eq. 5 and section 8.
-    """
-    points = torch.cat([clean, adversarial]).double()
-    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    width = float(distance[tuple(torch.triu_indices(len(points), len(points), 1))].median())
-    if width == 0.0:
-        width = float(distance.max()) or 1.0  # most points coincide
-    kernel = torch.exp(-distance.square() / (2 * width**2))
-    n = len(clean)
-    squared = kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
-    return float(squared.clamp_min(0.0).sqrt())
-
-
-def wasserstein_along_drift(clean: Tensor, adversarial: Tensor) -> float:
-    """Return the 1-D Wasserstein-1 distance after projection on the centroid's way: [N,D], [M,D].
-
-    At least the drift itself; more where the features spread along it. 0 without a drift.
-    """
-    way = adversarial.double().mean(dim=0) - clean.double().mean(dim=0)
-    length = way.norm()
-    if length == 0:
-        return 0.0
-    direction = way / length
-    shadows = [(points.double() @ direction).numpy() for points in (clean, adversarial)]
-    return float(wasserstein_distance(*shadows))
-
-
-def neighbour_overlap(
-    clean: Tensor, adversarial: Tensor, num_neighbours: int = NEIGHBOURS
-) -> Tensor:
-    """Return for each image the share of its clean neighbours that it keeps: float [N] in [0, 1].
-
-    The k nearest clean features of other images, found from the clean and from the adversarial
-    feature of an image; k is at most N - 1.
-    """
-    k = min(num_neighbours, len(clean) - 1)
-    itself = torch.eye(len(clean), dtype=torch.bool)
-    before, after = (
-        torch.cdist(points.double(), clean.double())
-        .masked_fill(itself, float("inf"))
-        .topk(k, dim=1, largest=False)
-        .indices
-        for points in (clean, adversarial)
-    )  # [N, k]
-    return (before[:, :, None] == after[:, None]).any(dim=2).double().mean(dim=1)
-
-
-@dataclass(frozen=True)
-class LayerDivergence:
-    """How much one layer's output differs between clean and attacked images, means over images.
-
-    relative: ||h(x_adv) - h(x)||_2 / ||h(x)||_2. cosine: 1 - cos(h(x_adv), h(x)), in [0, 2].
-    """
-
-    layer: str
-    relative: float
-    cosine: float
-
-
-@torch.no_grad()
-def layer_divergence(model: nn.Module, x: Tensor, x_adv: Tensor) -> list[LayerDivergence]:
-    """Return the divergence after every convolution and linear layer, in the order of use.
-
-    Args:
-        model: in eval mode while this runs; left unchanged. A layer used twice counts twice.
-        x: clean images [N,C,H,W] in [0, 1].
-        x_adv: attacked ones.
-    """
-    clean, attacked = _layer_outputs(model, x), _layer_outputs(model, x_adv)
-    result = []
-    for (name, before), (_, after) in zip(clean, attacked, strict=True):
-        length = before.norm(dim=1).clamp_min(1e-12)
-        relative = (after - before).norm(dim=1) / length
-        cosine = 1.0 - torch.cosine_similarity(before, after, dim=1)
-        result.append(LayerDivergence(name, relative.mean().item(), cosine.mean().item()))
-    return result
-
-
-def _layer_outputs(model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
-    """Return name and output [N,-1] of each convolution and linear layer, in the order of use."""
-    shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, shared)  # hooks on a shared model would be seen by others
-    outputs: list[tuple[str, Tensor]] = []
-
-    def note(name: str) -> Any:
-        return lambda module, inputs, output: outputs.append(
-            (name, output.detach().float().flatten(1))
-        )
-
-    for name, module in twin.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(note(name))
-    with evaluation_mode(twin):
-        twin(x)
-    return outputs
 
 
 @torch.no_grad()
