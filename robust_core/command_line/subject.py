@@ -64,7 +64,7 @@ def load_subject(options: argparse.Namespace) -> Subject:
 def attack_line(attack: Attack) -> str:
     """Return the attack and all of its parameters in one line."""
     values = ", ".join(
-        f"{name} {value}"
+        f"{name} {'automatic' if value is None else value}"
         for name, value in attack.model_dump(mode="json", exclude={"norm", "epsilon"}).items()
     )
     return f"{attack.name}, {attack.threat_model}, {values}"
