@@ -19,6 +19,7 @@ PAGES = {  # file in app/views -> title and icon; a page is shown once its file 
     "latent": ("Latent space", ":material/scatter_plot:"),
     "robustness": ("Robustness", ":material/verified_user:"),
     "train": ("Train", ":material/fitness_center:"),
+    "learn": ("Learn", ":material/school:"),
 }
 
 STYLE = """

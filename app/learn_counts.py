@@ -1,0 +1,99 @@
+"""Reveals of the guided tours that count right answers, without an attack and under it."""
+
+from dataclasses import replace
+
+from app.components.image_picker import ChosenImage
+from app.learn_lesson import Measure
+from app.learn_work import (
+    Measured,
+    each_model,
+    exact_words,
+    first_images,
+    model_name,
+    points,
+    report,
+)
+from app.units import percent
+from robust_core.training.checkpoint import CheckpointInfo
+
+
+def clean_accuracy(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
+    """Return the accuracy of the first model without an attack."""
+    share = report(infos[0], wanted.attack, wanted.number).clean_accuracy
+    words = (
+        f"{model_name(infos[0])} reads **{percent(share)}** of {first_images(wanted.number)} right"
+    )
+    return Measured(share, f"{words}, without an attack.")
+
+
+def accuracy(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
+    """Return the robust accuracy of the first model, under an attack made on the last one."""
+    found = report(infos[0], wanted.attack, wanted.number, infos[-1])
+    crafted = "" if infos[-1] is infos[0] else f", made on {model_name(infos[-1])}"
+    return Measured(
+        found.robust_accuracy,
+        f"{model_name(infos[0])} stays right on **{percent(found.robust_accuracy)}** of "
+        f"{first_images(wanted.number)}: {exact_words(wanted.attack)}{crafted}. Without an attack: "
+        f"{percent(found.clean_accuracy)}.",
+    )
+
+
+def clean_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage) -> Measured:
+    """Return the clean accuracy of the first model minus that of the second."""
+    one, other = (clean_accuracy(wanted, [info], image) for info in infos)
+    difference = one.value - other.value
+    return Measured(difference, f"{one.words} {other.words} **{points(difference)}**.")
+
+
+def accuracy_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
+    """Return the robust accuracy of the first model minus that of the second."""
+    shares = [report(info, wanted.attack, wanted.number).robust_accuracy for info in infos]
+    told = each_model(infos, [percent(share) for share in shares])
+    difference = shares[0] - shares[1]
+    return Measured(
+        difference,
+        f"Right under attack: {told} ({points(difference)}). {exact_words(wanted.attack)}, "
+        f"{first_images(wanted.number)}.",
+    )
+
+
+def attack_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage) -> Measured:
+    """Return the robust accuracy under the attack minus that under the other attack."""
+    assert wanted.other is not None, "a gap of attacks needs two of them"
+    one = accuracy(wanted, infos, image)
+    other = accuracy(replace(wanted, attack=wanted.other), infos, image)
+    difference = one.value - other.value
+    return Measured(
+        difference,
+        f"{model_name(infos[0])} stays right on **{percent(one.value)}** under "
+        f"{exact_words(wanted.attack)}, and on **{percent(other.value)}** under "
+        f"{exact_words(wanted.other)} ({points(-difference)}); {first_images(wanted.number)}.",
+    )
+
+
+def source_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
+    """Return the accuracy under the attack on the second model minus that on itself."""
+    judge, source = infos
+    elsewhere = report(judge, wanted.attack, wanted.number, source).robust_accuracy
+    itself = report(judge, wanted.attack, wanted.number).robust_accuracy
+    return Measured(
+        elsewhere - itself,
+        f"{model_name(judge)} stays right on **{percent(elsewhere)}** if the attack is made on "
+        f"{model_name(source)}, and on **{percent(itself)}** if it is made on "
+        f"{model_name(judge)} itself. "
+        f"{exact_words(wanted.attack)}, {first_images(wanted.number)}.",
+    )
+
+
+def same_source_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
+    """Return the gap of both models under one attack, which is made on the second."""
+    shares = [
+        report(info, wanted.attack, wanted.number, infos[1]).robust_accuracy for info in infos
+    ]
+    told = each_model(infos, [percent(share) for share in shares])
+    return Measured(
+        shares[0] - shares[1],
+        f"Right under attack: {told} ({points(shares[0] - shares[1])}). "
+        f"{exact_words(wanted.attack)}, made on {model_name(infos[1])}, "
+        f"{first_images(wanted.number)}.",
+    )

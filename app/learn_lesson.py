@@ -1,0 +1,154 @@
+"""What a guided tour is made of: data only, so a new tour is new data."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from robust_core.attacks.base import Attack, create_attack
+
+NUM_IMAGES = 60  # of a measurement: the first test images
+PGD = create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20)  # the usual radius on digits
+
+SceneKind = Literal[
+    "picture",  # the clean image and what each model says of it
+    "play",  # the Attack page's verdict and player
+    "doubt",  # the Attack page's checks of a result
+    "surface",  # the Attack page's loss surface
+    "side",  # the Compare page's verdicts and synchronised player
+    "transfer",  # the Compare page's transfer matrix of one image
+    "gradients",  # the Gradients page's maps of every class
+    "targets",  # the Gradients page's maps beside their targets
+    "morph",  # the Gradients page's class morph
+    "sight",  # the Retina page's fixation, masks and views
+    "votes",  # the Retina page's views with their predictions
+    "map",  # the Latent space page's map
+    "scores",  # the Latent space page's discriminator scores
+    "pairs",  # the Hard pairs page's ranked pairs
+    "labels",  # the Hard pairs page's predicted labels of one class
+    "similarity",  # the Hard pairs page's similarity against confusion
+    "claim",  # the Start page's table: claimed and settled numbers
+]
+MeasureKind = Literal[
+    "clean_accuracy",  # of the first model, without an attack
+    "accuracy",  # robust accuracy of the first model, crafted on the last one
+    "clean_gap",  # clean accuracy of the first model minus that of the second
+    "accuracy_gap",  # robust accuracy of the first model minus that of the second
+    "attack_gap",  # robust accuracy under `attack` minus that under `other`
+    "source_gap",  # robust accuracy crafted on the second model minus that crafted on itself
+    "same_source_gap",  # robust accuracy of the first minus the second, crafted on the second
+    "confidence",  # of the model in the label of the attacked image
+    "zero_gradient",  # share of images at which the loss gradient is exactly zero
+    "alarms",  # checks that raise an alarm or a doubt about the attack on the image
+    "alignment_gap",  # alignment of the first model minus that of the second
+    "morph_gap",  # probability of the wanted class after the morph, first minus second
+    "kept",  # share of pixels that one mask keeps
+    "indecision",  # share of repeated passes that decide otherwise than most
+    "drift",  # of the mean feature under attack, in multiples of that under noise
+    "overlap_gap",  # share of clean neighbours kept under attack, first minus second
+    "detection",  # AUROC of the discriminator: clean against attacked images
+    "top_share",  # share of the errors under attack in the commonest wrong class of each class
+    "agreement",  # share of fallen images that end in the class a target attack reaches best
+    "similarity",  # rank correlation of class weights' similarity and confusion
+]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A live view: the kind of view, the checkpoints in it, and the attack where there is one."""
+
+    kind: SceneKind
+    models: tuple[str, ...]
+    attack: Attack = PGD
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is computed for the reveal.
+
+    kind: what is measured. models: names of checkpoints. attack: where there is one. other: the
+    second attack of a gap. number: test images, the first ones.
+    """
+
+    kind: MeasureKind
+    models: tuple[str, ...]
+    attack: Attack = PGD
+    other: Attack | None = None
+    number: int = NUM_IMAGES
+
+
+@dataclass(frozen=True)
+class Option:
+    """An answer, right where the measured value lies in [low, high)."""
+
+    words: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    def fits(self, value: float) -> bool:
+        """Return whether this is the answer to a measured value."""
+        return self.low <= value < self.high
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thought: words, a live scene, a question, and the measurement that answers it.
+
+    Attributes:
+        title: of the step. text: what to know before the question.
+        scene: what is shown once the question is answered.
+        question: what to predict. options: answers; their ranges cover every value once.
+        measure: what is computed for the reveal. lesson: what to remember.
+        before: what is shown until then, if the scene would give the answer away.
+    """
+
+    title: str
+    text: str
+    scene: Scene
+    question: str
+    options: tuple[Option, ...]
+    measure: Measure
+    lesson: str
+    before: Scene | None = None
+
+
+@dataclass(frozen=True)
+class ImageRule:
+    """Which test image a tour shows: the first one that fits.
+
+    All of these models are right about it without an attack; the attack fools those in `fooled` and
+    none of those in `safe`. If there is none, the first image is taken.
+    """
+
+    fooled: tuple[str, ...] = ()
+    safe: tuple[str, ...] = ()
+    attack: Attack = PGD
+
+
+@dataclass(frozen=True)
+class Tour:
+    """A guided tour: its title, a sentence about it, the image it shows, and its steps."""
+
+    title: str
+    summary: str
+    steps: tuple[Step, ...]
+    image: ImageRule = field(default_factory=ImageRule)
+
+
+def answers(*words_and_bounds: str | float) -> tuple[Option, ...]:
+    """Return options that cover every value once: words, bound, words, bound, ..., words.
+
+    `answers("under half", 0.5, "over half")` has two options that meet at 0.5.
+    """
+    words = [part for part in words_and_bounds if isinstance(part, str)]
+    bounds = [float(part) for part in words_and_bounds if not isinstance(part, str)]
+    edges = [-math.inf, *bounds, math.inf]
+    return tuple(Option(*parts) for parts in zip(words, edges[:-1], edges[1:], strict=True))
+
+
+def models_of(tour: Tour) -> tuple[str, ...]:
+    """Return the names of all checkpoints that a tour needs, each once."""
+    names = [*tour.image.fooled, *tour.image.safe]
+    for step in tour.steps:
+        names += [*step.scene.models, *step.measure.models]
+        names += step.before.models if step.before else ()
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,64 @@
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visitor
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_student_predicts_opens_the_page_and_plays_in_the_plane(visit: Visitor):
+    visit.open("/learn?tour=adversarial&step=4&hide=teacher,skip")
+    page = visit.page
+    expect(page.get_by_text("For teachers")).to_have_count(0)
+    reveal = page.get_by_role("button", name="Show what happens")
+    expect(reveal).to_be_disabled()
+    page.get_by_role("radio", name="none", exact=True).focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    expect(reveal).to_be_enabled()
+    visit.settle()
+    reveal.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("You predicted it: up to 30 points more.")).to_be_visible()
+    expect(page.get_by_text("20 steps, 1 restart, seed 0").first).to_be_visible()
+    expect(page.locator("output")).to_have_text("step 20 of 20")
+    visit.settle()
+    page.get_by_role("link", name="Open in the Attack page").click()
+    expect(page.get_by_role("heading", name="Attack", exact=True)).to_be_visible()
+    expect(page.locator("output")).to_have_text("step 20 of 20")
+    visit.settle()
+    assert "num_steps=20" in page.url and "image=digits" in page.url
+    page.get_by_role("link", name="Learn", exact=True).click()
+    visit.settle()
+    expect(page.get_by_text("1 of 6 answered")).to_be_visible()
+    expect(page.get_by_text("For teachers")).to_have_count(0)
+
+    visit.open("/learn?section=playground&points=80&epochs=10&arrows=pgd,lmae,target")
+    page.get_by_role("button", name="Train both").click()
+    told = page.get_by_text(re.compile(r"right, \d+ % under PGD"))
+    expect(told).to_have_count(2)
+    expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    radius = page.get_by_role("slider", name="Radius of the attack")
+    radius.focus()
+    page.keyboard.press("Home")
+    expect(told.first).to_have_text(re.compile(r": (\d+) % right, \1 % under PGD"))
+    visit.settle()
+
+
+def test_a_teacher_makes_a_link_that_hides_what_was_chosen(visit: Visitor):
+    visit.open("/learn?section=teacher")
+    page = visit.page
+    page.get_by_text("the links to the other pages").click()
+    visit.settle()
+    address = page.locator("[data-testid=stCode]").inner_text().replace("\n", "")
+    assert address.startswith(visit.address) and "hide=tours,teacher,skip,links" in address
+    page.get_by_role("link", name="Open the link").click()
+    expect(page.get_by_role("button", name="Show what happens")).to_be_disabled()
+    expect(page.get_by_role("radiogroup", name="Tour")).to_have_count(0)
+    expect(page.get_by_text("Open in the")).to_have_count(0)
+    visit.settle()
+    page.goto(address)
+    expect(page.get_by_role("button", name="Show what happens")).to_be_disabled()
+    visit.settle()
