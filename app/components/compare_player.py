@@ -1,10 +1,12 @@
 """The synchronised player: every model at the same step of its own attack."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from app import compare_plots as plots
 from app.attack_trace import AttackTrace, Frame
@@ -19,26 +21,32 @@ from app.words import distance_words
 from robust_core.training.checkpoint import CheckpointInfo
 
 WIDTHS = {2: 170, 3: 120, 4: 84}  # of a picture, in pixels, by the number of models
+PLAYING_KEY, ROUND_KEY = "compare.playing", "compare.round"
+PLAY_SECONDS, PLAY_FRAMES = 8, 20  # a long attack is played in larger steps
 
 
-@st.fragment
 def show_player(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
     """Draw pictures and probabilities of all models at one step, with one slider for all."""
+    ticking = st.session_state.get(PLAYING_KEY, False)
+    every = PLAY_SECONDS / PLAY_FRAMES if ticking else None
+    st.fragment(_play, run_every=every)(infos, traces, ticking)
+
+
+def _play(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace], ticking: bool) -> None:
+    """Draw the player; while it plays, every run of this fragment is a few steps further.
+
+    Args:
+        infos: the models.
+        traces: the attack on each of them.
+        ticking: whether this fragment has a timer, which only a run of the whole page can change.
+    """
+    if st.session_state.get(PLAYING_KEY, False) != ticking:
+        st.rerun()
     st.session_state.setdefault(GAIN_KEY, GAIN)
     last = max(len(trace.frames) for trace in traces) - 1
     place = st.container()
-    left, right = st.columns([2, 1])
-    step = last
-    if last:
-        step = left.slider(
-            "Recorded step",
-            0,
-            last,
-            last,
-            key=f"compare.step.{last}",
-            help="One for all models. An attack that ended earlier stays at its result. "
-            "Restarts follow one another.",
-        )
+    button, left, right = st.columns([0.7, 2, 1], vertical_alignment="bottom")
+    step = _pick_step(button, left, last) if last else 0
     gain = right.slider(
         "Gain of the perturbation picture",
         1,
@@ -56,6 +64,44 @@ def show_player(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) 
                 st.markdown(f"**{short_name(info)}**")
                 _show_pictures(info, trace, frame, gain, WIDTHS[len(infos)])
     _show_probabilities(infos, traces, frames, step)
+
+
+def _pick_step(button: DeltaGenerator, place: DeltaGenerator, last: int) -> int:
+    """Draw the button that plays and the slider of the steps; return the step that is shown.
+
+    While it plays, the slider only shows the step, and afterwards it is a new one: the browser may
+    be a step behind and would send the old value back.
+    """
+    key = f"compare.step.{last}"
+    step = st.session_state.get(key, last)  # where playing was begun, is or has ended
+    playing, rounds = st.session_state.get(PLAYING_KEY, False), st.session_state.get(ROUND_KEY, 0)
+    if playing:
+        step = min(step + math.ceil(last / PLAY_FRAMES), last)
+        place.slider("Recorded step", 0, last, step, key=f"{key}.at.{step}", disabled=True)
+        st.session_state.update({key: step, PLAYING_KEY: step < last})
+    else:
+        step = place.slider(
+            "Recorded step",
+            0,
+            last,
+            step,
+            key=f"{key}.{rounds}",
+            help="One for all models. An attack that ended earlier stays at its result. "
+            "Restarts follow one another.",
+        )
+
+    def toggle() -> None:
+        start = 0 if step == last and not playing else step
+        st.session_state.update({PLAYING_KEY: not playing, ROUND_KEY: rounds + 1, key: start})
+
+    button.button(
+        "Pause" if playing else "Play",
+        icon=":material/pause:" if playing else ":material/play_arrow:",
+        on_click=toggle,
+        key="compare.play",
+        width="stretch",
+    )
+    return step
 
 
 def show_verdicts(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:

@@ -1,4 +1,4 @@
-"""Three things to try, each a link into a prepared page."""
+"""Three things to try and a tour, each a link into a prepared page."""
 
 from collections.abc import Collection
 
@@ -6,13 +6,13 @@ import streamlit as st
 
 from app.components.glimpse import Glimpse
 
-ATTACK, TRAIN = "views/attack.py", "views/train.py"
+ATTACK, TRAIN, LEARN = "views/attack.py", "views/train.py", "views/learn.py"
 STANDARD, ROBUST = "digits-standard", "digits-pgd_at"
 PREPARED_TRAINING = {"data": "digits", "method": "pgd_at", "budget": "quick"}
 
 
 def first_steps(names: Collection[str], glimpse: Glimpse | None) -> None:
-    """Draw a card for each thing to try.
+    """Draw a card for each thing to try, and the way to the guided tours.
 
     Args:
         names: of the checkpoints that are there.
@@ -42,6 +42,7 @@ def first_steps(names: Collection[str], glimpse: Glimpse | None) -> None:
             "two; then attack what you made."
         )
         _link(TRAIN, "Prepare a robust training", PREPARED_TRAINING)
+    _link(LEARN, "New to this? Take a guided tour", {"tour": "adversarial"})
 
 
 def _attack_link(label: str, name: str, names: Collection[str], glimpse: Glimpse | None) -> None:

@@ -16,6 +16,7 @@ VIEWS = {
     "alignment": "Alignment",
     "morph": "Class morph",
     "attribution": "Attribution",
+    "synthesis": "Synthesis",
 }
 STORIES = {
     "classes": "Where should the image change to look more like each class? The input gradient is "
@@ -28,6 +29,8 @@ STORIES = {
     "only noise that it takes for it?",
     "attribution": "Eight methods say where in the image the answer comes from. Two tests say how "
     "far to believe them.",
+    "synthesis": "Can a classifier draw? Begin with a random draw or with a hole in the picture, "
+    "and follow the gradient of each class.",
 }
 MOST_MODELS = 4
 LIVE_SECONDS = 1.0  # what is estimated below this is computed at every change of a control

@@ -7,6 +7,7 @@ import streamlit as st
 from app.components.gradients_controls import MOST_MODELS, VIEW_KEY, VIEWS, models_key
 from app.components.gradients_maps import DISPLAY_KEY, DISPLAYS, KIND_KEY, KINDS, SCORE_KEY
 from app.components.gradients_morph import EPSILON_KEY, LARGEST
+from app.components.gradients_synthesis import LARGEST_SEED, SEED_KEY, TASK_KEY, TASKS
 from app.components.image_picker import ChosenImage, choose_image
 from app.components.model_picker import MODEL_KEY
 from app.components.page_link import PageLink, State, Step, number, one_of, only, part
@@ -14,13 +15,15 @@ from robust_core.evaluation.alignment import SCORES
 from robust_core.registry import unknown_name
 from robust_core.training.checkpoint import CheckpointInfo
 
-NAMES = ("model", "image", "with", "view", "score", "display", "targets", "epsilon")
+NAMES = ("model", "image", "with", "view", "score", "display", "targets", "epsilon", "task", "seed")
 KEYS = {
     "view": VIEW_KEY,
     "score": SCORE_KEY,
     "display": DISPLAY_KEY,
     "targets": KIND_KEY,
     "epsilon": EPSILON_KEY,
+    "task": TASK_KEY,
+    "seed": SEED_KEY,
 }
 
 
@@ -58,6 +61,8 @@ def gradients_page_link(infos: Sequence[CheckpointInfo]) -> PageLink:
             part("display", one_of("display", DISPLAY_KEY, lambda: list(DISPLAYS))),
             part("targets", one_of("kind of targets", KIND_KEY, lambda: list(KINDS))),
             part("epsilon", number("epsilon", EPSILON_KEY, 0.0, LARGEST)),
+            part("task", one_of("task", TASK_KEY, lambda: list(TASKS))),
+            part("seed", number("seed", SEED_KEY, 0, LARGEST_SEED)),
         ],
     )
 

@@ -45,7 +45,7 @@ class Player {
       const caption = element("figcaption")
       const figure = element(
         "figure", {},
-        element("h4", {}, element("span", { class: `mark ${role}`, "aria-hidden": "true" }), title),
+        element("div", { class: "title" }, element("span", { class: `mark ${role}`, "aria-hidden": "true" }), title),
         frame, caption,
       )
       return { img, frame, caption, figure }
@@ -206,7 +206,7 @@ class Player {
         }),
       new Chart(this, "Probability", [["blue", values("p_label")], ["orange", values("p_other")]],
         (step) => `${percent(frames[step].p_label)} | ${percent(frames[step].p_other)}`, {
-          floor: 0, ceiling: 1, legend: [["blue", "—", this.data.label], ["orange", "- -", this.data.other]],
+          floor: 0, ceiling: 1, legend: [["blue", "solid", this.data.label], ["orange", "dashed", this.data.other]],
         }),
     ]
     this.charts.replaceChildren(...this.plots.map((plot) => plot.node))
@@ -251,7 +251,7 @@ class Chart {
     if (legend) {
       const colour = { blue: "var(--clean)", orange: "var(--adversarial)" }
       foot.replaceChildren(...legend.map(([name, dash, text]) =>
-        element("span", {}, element("i", { style: `color: ${colour[name]}` }, dash), ` ${text}`)))
+        element("span", {}, element("i", { style: `border-top: 3px ${dash} ${colour[name]}` }), ` ${text}`)))
     }
     this.node = element("div", { class: "chart" }, element("header", {}, element("b", {}, title), this.value), svg, foot)
   }

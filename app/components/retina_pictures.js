@@ -14,7 +14,7 @@ export default function ({ data, parentElement }) {
     const scale = Math.max(1, Math.floor(data.largest / item.width))
     const width = item.width * scale
     const image = element("img", { src: item.src, alt: item.alt, width, height: item.height * scale })
-    const title = element("h4", {})
+    const title = element("div", { class: "title" })
     if (item.role) title.append(element("span", { class: `mark ${item.role}`, "aria-hidden": "true" }))
     title.append(item.title)
     const caption = element("figcaption", {}, item.words)

@@ -11,6 +11,7 @@ from app.components.gradients_controls import is_denoiser, pick_models, pick_vie
 from app.components.gradients_link import gradients_page_link, link_state
 from app.components.gradients_maps import show_classes, show_targets
 from app.components.gradients_morph import show_morph
+from app.components.gradients_synthesis import show_synthesis
 from app.components.image_picker import ChosenImage, pick_image
 from app.components.model_picker import in_order, pick_model
 from app.forms import show_input_error
@@ -62,6 +63,8 @@ def _draw(
             show_morph(models, image)
         case "attribution":
             show_attribution(models, image)
+        case "synthesis":
+            show_synthesis(models, image)
         case _:
             show_classes(models, image)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Slider
 
 from app import compare, compare_plots
 from app.attack_trace import trace_attack
@@ -46,12 +47,37 @@ def test_each_model_has_its_verdict_on_the_same_image():
     assert any(f"{label} stays {label}: the robust model" in box.value for box in page.success)
 
 
+def step_slider(page: AppTest) -> Slider:
+    [slider] = [each for each in page.slider if each.label == "Recorded step"]
+    return slider
+
+
 def test_one_slider_moves_all_models():
     page = open_page()
-    [slider] = [each for each in page.slider if each.label == "Recorded step"]
+    slider = step_slider(page)
     assert slider.value == slider.max
     slider.set_value(0).run()
     assert not page.exception
+
+
+def test_playing_begins_anew_goes_on_with_every_run_and_stops_at_the_end():
+    page = press(open_page(num_steps=30), "Play")
+    shown = []
+    while any(button.label == "Pause" for button in page.button):
+        shown.append(step_slider(page).value)
+        assert step_slider(page).disabled
+        page.run()
+    assert shown == list(range(2, 31, 2))
+    assert step_slider(page).value == 30 and not step_slider(page).disabled
+
+
+def test_a_pause_keeps_the_step_and_playing_goes_on_from_there():
+    page = press(open_page(), "Play")
+    page.run()
+    page = press(page, "Pause")
+    assert step_slider(page).value == 2 and not step_slider(page).disabled
+    page = press(page, "Play")
+    assert step_slider(page).value == 3
 
 
 @pytest.mark.parametrize("others", [ROBUST, f"{ROBUST},{MASKED},digits-trades"])

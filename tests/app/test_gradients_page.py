@@ -130,3 +130,12 @@ def test_signed_grids_share_one_symmetric_scale():
     assert (figure["data"][0]["zmin"], figure["data"][0]["zmax"]) == (-4.0, 4.0)
     zero = plots.signed_colours(np.zeros((1, 1, 2, 2), dtype=np.float32), 1.0)
     assert np.allclose(zero, 0xF7 / 255)
+
+
+@pytest.mark.parametrize(("task", "words"), [("seed", "(seed 3)"), ("hole", "without its middle")])
+def test_synthesis_begins_where_it_says_and_keeps_its_radius(task: str, words: str):
+    page = open_page("synthesis", epsilon=4.0, task=task, seed=3)
+    page = press(page, "Draw")
+    assert words in texts(page)
+    assert "40 steps of 0.25 along the gradient of log p(class), within L2 4" in texts(page)
+    assert page.segmented_control(key="gradients.task").value == task

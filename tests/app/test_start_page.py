@@ -90,7 +90,8 @@ def shipped(checkpoints: Path, network: Classifier) -> None:
 def test_an_empty_laboratory_says_how_to_begin() -> None:
     page = open_page()
     assert "There is none yet" in page.info[0].value
-    assert list(links(page)) == ["**Prepare a robust training**"]
+    tour = "**New to this? Take a guided tour**"
+    assert list(links(page)) == ["**Prepare a robust training**", tour]
     assert sum("is missing here" in caption.value for caption in page.caption) == 2
 
 
@@ -121,10 +122,11 @@ def test_the_strip_shows_what_it_says() -> None:
 @pytest.mark.usefixtures("shipped")
 def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
     found = links(open_page())
-    assert len(found) == 3
+    views = {"training": "views/train.py", "tour": "views/learn.py", "model": "views/attack.py"}
+    assert len(found) == 4
     for label, query in found.items():
         page = AppTest.from_file(str(MAIN), default_timeout=30)
-        page.switch_page("views/train.py" if "training" in label else "views/attack.py")
+        page.switch_page(next(view for word, view in views.items() if word in label))
         for part in query.split("&"):
             name, value = part.split("=")
             page.query_params[name] = value.replace("%2F", "/")
@@ -132,7 +134,7 @@ def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
         assert not page.exception
         assert not page.warning or "link" not in page.warning[0].value.lower()
         name = STANDARD if "standard" in label else ROBUST
-        if "training" not in label:
+        if "model" in label:
             assert page.selectbox(key="attack.model").value == name
 
 

@@ -84,21 +84,26 @@ def chromium() -> str:
     return path
 
 
-def start_server(environment: dict[str, str]) -> tuple[subprocess.Popen, str]:
-    """Start the dashboard on a free port; return its process and address."""
+def start_server(
+    environment: dict[str, str], script: str = "app/main.py", folder: Path = ROOT
+) -> tuple[subprocess.Popen, str]:
+    """Start the dashboard, or another script, on a free port; return its process and address.
+
+    The settings are those of `folder`, from which it is started.
+    """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     command = [
         str(Path(sys.executable).parent / "streamlit"),
         "run",
-        "app/main.py",
+        script,
         f"--server.port={port}",
         "--server.headless=true",
         "--server.fileWatcherType=none",
     ]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     address = f"http://localhost:{port}"
     deadline = time.monotonic() + START_SECONDS
