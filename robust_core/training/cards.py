@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from robust_core.evaluation.accuracy import RobustnessReport, describe_attack
-from robust_core.evaluation.finding import Finding, Severity
+from robust_core.evaluation.finding import Finding, Severity, overall
 from robust_core.parameters import Parameters
 from robust_core.training.config import CardAttack, Choice, RunConfig
 
@@ -118,6 +118,15 @@ def settled_result(card: Mapping[str, Any]) -> Mapping[str, Any]:
     judged = claimed_result(card)["inference"]
     same = [result for result in card["robust"] if result["inference"] == judged]
     return min(same, key=lambda result: result["accuracy"])
+
+
+def verdict(card: Mapping[str, Any]) -> str:
+    """Return what the checks found: "ok", "fail: black box", or "not run"."""
+    findings = [Finding.from_json(values) for values in card["findings"]]
+    if not findings:
+        return "not run"
+    bad = [finding.name.replace("_", " ") for finding in findings if finding.severity != "ok"]
+    return f"{overall(findings)}: {', '.join(bad)}" if bad else "ok"
 
 
 def versions() -> dict[str, str]:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robust_core.evaluation.finding import Finding, overall
-from robust_core.training.cards import claimed_result, settled_result
+from robust_core.training.cards import claimed_result, settled_result, verdict
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, list_checkpoints
 
 COLUMNS = ("name", "model", "method", "clean", "claimed", "settled", "checks", "epoch, seed")
@@ -43,7 +42,7 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
         f"{card['clean_accuracy']:.1%}",
         _number(claimed) + _judged(claimed),
         _number(settled),
-        _verdict(card),
+        verdict(card),
         f"{info.epoch} of {config.epochs}, {card['seed']}",
     )
 
@@ -51,14 +50,6 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
 def _number(result: Mapping[str, Any]) -> str:
     attack = _attack_words(result["attack"])
     return f"{result['accuracy']:.1%} {attack}, n {result['num_images']}"
-
-
-def _verdict(card: Mapping[str, Any]) -> str:
-    findings = [Finding.from_json(values) for values in card["findings"]]
-    if not findings:
-        return "not run"
-    bad = [finding.name.replace("_", " ") for finding in findings if finding.severity != "ok"]
-    return f"{overall(findings)}: {', '.join(bad)}" if bad else "ok"
 
 
 def _judged(result: Mapping[str, Any]) -> str:
