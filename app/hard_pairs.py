@@ -10,7 +10,6 @@ from typing import Annotated
 
 import streamlit as st
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -30,11 +29,12 @@ from robust_core.evaluation.hard_classes import (
     TargetedOutcome,
     class_feature_similarity,
     class_weight_similarity,
+    perturbation_alignment,
     targeted_outcome,
 )
+from robust_core.evaluation.self_paced import class_cosines
 from robust_core.gradients import predict_logits
 from robust_core.models.base import Classifier
-from robust_core.models.heads import CosineHead
 from robust_core.threat_model import BallParameters
 from robust_core.training.checkpoint import CheckpointInfo
 
@@ -42,6 +42,7 @@ BATCH = 60  # images that go through the network together: the gate is free for 
 MOST_RESULTS = 16
 RADII = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # times the radius of the attack
 MOST_TARGETED = 120  # images of the targeted attacks
+MOST_ALIGNED = 120  # images whose perturbations are compared with the gradients of every class
 EOT_SAMPLES = 4  # passes a gradient, for models that draw random numbers
 
 OnShare = Callable[[float], None]  # share of the work done, in [0, 1]
@@ -75,6 +76,7 @@ class Study:
 
     Attributes:
         plan: what was asked for. attack: the exact attack. images: what was attacked.
+        x_adv: attacked images [N,C,H,W]. logits: of the images without an attack [N,K].
         prediction: classes predicted without an attack [N]. attacked: under attack [N].
         steps: classes predicted at every step, [T+1,N]; row 0 is before the first step.
         cosines: between features and class weights, plus the bias of a cosine head, [N,K]; None
@@ -86,6 +88,8 @@ class Study:
     plan: StudyPlan
     attack: Attack
     images: ImageSet
+    x_adv: Tensor
+    logits: Tensor
     prediction: Tensor
     attacked: Tensor
     steps: Tensor
@@ -117,7 +121,12 @@ def images_of(info: CheckpointInfo, plan: StudyPlan) -> ImageSet:
 
 def seconds(info: CheckpointInfo, attack: Attack, num_attacks: int) -> float:
     """Return about how long it takes to attack `num_attacks` images on this machine."""
-    return num_attacks * attack.passes() * cached.seconds_per_pass(info, BATCH)
+    return num_attacks * attack.passes() * seconds_per_pass(info)
+
+
+def seconds_per_pass(info: CheckpointInfo) -> float:
+    """Return the time of a forward-backward pass of one image among many, as measured here."""
+    return cached.seconds_per_pass(info, BATCH)
 
 
 def known_study(info: CheckpointInfo, plan: StudyPlan) -> Study | None:
@@ -156,24 +165,25 @@ def run_study(
             parts.append(
                 _attacked(model, images.subset(slice(start, start + BATCH)), attack, count)
             )
-    prediction, attacked, steps, cosines, cosines_adv = (
-        torch.cat(column, dim=-1 if place == 2 else 0)
-        for place, column in enumerate(zip(*parts, strict=True))
-    )
-    known = cosines.numel() > 0
+    x_adv, logits, logits_adv = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
     with cached.heavy_work(check):
         similarity = class_feature_similarity(model, images.x, images.y, batch_size=BATCH)
+        cosines, cosines_adv = (
+            class_cosines(model, x, batch_size=BATCH) for x in (images.x, x_adv)
+        )
     study = Study(
         plan=plan,
         attack=attack,
         images=images,
-        prediction=prediction,
-        attacked=attacked,
-        steps=steps,
-        cosines=cosines if known else None,
-        cosines_adv=cosines_adv if known else None,
+        x_adv=x_adv,
+        logits=logits,
+        prediction=logits.argmax(dim=1),
+        attacked=logits_adv.argmax(dim=1),
+        steps=torch.cat([part[3] for part in parts], dim=1),
+        cosines=cosines,
+        cosines_adv=cosines_adv,
         feature_similarity=similarity,
-        weight_similarity=class_weight_similarity(model) if known else None,
+        weight_similarity=None if cosines is None else class_weight_similarity(model),
     )
     _results().put(_key("study", info, plan), study)
     return study
@@ -253,10 +263,38 @@ def run_targeted(
     return found
 
 
+def known_alignment(info: CheckpointInfo, plan: StudyPlan) -> Tensor | None:
+    """Return what perturbations follow if it was measured lately."""
+    return _results().get(_key("alignment", info, plan))
+
+
+def run_alignment(
+    info: CheckpointInfo, study: Study, *, check: Callable[[], None], on_share: OnShare
+) -> Tensor:
+    """Return `perturbation_alignment` [K,K] of the first `MOST_ALIGNED` images of a study."""
+    model, chosen = cached.load_model(info), slice(0, MOST_ALIGNED)
+
+    def report(done: int, total: int) -> None:
+        check()
+        on_share(done / total)
+
+    with cached.heavy_work(check):
+        found = perturbation_alignment(
+            model,
+            study.images.x[chosen],
+            study.images.y[chosen],
+            study.x_adv[chosen],
+            batch_size=BATCH // 2,
+            on_progress=report,
+        )
+    _results().put(_key("alignment", info, study.plan), found)
+    return found
+
+
 def _attacked(
     model: Classifier, images: ImageSet, attack: Attack, count: Callable[[], None]
-) -> tuple[Tensor, ...]:
-    """Return predictions, attacked ones, those at every step, cosines and attacked cosines."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return attacked images, logits before and after, and the classes of every step [T+1,N]."""
     steps: list[Tensor] = []
 
     def observe(step: AttackStep) -> None:
@@ -266,21 +304,8 @@ def _attacked(
     x_adv = attack(model, images.x, images.y, on_step=observe)
     check_budget(x_adv, images.x, attack)
     samples = STOCHASTIC_SAMPLES if model.stochastic else 1
-    before, after = (
-        predict_logits(model, x, eot_samples=samples).argmax(dim=1) for x in (images.x, x_adv)
-    )
-    return before, after, torch.stack(steps), _cosines(model, images.x), _cosines(model, x_adv)
-
-
-@torch.no_grad()
-def _cosines(model: Classifier, x: Tensor) -> Tensor:
-    """Return cosines of features and class weights [N,K]; empty without a linear final layer."""
-    head = getattr(model, "classifier", None)
-    if not isinstance(head, torch.nn.Linear):
-        return torch.empty(0)
-    bias = head.bias if isinstance(head, CosineHead) else None
-    features = F.normalize(model.features(x).float(), dim=1)
-    return F.linear(features, F.normalize(head.weight.float(), dim=1), bias)
+    before, after = (predict_logits(model, x, eot_samples=samples) for x in (images.x, x_adv))
+    return x_adv, before, after, torch.stack(steps)
 
 
 def _largest_epsilon(plan: StudyPlan) -> float:

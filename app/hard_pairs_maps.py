@@ -31,6 +31,7 @@ def confusion_map(
     signed: bool = False,
     chosen: tuple[int, int] | None = None,
     high: float | None = None,
+    columns: str = "Predicted",
 ) -> alt.LayerChart:
     """Return a map of shares [K,K], rows the labels; a click on a cell selects label and predicted.
 
@@ -43,6 +44,7 @@ def confusion_map(
         signed: whether the shares are differences.
         chosen: the cell with a frame, label and predicted; None: cells cannot be clicked.
         high: end of the colour scale; None: the largest share off the diagonal.
+        columns: what a column stands for.
     """
     high = largest_error(shares) if high is None else high
     scale = (
@@ -64,6 +66,7 @@ def confusion_map(
         scale,
         what="share",
         number="+.0%" if signed else ".0%",
+        columns=columns,
         with_images=counts is not None,
         clickable=chosen is not None,
     )
@@ -87,6 +90,38 @@ def weight_map(weights: Array, class_names: Sequence[str]) -> alt.LayerChart:
     ]
     scale = alt.Scale(scheme="cividis", domain=[low, high])
     return _class_map(cells, class_names, scale, what="weight", number=".2f", columns="Weight of")
+
+
+def cosine_map(cosines: Array, class_names: Sequence[str], *, columns: str) -> alt.LayerChart:
+    """Return a map of cosines [K,K] that diverges around 0, its diagonal masked.
+
+    They are written in hundredths: a cell has no room for more.
+
+    Args:
+        cosines: [K,K] in [-1, 1]; NaN is grey.
+        class_names: K names.
+        columns: what a column stands for.
+    """
+    off = np.abs(cosines[~np.eye(len(cosines), dtype=bool) & np.isfinite(cosines)])
+    high = max(0.05, float(off.max())) if len(off) else 1.0
+
+    def light(cosine: float) -> bool:
+        return abs(cosine) < 0.6 * high
+
+    cells = [
+        cell
+        | {
+            "words": "" if cell["value"] is None else f"{100 * cell['value']:+.0f}",
+            "ink": _ink(cell, light),
+            # altair draws no cell without a value, not even a masked one
+            "value": 0.0
+            if cell["value"] is None and cell["label"] == cell["predicted"]
+            else cell["value"],
+        }
+        for cell in _cells(cosines, class_names, None, None)
+    ]
+    scale = alt.Scale(scheme=DIVERGING, domain=[-high, high], domainMid=0)
+    return _class_map(cells, class_names, scale, what="cosine", number="+.2f", columns=columns)
 
 
 def largest_error(shares: Array) -> float:

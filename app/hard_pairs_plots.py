@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.plots import ADVERSARIAL, CLEAN, HATCHING, LEGEND, MARGIN, ROBUST
 
 NEUTRAL = "#8a94a3"
+FIRST_MODEL, SECOND_MODEL = "#6A7FDB", "#DDAA33"  # neither is a role
 NAMED = 3  # points of a scatter
 SHOWN_NATS = 4.0  # of a loss above its floor; what is higher has one colour
 LINES = (  # Paul Tol's muted set, dark ones lightened for the dark theme; dash and marker, too
@@ -53,6 +54,28 @@ def class_bars(clean: Array, robust: Array, worst: int, class_names: Sequence[st
     figure.update_xaxes(type="category")
     figure.update_yaxes(title="Accuracy", range=[0, 115], tickvals=[0, 25, 50, 75, 100])
     figure.update_yaxes(ticksuffix=" %")
+    return figure
+
+
+def model_bars(
+    first: Array, second: Array, model_names: Sequence[str], class_names: Sequence[str]
+) -> go.Figure:
+    """Return the robust accuracy class by class of two models, [K] and [K] in [0, 1]."""
+    figure = go.Figure()
+    for name, values, colour, pattern in (
+        (model_names[0], first, FIRST_MODEL, ""),
+        (model_names[1], second, SECOND_MODEL, "/"),
+    ):
+        figure.add_bar(
+            name=name,
+            x=list(class_names),
+            y=[100 * float(value) for value in values],
+            marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
+            hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.25, height=300, margin=MARGIN, legend=LEGEND)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(title="Right under attack", range=[0, 103], ticksuffix=" %")
     return figure
 
 

@@ -176,31 +176,6 @@ def _add(figure: go.Figure, places: Array, **options: object) -> None:
         figure.add_scatter3d(**columns, **options)
 
 
-def layer_lines(
-    layers: Sequence[str], values: Mapping[str, Sequence[float]], title: str
-) -> go.Figure:
-    """Return one line for each role: its divergence from the clean images after every layer."""
-    figure = go.Figure()
-    for role, row in values.items():
-        figure.add_scatter(
-            name=role.capitalize(),
-            x=list(range(1, len(layers) + 1)),
-            y=list(row),
-            text=list(layers),
-            mode="lines+markers",
-            line={"color": ROLE_COLOURS[role], "dash": ROLE_DASHES[role]},
-            marker={"symbol": ROLE_SYMBOLS[role], "size": 9},
-            hovertemplate="%{text}: %{y:.3g}<extra>" + role + "</extra>",
-        )
-    figure.update_layout(height=340, margin=MARGIN, legend=LEGEND, showlegend=True)
-    numbered = [f"{number} {name}" for number, name in enumerate(layers, 1)]
-    figure.update_xaxes(
-        tickvals=list(range(1, len(layers) + 1)), ticktext=numbered, tickangle=-35, title=None
-    )
-    figure.update_yaxes(title=title, rangemode="tozero")
-    return figure
-
-
 def score_histograms(
     shares: Mapping[str, Array], edges: Array, thresholds: Sequence[float]
 ) -> go.Figure:

@@ -17,16 +17,18 @@ from robust_core.attacks.base import Attack
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.latent import (
-    ClassDistances,
-    LayerDivergence,
     PathPoint,
     ProjectionName,
     accuracy_along,
-    class_distances,
     latent_features,
-    layer_divergence,
     natural_scores,
     project,
+)
+from robust_core.evaluation.latent_distances import (
+    ClassDistances,
+    LayerDistances,
+    class_distances,
+    layer_distances,
 )
 from robust_core.gradients import predict_logits
 from robust_core.methods.base import TrainingMethod
@@ -41,7 +43,7 @@ T = TypeVar("T")
 
 TRANSFORMATION = "imt"  # the inference of models that have a discriminator
 MOST_SURVEYS, MOST_RESULTS = 8, 64
-LAYER_IMAGES = 100  # every layer's output of that many images is held at once
+LAYER_IMAGES = 100  # whose outputs are compared layer by layer
 PATH_STEPS = 10  # points on each leg of the path
 
 
@@ -264,19 +266,16 @@ def distances(survey: Survey, role: str) -> list[ClassDistances]:
     return _kept(("distances", survey.key, role), compute)
 
 
-def layers(info: CheckpointInfo, survey: Survey) -> dict[str, list[LayerDivergence]]:
-    """Return how much each layer of the bare network differs from its clean output, by role."""
+def layers(info: CheckpointInfo, survey: Survey, role: str) -> list[LayerDistances]:
+    """Return how far the output of each layer of the bare network lies from its clean one."""
 
-    def compute() -> dict[str, list[LayerDivergence]]:
+    def compute() -> list[LayerDistances]:
         network, _ = bare_network(info)
-        clean = survey.pictures["clean"][:LAYER_IMAGES]
-        return {
-            role: layer_divergence(network, clean, x[:LAYER_IMAGES])
-            for role, x in survey.pictures.items()
-            if role != "clean"
-        }
+        chosen = slice(0, LAYER_IMAGES)
+        clean, x = survey.pictures["clean"][chosen], survey.pictures[role][chosen]
+        return layer_distances(network, clean, x, survey.images.y[chosen])
 
-    return _kept(("layers", survey.key), compute)
+    return _kept(("layers", survey.key, role), compute)
 
 
 def accuracy_path(info: CheckpointInfo, survey: Survey) -> list[PathPoint]:

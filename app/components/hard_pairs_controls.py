@@ -18,11 +18,13 @@ from robust_core.training.checkpoint import CheckpointInfo
 
 CONFUSION, PAIRS, LABELS = "Confusion", "Pairs", "Where they go"
 SIMILARITY, LOSS, TARGETED = "Similarity", "Self-paced loss", "Targeted"
-VIEWS = (CONFUSION, PAIRS, LABELS, SIMILARITY, LOSS, TARGETED)
+GRADIENT, MODELS = "Gradient", "Two models"
+VIEWS = (CONFUSION, PAIRS, LABELS, SIMILARITY, GRADIENT, LOSS, TARGETED, MODELS)
 VIEW_KEY, AMONG_KEY = "hard_pairs.view", "hard_pairs.among"
+OTHER_KEY = "hard_pairs.other"  # the second model of the view Two models
 AMONG: dict[Denominator, str] = {"all": "all images", "clean_correct": "right at first"}
 FIELDS = tuple(StudyPlan.model_fields)
-NAMES = ("model", "data", "image", "view", "among", "labelled", "predicted", *FIELDS)
+NAMES = ("model", "other", "data", "image", "view", "among", "labelled", "predicted", *FIELDS)
 
 
 def cell_keys(info: CheckpointInfo) -> tuple[str, str]:
@@ -76,6 +78,8 @@ def link_state(info: CheckpointInfo, plan: StudyPlan) -> dict[str, str]:
     """Return the query parameters that lead back to what the page shows."""
     state = {"model": info.name, "data": info.config.data.name}
     state |= {"view": st.session_state[VIEW_KEY], "among": st.session_state[AMONG_KEY]}
+    if OTHER_KEY in st.session_state:
+        state["other"] = st.session_state[OTHER_KEY]
     for name, key in zip(("labelled", "predicted"), cell_keys(info), strict=True):
         if (number := st.session_state.get(key)) is not None:
             state[name] = info.class_names[number]
@@ -102,6 +106,7 @@ def hard_pairs_link(infos: Sequence[CheckpointInfo]) -> PageLink:
     steps = [
         only(NAMES),
         part("model", one_of("model", MODEL_KEY, lambda: list(offered))),
+        part("other", one_of("other", OTHER_KEY, lambda: list(offered))),
         part("view", one_of("view", VIEW_KEY, lambda: VIEWS)),
         part("among", one_of("among", AMONG_KEY, lambda: list(AMONG))),
         *map(with_info, (_take_data, _take_image, _take_cell, _take_plan)),

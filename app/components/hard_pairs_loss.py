@@ -31,6 +31,12 @@ def show_loss(study: Study, info: CheckpointInfo) -> None:
         _show_consistency(study.cosines, study.cosines_adv, study.images.y, scale, offset)
 
 
+def trained_scale(info: CheckpointInfo) -> float | None:
+    """Return the scale s that cosines had in the loss of training; None for other methods."""
+    method = info.config.method
+    return float(method.parameters.get("scale", FIRST["scale"])) if method.name == SOURCE else None
+
+
 def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
     """Draw the sliders; they begin with what the network was trained with, if with this loss."""
     method = info.config.method

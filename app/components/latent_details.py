@@ -1,16 +1,11 @@
-"""Below the map: layer by layer, the discriminator's scores, and accuracy on the way."""
+"""Below the map: layers, accuracy on the way, the discriminator's scores, and uses."""
 
 import streamlit as st
 
 from app import latent_plots
+from app.components.latent_layers import show_layers
 from app.components.latent_uses import show_uses
-from app.latent_survey import (
-    LAYER_IMAGES,
-    Survey,
-    accuracy_path,
-    has_discriminator,
-    layers,
-)
+from app.latent_survey import Survey, accuracy_path, has_discriminator
 from app.units import percent
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.latent import detection_auroc, score_histogram
@@ -19,7 +14,6 @@ from robust_core.training.checkpoint import CheckpointInfo
 
 NUM_BINS = 20
 PLAIN = {"displayModeBar": False}
-RELATIVE, COSINE = "Relative change", "Angle"
 NO_DISCRIMINATOR = (
     "This model has no discriminator, so there is no score and no transformation to show: train "
     "one by the method **atld** on the page Train, or choose a model that was."
@@ -29,7 +23,7 @@ NO_DISCRIMINATOR = (
 def show_details(info: CheckpointInfo, survey: Survey, attack: Attack) -> None:
     """Draw the tabs; each is computed when it is opened."""
     panels = {
-        "Layer by layer": lambda: _show_layers(info, survey),
+        "Layer by layer": lambda: show_layers(info, survey),
         "On the way": lambda: _show_way(info, survey),
         "Discriminator": lambda: _show_scores(info, survey),
         "ATLD-, ATLD, ATLD+": lambda: _show_uses(info, survey, attack),
@@ -39,37 +33,6 @@ def show_details(info: CheckpointInfo, survey: Survey, attack: Attack) -> None:
         if tab.open:
             with tab:
                 show()
-
-
-def _show_layers(info: CheckpointInfo, survey: Survey) -> None:
-    found = layers(info, survey)
-    measure = st.segmented_control(
-        "Divergence",
-        [RELATIVE, COSINE],
-        default=RELATIVE,
-        required=True,
-        key="latent.divergence",
-        help="Relative change: length of the difference over the length of the clean output. "
-        "Angle: 1 - cosine of both outputs. Means over images.",
-    )
-    name = "relative" if measure == RELATIVE else "cosine"
-    values = {role: [getattr(layer, name) for layer in row] for role, row in found.items()}
-    names = [layer.layer for layer in found["adversarial"]]
-    first, last = values["adversarial"][0], values["adversarial"][-1]
-    title = RELATIVE if measure == RELATIVE else "1 - cosine"
-    st.plotly_chart(
-        latent_plots.layer_lines(names, values, title),
-        config=PLAIN,
-        key="latent.layers",
-        alt=f"{title} between clean and adversarial outputs: {first:.2g} after the first "
-        f"layer, {last:.2g} after the last.",
-    )
-    st.caption(
-        "After every convolution and linear layer of the bare network, mean over "
-        f"{min(LAYER_IMAGES, len(survey.images))} images. Compare the slopes: where the "
-        "adversarial line grows with depth and the noisy one does not, the network itself "
-        "amplifies the attack."
-    )
 
 
 def _show_way(info: CheckpointInfo, survey: Survey) -> None:

@@ -13,10 +13,19 @@ from robust_core.training.checkpoint import CheckpointInfo
 
 LAYOUT_KEY, DIMENSIONS_KEY = "latent.layout", "latent.dimensions"
 COLOUR_KEY, IMAGES_KEY, AGAINST_KEY = "latent.colour", "latent.images", "latent.against"
+DISTANCE_KEY = "latent.distance"
 LAYOUTS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 DIMENSIONS = {"2": "2-D", "3": "3-D"}
 COLOURS = {"role": "Role", "class": "Class"}
 AGAINST = ("adversarial", "noisy", "transformed")
+DISTANCES = {
+    "relative": "Relative change",
+    "angle": "Angle",
+    "drift": "Centroid drift",
+    "mmd": "MMD",
+    "wasserstein": "Wasserstein",
+    "overlap": "k-NN overlap",
+}
 FEWEST, MOST, USUAL = 50, 400, 150
 PARTS = {
     "layout": LAYOUT_KEY,
@@ -24,6 +33,7 @@ PARTS = {
     "colour": COLOUR_KEY,
     "images": IMAGES_KEY,
     "against": AGAINST_KEY,
+    "distance": DISTANCE_KEY,
 }
 
 
@@ -40,6 +50,7 @@ def set_defaults() -> None:
         (COLOUR_KEY, "role"),
         (IMAGES_KEY, USUAL),
         (AGAINST_KEY, "adversarial"),
+        (DISTANCE_KEY, "relative"),
     ):
         st.session_state.setdefault(key, value)
 
@@ -61,6 +72,7 @@ def latent_page_link(infos: Sequence[CheckpointInfo]) -> PageLink:
         part("colour", one_of("colour", COLOUR_KEY, lambda: list(COLOURS))),
         part("images", number("images", IMAGES_KEY, FEWEST, MOST)),
         part("against", one_of("against", AGAINST_KEY, lambda: AGAINST)),
+        part("distance", one_of("distance", DISTANCE_KEY, lambda: list(DISTANCES))),
     ]
     return PageLink("latent", [*attack_steps(infos, also=PARTS), *steps])
 

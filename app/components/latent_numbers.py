@@ -7,7 +7,7 @@ from app.latent_survey import Survey, distances
 from app.units import percent
 from app.words import attack_title
 from robust_core.attacks.base import Attack
-from robust_core.evaluation.latent import ClassDistances
+from robust_core.evaluation.latent_distances import ClassDistances
 from robust_core.training.checkpoint import CheckpointInfo
 
 

@@ -6,8 +6,10 @@ from app import cached, hard_pairs
 from app.components.hard_pairs_confusion import show_confusion
 from app.components.hard_pairs_controls import (
     CONFUSION,
+    GRADIENT,
     LABELS,
     LOSS,
+    MODELS,
     PAIRS,
     SIMILARITY,
     hard_pairs_link,
@@ -16,8 +18,10 @@ from app.components.hard_pairs_controls import (
     pick_plan,
     pick_view,
 )
+from app.components.hard_pairs_gradient import show_gradient
 from app.components.hard_pairs_labels import show_labels
 from app.components.hard_pairs_loss import show_loss
+from app.components.hard_pairs_models import show_models
 from app.components.hard_pairs_similarity import show_pairs, show_similarity
 from app.components.hard_pairs_summary import show_summary
 from app.components.hard_pairs_targeted import show_targeted
@@ -102,6 +106,10 @@ def _draw(study: Study, info: CheckpointInfo, among: Denominator, view: str) -> 
         show_labels(study, info)
     elif view == SIMILARITY:
         show_similarity(study, info, among)
+    elif view == GRADIENT:
+        show_gradient(study, info, among)
+    elif view == MODELS:
+        show_models(study, info, among)
     elif view == LOSS:
         show_loss(study, info)
     else:

@@ -62,12 +62,13 @@ def main() -> None:
 def _wanted(info: CheckpointInfo, plan: AttackPlan) -> tuple[int, bool]:
     """Draw size, button and cost; return the size and whether the map is to be shown now."""
     num_images = pick_size()
-    seconds = plan.attack.passes() * num_images * cached.seconds_per_pass(info, 64)
+    passes = plan.attack.passes()
+    seconds = passes * num_images * cached.seconds_per_pass(info, 64)
     icon = ":material/scatter_plot:"
     pressed = st.button("Map the features", type="primary", icon=icon, width="stretch")
     live = seconds <= LIVE_SECONDS
     st.caption(
-        f"Cost: {plan.attack.passes():,} passes of {num_images} test images, "
+        f"Cost: {passes:,} {'pass' if passes == 1 else 'passes'} of {num_images} test images, "
         f"{duration_words(seconds)} by a measurement here. "
         + ("Runs at once when you move a control." if live else "Starts when you press the button.")
     )

@@ -21,7 +21,7 @@ from robust_core.gradients import class_difference_gradients, evaluation_mode, p
 from robust_core.losses import margin
 from robust_core.models.base import Classifier
 
-OnProgress = Callable[[int, int], None]  # classes done, classes in all
+OnProgress = Callable[[int, int], None]  # how many are done, and how many there are
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,15 @@ def gradient_share(logits: Tensor, y: Tensor) -> Tensor:
     return class_means(wrong.cpu(), y)
 
 
-def perturbation_alignment(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor) -> Tensor:
+def perturbation_alignment(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    x_adv: Tensor,
+    *,
+    batch_size: int = 256,
+    on_progress: OnProgress | None = None,
+) -> Tensor:
     """Return the mean over class i of cos(grad_x (z_j - z_y), x_adv - x): float32 [K,K].
 
     The class j with the largest value is the one that the perturbation follows. The diagonal and
@@ -148,19 +156,79 @@ def perturbation_alignment(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor
 
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
-        x: images [N,C,H,W], where the gradient is taken.
+        x: images [N,C,H,W], where the gradient is taken, N at least 1.
         y: labels [N].
         x_adv: attacked images [N,C,H,W].
+        batch_size: images a batch.
+        on_progress: called after each batch with the images done and in all.
     """
     check_images(model, x, y)
-    with evaluation_mode(model):
-        at = class_difference_gradients(model, x, y)
-    delta = (x_adv - x).flatten(1)[:, None]  # [N, 1, CHW]
-    cosines = F.cosine_similarity(at.gradient.flatten(2), delta, dim=2).cpu()  # [N, K-1]
-    labels = y.cpu()
-    whole = torch.zeros(at.logits.shape)
-    whole[torch.arange(whole.shape[1]) != labels[:, None]] = cosines.flatten()
-    return class_means(whole, labels).fill_diagonal_(float("nan"))
+    parts = []
+    for start in range(0, len(x), batch_size):
+        chosen = slice(start, start + batch_size)
+        with evaluation_mode(model):
+            at = class_difference_gradients(model, x[chosen], y[chosen])
+        delta = (x_adv[chosen] - x[chosen]).flatten(1)[:, None]  # [B, 1, CHW]
+        cosines = F.cosine_similarity(at.gradient.flatten(2), delta, dim=2).cpu()  # [B, K-1]
+        whole = torch.zeros(at.logits.shape)
+        whole[torch.arange(whole.shape[1]) != y[chosen].cpu()[:, None]] = cosines.flatten()
+        parts.append(whole)
+        if on_progress is not None:
+            on_progress(min(start + batch_size, len(x)), len(x))
+    return class_means(torch.cat(parts), y).fill_diagonal_(float("nan"))
+
+
+def perturbation_similarity(
+    x: Tensor, x_adv: Tensor, y: Tensor, num_classes: int | None = None
+) -> Tensor:
+    """Return how alike the perturbations of two classes are: float32 [K,K] in [-1, 1].
+
+    The mean of cos(delta, delta') over all images of class i and all others of class j; on the
+    diagonal over different images of one class. -1 where what is done to i is undone to j, as
+    between the two classes of a linear model. Images that were not moved count as 0; NaN stands
+    where a class has no image (on the diagonal: no two).
+
+    Args:
+        x: images [N,C,H,W].
+        x_adv: attacked images [N,C,H,W].
+        y: labels [N].
+        num_classes: K; None: the largest label plus 1.
+    """
+    directions = F.normalize((x_adv - x).flatten(1).double().cpu(), dim=1)
+    members = F.one_hot(y.cpu(), num_classes or -1).double()  # [N, K]
+    number = members.sum(dim=0)
+    total = members.T @ directions  # [K, CHW]
+    inner, pairs = total @ total.T, number[:, None] * number
+    own = members.T @ directions.square().sum(dim=1)  # of each image with itself, left out
+    return ((inner - own.diag()) / (pairs - number.diag())).float()
+
+
+def hardest_classes(shares: Tensor) -> Tensor:
+    """Return the class that each class is mostly taken for: int64 [K], -1 where there is none.
+
+    Args:
+        shares: R [K,K]; the diagonal and NaN do not count.
+    """
+    errors = torch.nan_to_num(shares).fill_diagonal_(0.0)
+    most = errors.max(dim=1)
+    return torch.where(most.values > 0, most.indices, -1)
+
+
+def mean_at_hardest(values: Tensor, shares: Tensor) -> tuple[float, float]:
+    """Return the means of V_ij over the hardest class j of each i, and over all other j != i.
+
+    With V the gradient share, the first says how much of the gradient goes to one class; an even
+    split would give 1 / (K - 1) to each. NaN where nothing is left to average.
+
+    Args:
+        values: V [K,K]; the diagonal and NaN do not count.
+        shares: R [K,K], from which the hardest classes are taken.
+    """
+    hardest, num_classes = hardest_classes(shares), len(shares)
+    hard = F.one_hot(hardest.clamp_min(0), num_classes).bool() & (hardest >= 0)[:, None]
+    counted = torch.isfinite(values) & ~torch.eye(num_classes, dtype=torch.bool)
+    counted &= (hardest >= 0)[:, None]
+    return values[hard & counted].mean().item(), values[~hard & counted].mean().item()
 
 
 def targeted_outcome(

@@ -170,6 +170,9 @@ class LayerDistances:
 def layer_distances(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> list[LayerDistances]:
     """Return the distances after every convolution and linear layer, in the order of use.
 
+    What a layer says to several views of each image, the views first, is averaged over them. A
+    stochastic model draws its noise anew for every image, and that counts as distance.
+
     Args:
         model: in eval mode while this runs; left unchanged. A layer used twice counts twice.
         x: clean images [N,C,H,W] in [0, 1].
@@ -178,11 +181,14 @@ def layer_distances(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> li
     """
     found: list[LayerDistances] = []
 
+    both = torch.cat([x, x_adv])
+
     def measure(layer: str, output: Tensor) -> None:
-        clean, attacked = short_coordinates(output.cpu().double().flatten(1)).split(len(x))
+        every_view = output.cpu().double().flatten(1).unflatten(0, (-1, len(both)))  # [V, 2N, D]
+        clean, attacked = short_coordinates(every_view.mean(dim=0)).split(len(x))
         found.append(LayerDistances(layer, class_distances(clean, attacked, y.cpu())))
 
-    _visit_layers(model, torch.cat([x, x_adv]), measure)
+    _visit_layers(model, both, measure)
     return found
 
 

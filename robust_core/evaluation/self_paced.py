@@ -11,11 +11,15 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from robust_core.errors import InputError
 from robust_core.evaluation.hard_classes import class_means
+from robust_core.gradients import evaluation_mode
 from robust_core.losses import divergence_terms, self_paced_weights
+from robust_core.models.base import Classifier
+from robust_core.models.heads import CosineHead
 
 LARGEST_SIZE = 401
 
@@ -92,7 +96,7 @@ def self_paced_surface(
     gap = wrong[None] - label[:, None] + math.log(num_classes - 1)  # [S, S]
     return SelfPacedSurface(
         similarity=similarity,
-        loss=torch.nn.functional.softplus(gap),
+        loss=F.softplus(gap),
         label_logit=label,
         wrong_logit=wrong,
         best_label=(1.0 + offset) / 2,
@@ -101,6 +105,31 @@ def self_paced_surface(
             (num_classes - 1) * math.exp(-scale * ((1 + offset) ** 2 + offset**2) / 4)
         ),
     )
+
+
+@torch.no_grad()
+def class_cosines(model: Classifier, x: Tensor, *, batch_size: int = 256) -> Tensor | None:
+    """Return the cosines z between features and class weights: float32 [N,K], on the CPU.
+
+    With the bias where the network's own logits are cosines plus a bias, so that they are its
+    logits. None where the network has no linear final layer.
+
+    Args:
+        model: used in eval mode, left unchanged.
+        x: images [N,C,H,W] in [0, 1].
+        batch_size: images a batch.
+    """
+    head = getattr(model, "classifier", None)
+    if not isinstance(head, nn.Linear):
+        return None
+    bias = head.bias if isinstance(head, CosineHead) else None
+    weight = F.normalize(head.weight.float(), dim=1)
+    with evaluation_mode(model):
+        parts = [
+            F.linear(F.normalize(model.features(part).float(), dim=1), weight, bias).cpu()
+            for part in x.split(batch_size)
+        ]
+    return torch.cat(parts)
 
 
 def mean_weights(similarity: Tensor, y: Tensor, offset: float) -> Tensor:

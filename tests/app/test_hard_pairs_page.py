@@ -10,11 +10,13 @@ from app.hard_pairs import Study, StudyPlan
 from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
 from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.hard_classes import gradient_share, hardest_classes
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import checkpoint_info, load_model
 from tests.app.conftest import ROOT
 from tests.app.examples import MASKED, ROBUST, STANDARD
 
+SPAT = "digits-spat"
 SMALL = {"num_images": 60, "num_steps": 5, "epsilon": 0.1, "norm": "Linf"}
 
 
@@ -157,6 +159,73 @@ def test_similarity_and_its_rank_correlation():
     assert all(-1 <= float(metric.value) <= 1 for metric in page.metric)
 
 
+def test_the_gradient_view_says_who_steers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hard_pairs, "seconds_per_pass", lambda info: 1.0)
+    page = show("Gradient")
+    assert [metric.label for metric in page.metric] == [
+        "Hardest class holds",
+        "Rank correlation",
+    ]
+    assert "Cost: 540 forward-backward passes" in texts(page)
+    press(page, "Measure what perturbations follow")
+    assert len(page.metric) == 4
+    assert page.metric[0].delta == "an even split: 11 %"
+    study = study_of(STANDARD)
+    shares = study.confusion().attacked_shares()
+    (table,) = (frame.value for frame in page.dataframe)
+    weights = gradient_share(study.logits, study.images.y)
+    held = torch.tensor([weights[i, j] for i, j in enumerate(hardest_classes(shares)) if j >= 0])
+    assert int(page.metric[0].value.removesuffix(" %")) == pytest.approx(
+        100 * float(held.mean()), abs=0.6
+    )
+    hardest = table.to_dict("records")[0]
+    first, second = map(int, hardest["Pair"].split(" → "))
+    assert hardest["Gradient"] == pytest.approx(100 * float(weights[first, second]))
+
+
+def test_cosine_logits_can_be_weighed_as_in_training():
+    page = show("Gradient", SPAT)
+    raw = int(page.metric[0].value.removesuffix(" %"))
+    page.button_group(key="hard_pairs.logit_scale").set_value(8.0).run()
+    assert not page.exception
+    assert int(page.metric[0].value.removesuffix(" %")) > raw
+    assert not any(group.key == "hard_pairs.logit_scale" for group in show("Gradient").button_group)
+
+
+def test_the_study_keeps_what_was_attacked():
+    study, model = study_of(STANDARD), load_model(STANDARD)
+    assert float((study.x_adv - study.images.x).abs().max()) <= 0.1 + 1e-6
+    assert torch.equal(predict_logits(model, study.x_adv).argmax(dim=1), study.attacked)
+    assert torch.equal(predict_logits(model, study.images.x), study.logits)
+
+
+def test_two_models_are_compared_on_the_same_images():
+    query = {"model": STANDARD, "other": ROBUST, "view": "Two models"}
+    page = open_page(query | SMALL | {"num_images": 50})
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    press(page, f"Attack {ROBUST}, too")
+    studies = [study_of(name, num_images=50) for name in (STANDARD, ROBUST)]
+    right = [each.confusion().attacked_correct.diag().sum() / 50 for each in studies]
+    for name, share in zip((STANDARD, ROBUST), right, strict=True):
+        assert f"**{name}**" in texts(page) and f"**{100 * share:.0f} %**" in texts(page)
+    assert "exact McNemar test, p = " in texts(page)
+    changes = page.dataframe[0].value["Change"].abs().tolist()
+    assert changes == sorted(changes, reverse=True) and len(changes) <= 12
+    page.session_state["hard_pairs.copy_link"] = {"copied": "anything"}
+    page.run()
+    assert page.query_params["other"] in (ROBUST, [ROBUST])
+
+
+def test_a_model_is_never_compared_with_itself():
+    page = open_page({"model": ROBUST, "other": ROBUST, "view": "Two models"} | SMALL)
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    picker = page.selectbox(key="hard_pairs.other")
+    assert picker.value != ROBUST
+    assert all("shapes" not in option and ROBUST not in option for option in picker.options)
+
+
 def test_the_optimum_of_the_self_paced_loss_is_inside():
     page = show("Self-paced loss")
     assert "a cosine of **0.6** with the label and **-0.1**" in texts(page)
@@ -181,6 +250,7 @@ def test_targeted_attacks_wait_for_their_button():
         ({"model": "digits-standrad"}, "did you mean 'digits-standard'?"),
         ({"view": "Pears"}, "did you mean 'Pairs'?"),
         ({"among": "none"}, "unknown among"),
+        ({"other": "digits-pgdat"}, "did you mean 'digits-pgd_at'?"),
         ({"labelled": "twelve"}, "unknown class as labelled 'twelve'"),
         ({"image": "digits/test/999999"}, "no image 999999"),
         ({"data": "cifar10"}, "data should be 'digits'"),
@@ -232,6 +302,15 @@ def test_the_picture_of_the_map_has_the_same_colours_enlarged():
     assert pixels.shape == (12, 12, 3)
     assert (pixels[:4, :4] == (0x8A, 0x94, 0xA3)).all() and (pixels[8:] == pixels[0, 0]).all()
     assert tuple(pixels[0, 4]) != tuple(pixels[4, 0])
+
+
+def test_cosines_diverge_around_zero_and_leave_out_what_is_not_known():
+    cosines = np.array([[1.0, -0.4], [np.nan, 1.0]], dtype=np.float32)
+    chart = hard_pairs_maps.cosine_map(cosines, "ab", columns="And of").to_dict()
+    colour = chart["layer"][0]["encoding"]["color"]
+    assert colour["scale"]["domain"] == pytest.approx([-0.4, 0.4])
+    words = [cell["words"] for cell in chart["data"]["values"]]
+    assert words == ["+100", "-40", "", "+100"]
 
 
 def test_curves_leave_out_classes_that_are_never_taken():

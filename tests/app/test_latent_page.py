@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cached, latent_plots, latent_survey, latent_uses
+from app import cached, latent_layer_plots, latent_plots, latent_survey, latent_uses
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.gradients import predict_logits
@@ -144,6 +144,36 @@ def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_wors
         assert result.worst <= min(value for value in others if value is not None)
 
 
+def test_every_layer_is_measured_in_all_and_class_by_class():
+    page = open_page(model=STANDARD, distance="overlap")
+    assert page.button_group(key="latent.distance").value == "overlap"
+    assert "here the attack shows where the line falls" in words(page)
+    classes = page.selectbox(key="latent.layer_class")
+    assert classes.options == ["all classes", *"0123456789"]
+    classes.set_value(3).run()
+    page.button_group(key="latent.distance").set_value("mmd").run()
+    assert not page.exception and "Maximum mean discrepancy" in words(page)
+
+
+def test_the_last_layer_moves_as_the_logits_do():
+    survey = make(STANDARD)
+    found = latent_survey.layers(checkpoint_info(STANDARD), survey, "adversarial")
+    assert [layer.layer for layer in found][-2:] == ["layers.7", "classifier"]
+    network, _ = load_trained(STANDARD)
+    clean, attacked = (
+        predict_logits(network, survey.pictures[role]).double() for role in ("clean", "adversarial")
+    )
+    drift = float((attacked.mean(dim=0) - clean.mean(dim=0)).norm())
+    assert found[-1].rows[0].drift == pytest.approx(drift, rel=1e-4)
+
+
+def test_a_map_of_layers_frames_the_chosen_class():
+    values = np.array([[0.1, 0.2], [0.3, np.nan]])
+    figure = latent_layer_plots.layer_map(["conv", "fc"], ["cat", "dog"], values, "MMD", marked=1)
+    (frame,) = figure.to_plotly_json()["layout"]["shapes"]
+    assert (frame["y0"], frame["y1"]) == (0.5, 1.5)
+
+
 @pytest.mark.parametrize(("layout", "dimensions"), [("pca", "2"), ("pca", "3"), ("tsne", "2")])
 def test_every_layout_draws(layout: str, dimensions: str):
     page = open_page(model=STANDARD, layout=layout, dimensions=dimensions, colour="class")
@@ -158,6 +188,7 @@ def test_every_layout_draws(layout: str, dimensions: str):
         ({"layout": "mds"}, "unknown layout 'mds'"),
         ({"images": "7"}, "images should be a number in [50, 400]"),
         ({"against": "clean"}, "unknown against 'clean'"),
+        ({"distance": "mnd"}, "unknown distance 'mnd'"),
         ({"num_step": "3"}, "unknown parameter 'num_step'"),
     ],
 )
@@ -170,6 +201,7 @@ def test_a_bad_link_gives_one_sentence_and_the_page_goes_on(query, sentence):
 
 def test_copying_the_link_puts_the_whole_state_into_the_address():
     query = {"model": ATLD, "colour": "class", "dimensions": "3", "against": "noisy", "seed": 4}
+    query |= {"distance": "drift"}
     page = open_page(**query)
     page.session_state["latent.copy_link"] = {"copied": "anything"}
     page.run()

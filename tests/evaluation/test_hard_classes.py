@@ -16,7 +16,10 @@ from robust_core.evaluation.hard_classes import (
     class_means,
     class_weight_similarity,
     gradient_share,
+    hardest_classes,
+    mean_at_hardest,
     perturbation_alignment,
+    perturbation_similarity,
     rank_correlation,
     targeted_outcome,
 )
@@ -98,11 +101,45 @@ def test_alignment_is_one_for_the_class_that_the_perturbation_follows():
     y = torch.tensor([0, 1])
     x_adv = x.clone()
     x_adv[0].view(-1)[:2] += 0.1  # along a: towards class 1
-    found = perturbation_alignment(model, x, y, x_adv)
+    found = perturbation_alignment(model, x, y, x_adv, batch_size=1)
     assert found[0, 1].item() == pytest.approx(1.0)
     assert found[0, 2].item() == pytest.approx(0.0, abs=1e-6)
     assert found[1, 0] == found[1, 2] == 0.0  # this image was not moved
     assert found.diag().isnan().all() and found[2].isnan().all()
+
+
+def test_perturbations_of_the_two_classes_of_a_linear_model_are_opposite():
+    model, x = LinearModel(num_classes=2), middle_images(12)
+    y = torch.arange(12) % 2
+    x_adv = create_attack("fgsm", epsilon=0.1)(model, x, y)
+    found = perturbation_similarity(x, x_adv, y)
+    torch.testing.assert_close(found, torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+
+
+def test_perturbation_similarity_is_the_mean_over_pairs_of_different_images():
+    generator = torch.Generator().manual_seed(3)
+    x, x_adv = torch.rand(2, 7, 1, 3, 3, generator=generator)
+    x_adv[2] = x[2]  # not moved
+    y = torch.tensor([0, 0, 0, 1, 1, 3, 1])
+    found = perturbation_similarity(x, x_adv, y, 5)
+    assert found.shape == (5, 5) and found[4].isnan().all()
+    delta = (x_adv - x).flatten(1)
+    cosines = torch.cosine_similarity(delta[:, None], delta[None], dim=2)
+    for i in (0, 1, 3):
+        for j in (0, 1, 3):
+            apart = (y == i)[:, None] & (y == j) & ~torch.eye(7, dtype=torch.bool)
+            expected = cosines[apart].mean()
+            torch.testing.assert_close(found[i, j], expected, equal_nan=True)
+    assert found[2].isnan().all() and found[3, 3].isnan()
+
+
+def test_the_hardest_class_and_what_goes_to_it():
+    shares = torch.tensor([[0.2, 0.7, 0.1], [0.0, 1.0, 0.0], [math.nan] * 3])
+    assert hardest_classes(shares).tolist() == [1, -1, -1]
+    values = torch.tensor([[9.0, 0.8, 0.2], [0.5, 9.0, 0.5], [0.3, 0.7, 9.0]])
+    assert mean_at_hardest(values, shares) == pytest.approx((0.8, 0.2))
+    hard, easy = mean_at_hardest(values, torch.eye(3))
+    assert math.isnan(hard) and math.isnan(easy)
 
 
 def test_targets_within_the_radius_are_reached_and_no_others():

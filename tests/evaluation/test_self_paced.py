@@ -7,8 +7,15 @@ import torch
 import torch.nn.functional as F
 
 from robust_core.errors import InputError
-from robust_core.evaluation.self_paced import mean_weights, pair_consistency, self_paced_surface
+from robust_core.evaluation.self_paced import (
+    class_cosines,
+    mean_weights,
+    pair_consistency,
+    self_paced_surface,
+)
 from robust_core.losses import self_paced_weights
+from robust_core.models.base import create_model
+from tests.toys import middle_images
 
 Z = torch.tensor([[0.50, 0.30, -0.10, 0.05], [0.10, 0.45, -0.20, 0.35]])
 Z_ADV = torch.tensor([[0.35, 0.40, -0.05, 0.05], [0.15, 0.50, -0.25, 0.20]])
@@ -17,6 +24,21 @@ Y = torch.tensor([0, 3])
 
 def self_paced_loss(z: torch.Tensor, y: torch.Tensor, scale: float) -> torch.Tensor:
     return F.cross_entropy(scale * self_paced_weights(z, y, 0.2) * z, y)
+
+
+def test_cosines_are_the_logits_of_a_cosine_head_and_scaled_ones_of_a_linear_one():
+    x = middle_images(5, (1, 8, 8))
+    sphere = create_model("small_cnn", (1, 8, 8), 3, {"width": 4, "head": "cosine"}).train()
+    found = class_cosines(sphere, x, batch_size=2)
+    assert found is not None and sphere.training
+    torch.testing.assert_close(found, sphere.eval()(x).detach())
+    plain = create_model("small_cnn", (1, 8, 8), 3, {"width": 4}).eval()
+    found, head = class_cosines(plain, x), plain.classifier
+    assert found is not None and isinstance(head, torch.nn.Linear)
+    lengths = plain.features(x).norm(dim=1)[:, None] * head.weight.norm(dim=1)
+    torch.testing.assert_close(found * lengths + head.bias, plain(x))
+    plain.classifier = torch.nn.Identity()
+    assert class_cosines(plain, x) is None
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(8.0, 0.52838834), (5.0, 0.72146874)])
