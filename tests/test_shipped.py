@@ -25,6 +25,7 @@ def test_the_promised_models_are_there():
     promised |= {"digits-ciiv", "digits-spat", "digits-atld", "digits-pag", "digits-mart"}
     promised |= {"digits-awp", "digits-he", "digits-fast_at", "digits-free_at"}
     promised |= {"digits-feature_scattering", "digits-gradient_norm", "shapes-spat"}
+    promised |= {"digits-denoiser", "digits-pag_sbg", "shapes-ciiv"}
     assert promised | {"shapes-standard", "shapes-pgd_at", "shapes-masked"} <= set(SHIPPED)
 
 

@@ -165,6 +165,7 @@ def _first_rivals(info: CheckpointInfo, others: Sequence[CheckpointInfo]) -> lis
         for other in others
         if not (other.inference or "/" in other.name or masks_gradients(other))
     ]
-    shipped.sort(key=lambda other: other.config.method.name != "pgd_at")
+    # pgd_at itself, not a variant of it such as awp
+    shipped.sort(key=lambda other: not other.name.endswith("-pgd_at"))
     found = [other.name for other in shipped if defended(other) != defended(info)][:1]
     return found + [name for other in shipped if (name := other.name) not in found][:1]

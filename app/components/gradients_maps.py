@@ -89,8 +89,8 @@ KINDS = {
 }
 KIND_HELP = (
     "The target g(x, c) points from the image to a training image of class c (OI), to the mean of "
-    "the class (CM) or to its nearest image (NN), or along a denoiser's scores (SBG). Ganz, Kawar "
-    "and Elad, ICML 2023, arXiv:2207.11378."
+    "the class (CM) or to its nearest image (NN), or along a denoiser's scores at its own noise "
+    "level (SBG). Ganz, Kawar and Elad, ICML 2023, arXiv:2207.11378."
 )
 NO_DENOISER = (
     "Score-based targets (SBG) need a denoiser of this data set: train the network `denoiser` on "

@@ -40,7 +40,7 @@ Check = Callable[[], None]
 METHODS = get_args(AttributionName)
 SEED = 0
 MORPH_STEPS = 40
-NOISE, NUM_DRAWS = 0.5, 4  # of score-based targets
+NUM_DRAWS = 4  # of score-based targets
 
 
 def gradients(info: CheckpointInfo, x: Tensor, score: ScoreName) -> Array:
@@ -207,7 +207,8 @@ def _finder(
         assert isinstance(model, Denoiser)
         generator = torch.Generator().manual_seed(SEED)
         draws = torch.randn((NUM_DRAWS, *train.image_shape), generator=generator)
-        return lambda x: score_differences(model, x, NOISE, draws)
+        noise = float(denoiser.config.model.parameters["noise"])
+        return lambda x: score_differences(model, x, noise, draws)
     if kind == "NN":
         nowhere = torch.full_like(train.y, -1)
 

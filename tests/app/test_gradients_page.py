@@ -8,7 +8,8 @@ from streamlit.testing.v1 import AppTest
 from app import gradients_plots as plots
 from robust_core.data import load_data
 from robust_core.evaluation.alignment import alignment
-from robust_core.methods.gradient_targets import class_means, towards
+from robust_core.methods.gradient_targets import class_means, score_differences, towards
+from robust_core.models.denoiser import Denoiser
 from robust_core.training.checkpoint import load_model
 from tests.app.conftest import ROOT
 from tests.app.examples import MASKED, ROBUST, STANDARD, telling_image
@@ -70,6 +71,22 @@ def test_the_cosines_with_class_means_are_those_of_the_engine():
         x = test.x[chosen : chosen + 1]
         found = alignment(load_model(name), x, lambda part, _: towards(part, means))
         assert float(metric.value) == pytest.approx(found.mean, abs=6e-4)
+
+
+def test_score_based_targets_are_there_where_a_denoiser_is():
+    page = open_page("targets", targets="SBG")
+    cosines = [float(metric.value) for metric in page.metric]
+    assert len(cosines) == 2
+    assert all(-1 <= cosine <= 1 for cosine in cosines)
+    denoiser, test = load_model("digits-denoiser"), load_data("digits", "test")
+    assert isinstance(denoiser, Denoiser)
+    chosen = [test.image_id(i) for i in range(len(test))].index(telling_image()[0])
+    draws = torch.randn((4, 1, 32, 32), generator=torch.Generator().manual_seed(0))
+    x = test.x[chosen : chosen + 1]
+    targets = score_differences(denoiser, x, 2.0, draws)
+    found = alignment(load_model(ROBUST), x, lambda part, _: targets)
+    assert cosines[0] == pytest.approx(found.mean, abs=6e-4)
+    page = open_page("targets", model="shapes-pgd_at", image="shapes/test/0", **{"with": ""})
     assert "Score-based targets (SBG) need a denoiser" in texts(page)
 
 
