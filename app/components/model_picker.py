@@ -32,9 +32,14 @@ def pick_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
 
 
 def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
-    """Return checkpoints of one data set together: shipped first, undefended first, masked last."""
+    """Return checkpoints of one data set together: shipped first, undefended first, masked last.
+
+    Plain adversarial training leads the defended ones: it is what the others are measured by.
+    """
 
     def place(info: CheckpointInfo) -> tuple:
-        return info.config.data.name, "/" in info.name, masks_gradients(info), defended(info)
+        measure = info.name.endswith("-pgd_at")
+        data, own = info.config.data.name, "/" in info.name
+        return data, own, masks_gradients(info), defended(info), not measure
 
     return sorted(infos, key=place)
