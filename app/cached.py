@@ -86,7 +86,8 @@ def _spare_libraries(num_modules: int) -> None:
     """
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # at the end, some libraries take what is left for a leak
+    atexit.unregister(gc.unfreeze)
+    atexit.register(gc.unfreeze)  # once: at the end, some libraries take what is left for a leak
 
 
 @contextmanager
