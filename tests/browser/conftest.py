@@ -17,7 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from robust_core import jobs
 
@@ -32,7 +41,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 30_000  # milliseconds
-expect.set_options(timeout=PATIENCE / 2)
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -40,25 +49,59 @@ class Visitor:
     """A browser page on the dashboard.
 
     page: the Playwright page. address: of the dashboard, without a slash at its end. messages: what
-    the console said (warnings and errors).
+    the console said (warnings and errors), and errors that nothing caught. awaited: how far the
+    server is behind what the page last asked of it: "start", "end" or "" (it has answered).
     """
 
     page: Page
     address: str
     messages: list[str] = field(default_factory=list)
+    awaited: str = ""
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self.hear)
+        self.page.on("pageerror", lambda error: self.messages.append(f"uncaught: {error}"))
+        self.page.on("websocket", self.follow)
 
     def open(self, path: str = "/") -> None:
         """Open a path of the dashboard, such as "/attack", and wait until it stands still."""
+        self.awaited = "start"
         self.page.goto(self.address + path)
         self.settle()
 
     def settle(self) -> None:
-        """Wait until Streamlit has finished; fail on an exception or a console message."""
-        self.page.wait_for_timeout(150)
+        """Wait until Streamlit has finished; fail on an exception or a console message.
+
+        What is drawn does not tell: a busy server begins long after a click. So the messages count.
+        """
+        self.page.wait_for_timeout(250)  # a slider sends its value after 200
+        deadline = time.monotonic() + PATIENCE / 1000
+        while self.awaited:
+            assert time.monotonic() < deadline, "the server has not answered"
+            self.page.wait_for_timeout(50)
         connected = "[data-testid=stApp][data-test-connection-state=CONNECTED]"
         self.page.wait_for_selector(connected, timeout=PATIENCE)
         self.page.wait_for_selector("[data-test-script-state=notRunning]", timeout=PATIENCE)
         self.check()
+
+    def follow(self, socket: WebSocket) -> None:
+        """Follow what the page asks of the server and what the server answers."""
+        socket.on("framesent", self._asked)
+        socket.on("framereceived", self._answered)
+
+    def _asked(self, message: bytes | str) -> None:
+        if isinstance(message, bytes) and BackMsg.FromString(message).HasField("rerun_script"):
+            self.awaited = "start"
+
+    def _answered(self, message: bytes | str) -> None:
+        if not self.awaited or not isinstance(message, bytes):
+            return
+        answer = ForwardMsg.FromString(message)
+        if answer.HasField("new_session"):
+            self.awaited = "end"
+        elif answer.HasField("script_finished") and self.awaited == "end":
+            early = answer.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            self.awaited = "start" if early else ""
 
     def hear(self, message: ConsoleMessage) -> None:
         """Keep a warning or error of the console.
@@ -101,6 +144,7 @@ def start_server(
         f"--server.port={port}",
         "--server.headless=true",
         "--server.fileWatcherType=none",
+        "--browser.gatherUsageStats=false",  # `folder` may have no settings of its own
     ]
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -135,7 +179,7 @@ def dashboard() -> Iterator[str]:
     process, address = start_server(environment)
     yield address
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=START_SECONDS)
 
 
 @pytest.fixture
@@ -145,8 +189,6 @@ def visit(browser: Browser, dashboard: str) -> Iterator[Visitor]:
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=dashboard)
     visitor = Visitor(context.new_page(), dashboard)
     visitor.page.set_default_timeout(PATIENCE)
-    visitor.page.on("console", visitor.hear)
-    visitor.page.on("pageerror", lambda error: visitor.messages.append(f"uncaught: {error}"))
     yield visitor
     context.close()
 
@@ -195,7 +237,6 @@ def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     arrived = Visitor(context.new_page(), server.address)
     arrived.page.set_default_timeout(PATIENCE)
-    arrived.page.on("console", arrived.hear)
     yield arrived
     context.close()
 

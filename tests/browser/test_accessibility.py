@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import ROOT, Visitor, chromium, start_server
+from tests.browser.conftest import ROOT, START_SECONDS, Visitor, chromium, start_server
 
 pytestmark = pytest.mark.browser
 
@@ -18,6 +18,10 @@ PAGES = sorted(
     for path in (ROOT / "app" / "views").glob("*.py")
     if path.stem != "__init__"
 )
+THEME_IS_THERE = """(scheme) => (
+  getComputedStyle(document.querySelector("[data-testid=stApp]")).colorScheme === scheme
+  && !document.getAnimations().some((animation) => animation instanceof CSSTransition)
+)"""
 RUN_AXE = """async () => {
   const found = await axe.run(document, { resultTypes: ["violations"], elementRef: true })
   const part = (element) => {
@@ -48,7 +52,8 @@ def violations(page: Page, scheme: str) -> list[Violation]:
     page.emulate_media(
         color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
     )
-    page.wait_for_timeout(500)  # colours fade
+    page.wait_for_timeout(500)
+    page.wait_for_function(THEME_IS_THERE, arg=scheme)  # colours fade
     page.evaluate(AXE_SCRIPT)
     return [Violation(**found) for found in page.evaluate(RUN_AXE)]
 
@@ -70,7 +75,7 @@ def plain(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     }
     context.close()
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=START_SECONDS)
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -56,7 +56,7 @@ def test_the_attack_page_works_by_keyboard_alone(visit: Visitor):
     press("ArrowRight")
     expect(words).to_have_text("step 1 of 21")
     press("Space")
-    expect(words).to_have_text("step 21 of 21", timeout=10_000)
+    expect(words).to_have_text("step 21 of 21")
     tab_to(visit, "Gain of the perturbation picture")
     press("ArrowRight")
     expect(page.locator(".gain")).to_have_text("× 11")

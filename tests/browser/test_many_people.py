@@ -19,7 +19,7 @@ from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import load_model
-from tests.browser.conftest import Visitor, chromium, start_server
+from tests.browser.conftest import START_SECONDS, Visitor, chromium, start_server
 
 pytestmark = pytest.mark.browser
 
@@ -63,7 +63,7 @@ def own_dashboard() -> Iterator[Dashboard]:
     process, address = start_server(environment)
     yield Dashboard(process, address)
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=START_SECONDS)
 
 
 @contextmanager
@@ -77,7 +77,6 @@ def visitors(
     people = [Visitor(context.new_page(), address) for context in contexts]
     for visitor in people:
         visitor.page.set_default_timeout(PATIENCE)
-        visitor.page.on("console", visitor.hear)
     yield people
     for context in contexts:
         context.close()
