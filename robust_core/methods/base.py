@@ -41,7 +41,8 @@ class TrainingMethod(nn.Module, ABC):
     at the end `reason_to_stop`.
 
     The method may own auxiliary networks and their optimisers (they travel in its state dict; an
-    optimiser's state through `get_extra_state`). Randomness comes from torch's default generator,
+    optimiser's state through `get_extra_state`). What each process of a team has for itself travels
+    through `own_state`. Randomness comes from torch's default generator,
     which the trainer seeds for every epoch, so a resumed run repeats an uninterrupted one bit for
     bit.
 
@@ -112,6 +113,19 @@ class TrainingMethod(nn.Module, ABC):
         None (the default) goes on.
         """
         return None
+
+    def own_state(self) -> Tensor | None:
+        """Return what this process has learnt that the others of its team have not; None: nothing.
+
+        It is kept beside the state dict, which is the same in all processes.
+        """
+        return None
+
+    def set_own_state(self, state: Tensor | None) -> None:
+        """Go on with what `own_state` returned in this process, on the device of training.
+
+        None: nothing was kept for it, for instance because the team has grown.
+        """
 
     def inferences(self, model: Classifier) -> tuple[str, ...]:
         """Return the names of the ways to use the trained network other than calling it."""

@@ -1,6 +1,6 @@
 """Free adversarial training: one backward pass moves the weights and the perturbation."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -64,7 +64,7 @@ class FreeAT(TrainingMethod):
     Parameters = FreeATParameters
 
     def __init__(self, parameters: FreeATParameters) -> None:
-        """Start without a perturbation; it travels in the state dict."""
+        """Start without a perturbation."""
         super().__init__(parameters)
         self.num_replays = parameters.num_replays
         self.delta: Tensor | None = None  # [B,C,H,W] with the largest B so far
@@ -104,13 +104,13 @@ class FreeAT(TrainingMethod):
         super().after_step(model)
         self._row = 0
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the perturbation, whose size is not known before the first batch."""
-        return {"delta": self.delta}
+    def own_state(self) -> Tensor | None:
+        """Return the perturbation, which belongs to the part of the batches that a process has."""
+        return self.delta
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on with a saved perturbation."""
-        self.delta = state["delta"]
+    def set_own_state(self, state: Tensor | None) -> None:
+        """Go on with a saved perturbation, or without one."""
+        self.delta = state
 
     def _rows(self, x: Tensor) -> Tensor:
         """Return the rows of delta that belong to the images x [B,C,H,W], a view."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robust_core.errors import InputError
 from robust_core.methods.base import TrainingMethod, create_method
@@ -31,6 +31,7 @@ class TrainingState:
         epoch: complete epochs.
         best: the metrics record of the best epoch so far, or None.
         metrics: one record an epoch.
+        own: the method's `own_state` in each process of the team, by rank.
     """
 
     model: Classifier
@@ -40,6 +41,7 @@ class TrainingState:
     epoch: int = 0
     best: dict[str, Any] | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    own: list[Tensor | None] = field(default_factory=list)
 
     @property
     def judged_model(self) -> Classifier:
@@ -131,6 +133,7 @@ def save_state(path: Path, config: RunConfig, state: TrainingState) -> None:
         "epoch": state.epoch,
         "best": state.best,
         "metrics": state.metrics,
+        "own": state.own,
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -163,6 +166,7 @@ def load_state(saved: bytes, path: str, config: RunConfig, state: TrainingState)
             state.average.model.load_state_dict(content["average"])
         state.epoch, state.best = int(content["epoch"]), content["best"]
         state.metrics = list(content["metrics"])
+        state.own = list(content["own"])
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"{path} does not fit the run's configuration: {first}") from None

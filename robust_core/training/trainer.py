@@ -197,6 +197,8 @@ class _Loop:
         saved = team.broadcast(saved)
         if saved is not None:
             load_state(saved, str(run.last), config, self.state)
+            own = self.state.own
+            self.state.method.set_own_state(own[team.rank] if team.rank < len(own) else None)
         source = data_source(config.data.name)
         self.train_on = TrainingStep(
             config,
@@ -268,9 +270,10 @@ class _Loop:
         self.team.average_running_statistics(state.model, state.method)
         if not state.is_finite():
             raise InputError(diverged(config, epoch))
-        everybody = self.team.gather(sums)
+        everybody = self.team.gather((sums, state.method.own_state()))
+        state.own = [own for _, own in everybody]
         means = {
-            name: sum(one[name] for one in everybody) / self.num_batches
+            name: sum(one[name] for one, _ in everybody) / self.num_batches
             for name in (sums if everybody else ())
         }
         return means, rate

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from robust_core.training.state import compile_network
 from robust_core.training.trainer import train
 from tests.training.conftest import tiny_config
 
+PATIENCE = 240  # seconds
 STANDARD = {"name": "standard", "parameters": {}}
 
 
@@ -35,19 +37,27 @@ def curve(run: RunDirectory) -> list[float]:
     return [next(iter(record["terms"].values())) for record in run.metrics()]
 
 
-def train_with(num_processes: int, config: RunConfig, folder: Path) -> RunDirectory:
-    """Train under torchrun."""
-    path = folder / "config.json"
-    path.write_text(config.to_json())
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    command = [sys.executable, *torchrun, str(num_processes), "-m", "robust_core", "train"]
-    subprocess.run(
-        [*command, str(path), "--directory", str(folder / "run"), "--quiet"],
-        check=True,
+def torchrun(num_processes: int, *arguments: str) -> subprocess.Popen:
+    """Start `python -m robust_core train` under torchrun."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command = [sys.executable, *launcher, str(num_processes), "-m", "robust_core", "train"]
+    return subprocess.Popen(
+        [*command, *arguments, "--quiet"],
         cwd=REPOSITORY,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=240,
     )
+
+
+def start_with(num_processes: int, config: RunConfig, run: Path) -> subprocess.Popen:
+    """Start a new run under torchrun."""
+    path = run.with_suffix(".json")
+    path.write_text(config.to_json())
+    return torchrun(num_processes, str(path), "--directory", str(run))
+
+
+def train_with(num_processes: int, config: RunConfig, folder: Path) -> RunDirectory:
+    """Train under torchrun."""
+    assert start_with(num_processes, config, folder / "run").wait(PATIENCE) == 0
     return RunDirectory(folder / "run")
 
 
@@ -62,6 +72,24 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, method) -> None:
     if exact:
         mine, other = load_model(alone.best).state_dict(), load_model(shared.best).state_dict()
         assert all(torch.allclose(mine[key], other[key], atol=1e-5) for key in mine)
+
+
+def test_a_team_goes_on_where_each_of_its_processes_was(tmp_path) -> None:
+    parameters = {"epsilon": 0.1, "num_replays": 2}  # each process has a perturbation of its own
+    config = plain(method={"name": "free_at", "parameters": parameters}, epochs=30)
+    whole = train_with(2, config, tmp_path)
+    run, deadline = RunDirectory(tmp_path / "stopped"), time.monotonic() + PATIENCE
+    process = start_with(2, config, run.path)
+    while not run.last.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    run.request_stop()
+    process.wait(PATIENCE)
+    assert run.status().state == "stopped" and 1 <= run.status().epoch < 30
+    assert torchrun(2, "--directory", str(run.path)).wait(PATIENCE) == 0
+    assert curve(run) == curve(whole)
+    mine, other = load_model(run.best).state_dict(), load_model(whole.best).state_dict()
+    assert all(torch.equal(mine[key], other[key]) for key in mine)
 
 
 def test_pieces_of_a_batch_add_up_to_the_batch() -> None:
