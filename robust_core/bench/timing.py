@@ -1,5 +1,6 @@
 """How time, work and memory are measured."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -85,6 +86,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return (torch.cuda.max_memory_allocated(device) - before) / MIB
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler talks on stderr
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     results = profiler.profiler.kineto_results if profiler.profiler is not None else None
