@@ -1,5 +1,6 @@
 """Random changes of training images that leave their class alone."""
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -14,17 +15,48 @@ SHIFT = 1 / 16  # of the image's side: 2 pixels of 32
 CROP_PADDING = 1 / 8  # of the image's side: 4 pixels of 32
 
 
-def augment(name: Augmentation, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Return a randomly changed copy of every image: [N,C,H,W] -> [N,C,H,W], each its own draw.
+@dataclass(frozen=True)
+class Change:
+    """One draw of an augmentation: where each pixel of N changed images comes from.
 
-    "none" returns `x` itself. "shift" moves an image by up to 2 pixels of 32 each way and repeats
-    its edge. "crop_flip" pads with 4 black pixels to 32, crops at random and mirrors half of the
-    images left to right: the custom for CIFAR since Lee et al., "Deeply-Supervised Nets", AISTATS
-    2015, arXiv:1409.5185.
+    Calling it changes images [N,C,H,W]; gradients flow through.
+
+    Attributes:
+        rows: of the padded images, int64 [N,H]. columns: the same, [N,W].
+        padding: black pixels on every side.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    padding: int = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return changed copies of images x [N,C,H,W]: -> [N,C,H,W]."""
+        padded = F.pad(x, [self.padding] * 4) if self.padding else x
+        rows, columns = self.rows.to(x.device), self.columns.to(x.device)
+        image = torch.arange(len(x), device=x.device)[:, None, None, None]
+        channel = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
+        return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+    def tensor_split(self, number: int) -> list["Change"]:
+        """Return the changes of `number` parts of the images, cut as `Tensor.tensor_split` cuts."""
+        parts = zip(self.rows.tensor_split(number), self.columns.tensor_split(number), strict=True)
+        return [Change(rows, columns, self.padding) for rows, columns in parts]
+
+
+def draw_change(
+    name: Augmentation, shape: torch.Size, generator: torch.Generator | None = None
+) -> Change | None:
+    """Return a random change of images of a shape [N,C,H,W], each with its own draw.
+
+    "none": no change. "shift" moves an image by up to 2 pixels of 32 each way and repeats its edge.
+    "crop_flip" pads with 4 black pixels to 32, crops at random and mirrors half of the images left
+    to right: the custom for CIFAR since Lee et al., "Deeply-Supervised Nets", AISTATS 2015,
+    arXiv:1409.5185.
 
     Args:
         name: which change.
-        x: images [N,C,H,W]; not modified.
+        shape: of the images.
         generator: CPU generator, so that a seed means the same on every device; None uses torch's
             default generator.
 
@@ -32,36 +64,27 @@ def augment(name: Augmentation, x: Tensor, generator: torch.Generator | None = N
         InputError: unknown name.
     """
     if name == "none":
-        return x
+        return None
     if name == "shift":
-        rows, columns = _random_offsets(x, _pixels(SHIFT, x), generator)
-        return _gather(x, rows.clamp(0, x.shape[2] - 1), columns.clamp(0, x.shape[3] - 1))
+        rows, columns = _random_offsets(shape, _pixels(SHIFT, shape), generator)
+        return Change(rows.clamp(0, shape[2] - 1), columns.clamp(0, shape[3] - 1))
     if name == "crop_flip":
-        padding = _pixels(CROP_PADDING, x)
-        rows, columns = _random_offsets(x, padding, generator)
-        flip = torch.rand(len(x), 1, generator=generator) < 0.5
+        padding = _pixels(CROP_PADDING, shape)
+        rows, columns = _random_offsets(shape, padding, generator)
+        flip = torch.rand(shape[0], 1, generator=generator) < 0.5
         columns = torch.where(flip, columns.flip(1), columns)
-        padded = F.pad(x, [padding] * 4)
-        return _gather(padded, rows + padding, columns + padding)
+        return Change(rows + padding, columns + padding, padding)
     raise unknown_name("augmentation", name, list(get_args(Augmentation)))
 
 
-def _pixels(share: float, x: Tensor) -> int:
-    return max(1, round(share * x.shape[2]))
+def _pixels(share: float, shape: torch.Size) -> int:
+    return max(1, round(share * shape[2]))
 
 
 def _random_offsets(
-    x: Tensor, largest: int, generator: torch.Generator | None
+    shape: torch.Size, largest: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """Rows [N,H] and columns [N,W] to read when every image moves by its own whole pixels."""
-    num_images, _, height, width = x.shape
+    num_images, _, height, width = shape
     move = torch.randint(-largest, largest + 1, (2, num_images, 1), generator=generator)
     return move[0] + torch.arange(height), move[1] + torch.arange(width)
-
-
-def _gather(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Read x [N,C,*,*] at rows [N,H] and columns [N,W]: -> [N,C,H,W]."""
-    rows, columns = rows.to(x.device), columns.to(x.device)
-    image = torch.arange(len(x), device=x.device)[:, None, None, None]
-    channel = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
-    return x[image, channel, rows[:, None, :, None], columns[:, None, None, :]]

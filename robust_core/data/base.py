@@ -90,7 +90,7 @@ class DataSource(ABC):
         name: what `load_data` takes. title: what a person reads.
         Parameters: the choices of the data set.
         threat_model: the budget that is customary in the field.
-        augmentation: what fits these images while training (see `augmentation.augment`).
+        augmentation: what fits these images while training (see `augmentation.draw_change`).
         splits: names of the splits.
         embedded: whether it works without a network and without any file.
         validation_fraction: share of the train file that becomes the validation split.

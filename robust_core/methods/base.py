@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from robust_core.data.augmentation import Change
 from robust_core.models.base import Classifier
 from robust_core.models.heads import retract_weights
 from robust_core.parameters import Parameters
@@ -17,11 +18,31 @@ METHODS: Registry["type[TrainingMethod]"] = Registry("method", "robust_core.meth
 
 @dataclass(frozen=True)
 class Batch:
-    """Training images x [B,C,H,W] in [0, 1], labels y [B] int64, positions in the data set [B]."""
+    """Training images x [B,C,H,W] in [0, 1], labels y [B] int64, positions in the data set [B].
+
+    Attributes:
+        change: what augmentation has done to the images; None: nothing.
+        before: the images before it, so that x = change(before); None: x itself.
+    """
 
     x: Tensor
     y: Tensor
     index: Tensor
+    change: Change | None = None
+    before: Tensor | None = None
+
+    def split(self, number: int) -> "list[Batch]":
+        """Return the batch in `number` pieces of nearly equal size."""
+        nothing = [None] * number
+        pieces = zip(
+            self.x.tensor_split(number),
+            self.y.tensor_split(number),
+            self.index.tensor_split(number),
+            nothing if self.change is None else self.change.tensor_split(number),
+            nothing if self.before is None else self.before.tensor_split(number),
+            strict=True,
+        )
+        return [Batch(*piece) for piece in pieces]
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,8 @@ def nearest_of_each_class(
 ) -> Tensor:
     """Return the position in the pool of the nearest image of each class: -> int64 [B,K] (NN).
 
-    Distance is L2 in pixels. An image is never its own neighbour, also when it has been changed by
-    augmentation: entries of the pool with its own `index` are left out.
+    Distance is L2 in pixels. An image is never its own neighbour: entries of the pool with its own
+    `index` are left out.
 
     Args:
         x: images [B,C,H,W].
@@ -98,7 +98,7 @@ def nearest_of_each_class(
 
 
 @torch.no_grad()
-def score_differences(denoiser: Denoiser, x: Tensor, noise: float, draws: Tensor | int) -> Tensor:
+def score_differences(denoiser: Denoiser, x: Tensor, noise: float, draws: Tensor) -> Tensor:
     """Return s(x_t | c) - s(x_t), averaged over noisy copies x_t = x + noise e (SBG).
 
     [B,C,H,W] -> [B,K,C,H,W]. By Bayes' rule this is the gradient of log p(c | x_t), with x_t in the
@@ -108,14 +108,11 @@ def score_differences(denoiser: Denoiser, x: Tensor, noise: float, draws: Tensor
         denoiser: gives the scores; in eval mode.
         x: images [B,C,H,W] in [0, 1].
         noise: standard deviation of the noise in the scale of [-1, 1].
-        draws: how many noisy copies to draw from torch's default generator, or the noise itself
-            [R,C,H,W], the same for every image, so that a target depends on nothing but the image.
+        draws: standard normal noise [R,C,H,W], the same for every image, so that a target depends
+            on nothing but the image.
     """
     centred = Normalize()(x)
-    if isinstance(draws, int):
-        noises = [torch.randn(x.shape).to(x) for _ in range(draws)]
-    else:
-        noises = list(draws.to(x))
+    noises = draws.to(x)
     sigma = torch.full((len(x),), noise, device=x.device)
     total = torch.zeros((), device=x.device)
     for sample in noises:
@@ -152,30 +149,23 @@ def direction_only(targets: Tensor) -> Tensor:
 
 
 class KeptByIndex:
-    """What is made of each training image, made once where the images come as they are stored.
+    """What is made of each training image, made once and kept on the CPU."""
 
-    An image that augmentation has changed is treated anew every time, because what belongs to the
-    stored image would point beside it. What is kept is kept on the CPU.
-    """
-
-    def __init__(self, x: Tensor, make: Callable[[Tensor, Tensor, bool], Tensor]) -> None:
-        """Note the stored images and how to make something of some of them.
+    def __init__(self, make: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Note how it is made.
 
         Args:
-            x: stored images [N,C,H,W].
-            make: (images [B,C,H,W], their index [B], whether they are as stored) -> [B,...]; of
-                stored images it must depend on nothing but the image and its index.
+            make: (images [B,C,H,W] as they are stored, their index [B]) -> [B,...]; it must depend
+                on nothing but the image and its index.
         """
-        self.x, self.make = x, make
+        self.make = make
         self.kept: dict[int, Tensor] = {}
 
     def __call__(self, x: Tensor, index: Tensor) -> Tensor:
-        """Return what is made of images [B,C,H,W] at `index` [B]: [B,...]."""
-        if not torch.equal(x, self.x[index]):
-            return self.make(x, index, False)
+        """Return what is made of stored images [B,C,H,W] at `index` [B]: [B,...]."""
         positions = index.tolist()
         new = [place for place, i in enumerate(positions) if i not in self.kept]
         if new:
-            made = self.make(x[new], index[new], True).cpu()
+            made = self.make(x[new], index[new]).cpu()
             self.kept |= {positions[place]: each for place, each in zip(new, made, strict=True)}
         return torch.stack([self.kept[i] for i in positions]).to(x.device)

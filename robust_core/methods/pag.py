@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from robust_core.data.augmentation import Change
 from robust_core.errors import InputError
 from robust_core.gradients import ClassScore, class_gradients, cosine
 from robust_core.losses import class_logit, cross_entropy, log_odds
@@ -137,16 +138,18 @@ class PAG(TrainingMethod):
     pass and a vector-Jacobian product for each class, all in float32, as the gradient of
     log p_c / (1 - p_c): the same direction, and no underflow where the network is sure.
 
-    OI, CM and NN targets cannot all be met, because sum_c p_c grad log p_c = 0: the term has a
-    floor. They are taken from the image as the network sees it, augmentation included, and so is
-    the gradient.
+    Targets belong to the image as it is stored, before augmentation; so does the gradient, which
+    goes back through the augmentation that the network sees. OI, CM and NN targets cannot all be
+    met, because sum_c p_c grad log p_c = 0: the term has a floor.
 
     With `adversarial_epsilon` the cross-entropy is that of PGD examples (AT + PAG).
 
     Source: Ganz, Kawar and Elad, "Do Perceptually Aligned Gradients Imply Robustness?", ICML 2023,
     arXiv:2207.11378, and the released code. Differences: every image has its own augmentation, one
-    for both terms, where the released code crops and flips a whole batch alike, once for each term,
-    and takes the gradient before that; one forward pass where it repeats an image for each class.
+    for both terms and padded with black, where the released code crops and flips a whole batch
+    alike, once for each term, and pads with grey; one forward pass where it repeats an image for
+    each class. The default weight of 1.5 is the released one of SBG; those of OI, CM and NN are not
+    published.
     """
 
     Parameters = PAGParameters
@@ -238,10 +241,10 @@ class PAG(TrainingMethod):
         pool_index = torch.cat(chosen).to(x.device)
         pool, pool_y = x[pool_index], y[pool_index]
 
-        def find(x: Tensor, index: Tensor, stored: bool) -> Tensor:
+        def find(x: Tensor, index: Tensor) -> Tensor:
             return nearest_of_each_class(x, index, pool, pool_index, pool_y, self.num_classes)
 
-        found = KeptByIndex(x, find)
+        found = KeptByIndex(find)
         return lambda x, index: towards(x, pool[found(x, index)])
 
     def _score_based(
@@ -250,11 +253,10 @@ class PAG(TrainingMethod):
         settings: PAGParameters = self.settings
         draws = torch.randn((settings.num_draws, *x.shape[1:]), generator=generator)
 
-        def follow(x: Tensor, index: Tensor, stored: bool) -> Tensor:
-            noise = draws if stored else settings.num_draws
-            return direction_only(score_differences(denoiser, x, settings.noise, noise))
+        def follow(x: Tensor, index: Tensor) -> Tensor:
+            return direction_only(score_differences(denoiser, x, settings.noise, draws))
 
-        found = KeptByIndex(x, follow)
+        found = KeptByIndex(follow)
         return lambda x, index: found(x, index).float()
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
@@ -267,11 +269,13 @@ class PAG(TrainingMethod):
         settings: PAGParameters = self.settings
         with torch.autocast(batch.x.device.type, enabled=False):
             x = batch.x.float()
+            stored = x if batch.before is None else batch.before.float()
+            seen = model if batch.change is None else _Augmented(model, batch.change)
             classes = self.draw_classes(batch.y)
-            targets = self.draw_targets(x, batch.index, classes)
+            targets = self.draw_targets(stored, batch.index, classes)
             with attack_mode(model, settings.batch_norm):
                 gradient, logits = class_gradients(
-                    model, x, classes, self.score_function, create_graph=True
+                    seen, stored, classes, self.score_function, create_graph=True
                 )
             alignment = cosine(gradient, targets).mean()
             if settings.adversarial_epsilon > 0:
@@ -293,7 +297,7 @@ class PAG(TrainingMethod):
         return order.argsort(dim=1)[:, : settings.num_sampled_classes or most]
 
     def draw_targets(self, x: Tensor, index: Tensor, classes: Tensor) -> Tensor:
-        """Return the targets of images [B,C,H,W] for classes [B,M]: -> [B,M,C,H,W]."""
+        """Return the targets of stored images [B,C,H,W] for classes [B,M]: -> [B,M,C,H,W]."""
         settings: PAGParameters = self.settings
         rows = torch.arange(len(x), device=x.device)[:, None]
         targets = self.target_function(x, index)[rows, classes]
@@ -315,6 +319,17 @@ class PAG(TrainingMethod):
             num_steps=settings.adversarial_steps,
             batch_norm="eval",
         )
+
+
+class _Augmented(nn.Module):
+    """A network that sees its images after a change of them."""
+
+    def __init__(self, model: nn.Module, change: Change) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(self.change(x))
 
 
 def _towards(representatives: Tensor) -> TargetFunction:

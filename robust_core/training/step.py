@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robust_core.data.augmentation import Augmentation, augment
+from robust_core.data.augmentation import Augmentation, draw_change
 from robust_core.errors import InputError
 from robust_core.methods.base import Batch
 from robust_core.team import Team, average_gradients
@@ -45,29 +45,29 @@ class TrainingStep:
         """
         state, team = self.state, self.team
         part = index[team.rank :: team.size]
-        images = augment(self.augmentation, self.x[part])
+        stored = self.x[part]
+        change = draw_change(self.augmentation, stored.shape)
+        images = stored if change is None else change(stored)
         if self.config.use_channels_last(self.bfloat16):
             images = images.contiguous(memory_format=torch.channels_last)
+        whole = Batch(images, self.y[part], part, change, stored)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         sums: dict[str, float] = {}
         replays = state.method.num_replays
         share = len(part) / len(index)
         for replay in range(replays):
-            for name, value in self._take_step(images, part, len(index)).items():
+            for name, value in self._take_step(whole, len(index)).items():
                 sums[name] = sums.get(name, 0.0) + share * value / replays
             if state.average is not None:
                 state.average.update(state.model, step * replays + replay)
         return sums
 
-    def _take_step(
-        self, images: torch.Tensor, part: torch.Tensor, batch_size: int
-    ) -> dict[str, float]:
+    def _take_step(self, whole: Batch, batch_size: int) -> dict[str, float]:
         """Take one step of the optimiser, on gradients gathered over pieces and processes.
 
         Args:
-            images: this process's, augmented.
-            part: their positions in the training set.
+            whole: what this process has of the batch.
             batch_size: images of all processes together.
         """
         state = self.state
@@ -75,10 +75,8 @@ class TrainingStep:
         sums: dict[str, float] = {}
         smallest_part = batch_size // self.team.size  # so that every process makes as many pieces
         num_pieces = max(1, min(self.config.accumulate, smallest_part // SMALLEST_PART))
-        pieces = zip(images.tensor_split(num_pieces), part.tensor_split(num_pieces), strict=True)
-        for x, index in pieces:
-            weight = len(index) / len(part)
-            batch = Batch(x, self.y[index], index)
+        for batch in whole.split(num_pieces):
+            weight = len(batch.x) / len(whole.x)
             with torch.autocast(self.x.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
                 output = state.method.training_loss(state.model, batch)
             if not bool(torch.isfinite(output.loss)):
@@ -87,7 +85,7 @@ class TrainingStep:
             state.method.after_backward(state.model)
             for name, value in output.terms.items():
                 sums[name] = sums.get(name, 0.0) + weight * value
-        average_gradients(state.model.parameters(), len(part) / batch_size)
+        average_gradients(state.model.parameters(), len(whole.x) / batch_size)
         state.optimiser.step()
         state.method.after_step(state.model)
         return sums

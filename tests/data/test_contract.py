@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robust_core.data import DATA, ImageSet, data_source, list_data, load_data
-from robust_core.data.augmentation import augment
+from robust_core.data.augmentation import draw_change
 from robust_core.errors import InputError
 
 EMBEDDED = [name for name in list_data() if data_source(name).embedded]
@@ -30,7 +30,8 @@ def test_every_source_describes_itself(name):
     assert source.splits[:3] == ("train", "validation", "test")
     assert 0 < source.threat_model.epsilon <= 0.3
     x = torch.rand(2, 3, 16, 16)
-    assert augment(source.augmentation, x).shape == x.shape
+    change = draw_change(source.augmentation, x.shape)
+    assert change is None or change(x).shape == x.shape
     source.Parameters.create({})
 
 
