@@ -26,7 +26,7 @@ def test_the_promised_models_are_there():
     promised |= {"digits-awp", "digits-he", "digits-fast_at", "digits-free_at"}
     promised |= {"digits-feature_scattering", "digits-gradient_norm", "shapes-spat"}
     promised |= {"digits-denoiser", "digits-pag_sbg", "shapes-ciiv"}
-    promised |= {"shapes-feature_scattering", "shapes-trades"}
+    promised |= {"shapes-feature_scattering", "shapes-trades", "shapes-atld"}
     assert promised | {"shapes-standard", "shapes-pgd_at", "shapes-masked"} <= set(SHIPPED)
 
 
