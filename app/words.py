@@ -94,6 +94,8 @@ def card_results(info: CheckpointInfo) -> list[dict[str, Any]]:
 def result_words(result: Mapping[str, Any]) -> str:
     """Return the attack behind a result of a card, and what it looked at if not at the judged."""
     words = attack_words(result["attack"]["name"], result["attack"]["parameters"])
+    if result["num_verdicts"] > 1:
+        words += f", worst of {result['num_verdicts']} answers"
     if result["crafted_on"] in (None, result["inference"]):
         return words
     return f"{words}, crafted on {use_words(result['crafted_on'])}"

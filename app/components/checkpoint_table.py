@@ -22,7 +22,7 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
     networks = [info for info in in_order(infos) if not info.inference]
     st.table([_summary(info) for info in networks], hide_index=True, border="horizontal")
     st.caption(
-        "Claimed: attacked the way the method's paper attacks, else by PGD with 50 steps and 5 "
+        "Claimed: attacked the way the method's paper attacks, or by PGD with 50 steps and 5 "
         "restarts. Checks: those for masked gradients, of the network itself. Settled: the lowest "
         "that any attack found for the same use of the network, perhaps on fewer images. A "
         "stronger attack can only lower it. In brackets the 95 % interval (Wilson)."

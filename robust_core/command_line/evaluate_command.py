@@ -111,6 +111,13 @@ def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
         metavar="N",
         help="passes whose mean decides, for random models (default 1)",
     )
+    parser.add_argument(
+        "--verdicts",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="decisions of a random model, all of which must be right (default 1)",
+    )
     parser.add_argument("--surrogate", metavar="NAME", help="make the attack on this checkpoint")
     parser.add_argument(
         "--crafted-on",
@@ -211,6 +218,7 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
             "num_images": options.num_images,
             "batch_size": options.batch_size,
             "eot_samples": options.decision_samples,
+            "num_verdicts": options.verdicts,
             "curves": [_curve(text) for text in options.curve],
             "check_reliability": options.check,
             "precision": engine.precision,

@@ -112,6 +112,7 @@ def evaluate(
     *,
     batch_size: int = 256,
     eot_samples: int = 1,
+    num_verdicts: int = 1,
     surrogate: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> RobustnessReport:
@@ -121,6 +122,10 @@ def evaluate(
     robust accuracy never exceeds clean accuracy. The seed of batch number b is attack.seed + b; it
     decides the noise of a stochastic model, too, so a repeated evaluation gives the same numbers.
 
+    A stochastic model is right or wrong by chance. With one verdict the accuracies are those of a
+    single answer; with several, only images that are right in every one count, so that no lucky
+    draw makes an adversarial image robust.
+
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
         x: images [N,C,H,W], float in [0, 1], N at least 1.
@@ -128,6 +133,7 @@ def evaluate(
         attack: None measures clean accuracy alone.
         batch_size: images a batch.
         eot_samples: passes whose mean logits decide, for stochastic models.
+        num_verdicts: independent decisions, all of which must be right, for stochastic models.
         surrogate: another model with the same classes, on which the attack is made; `model` judges
             the images (a transfer attack). Its passes count, too. None attacks `model` itself.
         on_progress: called after each batch with the images done and in all.
@@ -150,7 +156,13 @@ def evaluate(
     for number, start in enumerate(range(0, len(x), batch_size)):
         batch_x, batch_y = x[start : start + batch_size], y[start : start + batch_size]
         outcome = predict_batch(
-            model, batch_x, batch_y, number=number, eot_samples=eot_samples, counts=counts
+            model,
+            batch_x,
+            batch_y,
+            number=number,
+            eot_samples=eot_samples,
+            num_verdicts=num_verdicts,
+            counts=counts,
         )
         if attack is not None:
             outcome = attack_batch(
@@ -161,6 +173,7 @@ def evaluate(
                 outcome,
                 number=number,
                 eot_samples=eot_samples,
+                num_verdicts=num_verdicts,
                 surrogate=surrogate,
                 counts=counts,
             )
@@ -200,14 +213,22 @@ class PassCounts:
 
 
 def predict_batch(
-    model: nn.Module, x: Tensor, y: Tensor, *, number: int, eot_samples: int, counts: PassCounts
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    number: int,
+    eot_samples: int,
+    counts: PassCounts,
+    num_verdicts: int = 1,
 ) -> BatchOutcome:
     """Return the outcome of a batch without an attack; arguments as for `attack_batch`."""
     counted = _CountedPasses(model, counts)
     with evaluation_mode(counted), repeatable_noise(number, x.device):
         logits = predict_logits(counted, x, eot_samples=eot_samples)
-    check_outputs(logits, y, counted.num_classes)
-    correct, prediction = is_correct(logits, y).cpu(), logits.argmax(dim=1).cpu()
+        check_outputs(logits, y, counted.num_classes)
+        verdicts = _more_verdicts(counted, x, logits, num_verdicts, eot_samples)
+    correct, prediction = (value.cpu() for value in _judge(verdicts, y))
     return BatchOutcome(prediction, correct, correct, torch.zeros(len(x)), prediction)
 
 
@@ -221,6 +242,7 @@ def attack_batch(
     number: int,
     eot_samples: int,
     counts: PassCounts,
+    num_verdicts: int = 1,
     surrogate: nn.Module | None = None,
 ) -> BatchOutcome:
     """Return the outcome of attacking the correct images of a batch; arguments as for `evaluate`.
@@ -235,6 +257,7 @@ def attack_batch(
             stochastic model, too.
         eot_samples: passes whose mean logits decide.
         counts: what the passes are added to.
+        num_verdicts: decisions, all of which must be right.
         surrogate: the model that is attacked, where it is another one.
     """
     robust, distance = clean.clean_correct.clone(), torch.zeros(len(x))
@@ -251,14 +274,37 @@ def attack_batch(
             x_adv = seeded(attacked, x[chosen], y[chosen])
             check_budget(x_adv, x[chosen], attack)
             logits = predict_logits(counted, x_adv, eot_samples=eot_samples)
+            verdicts = _more_verdicts(counted, x_adv, logits, num_verdicts, eot_samples)
         length = attack.threat_model.distance(x_adv, x[chosen])
         within = length <= attack.epsilon + BUDGET_TOLERANCE
-        # an output that is no number is an answer as wrong as any
-        right = is_correct(logits, y[chosen]) & torch.isfinite(logits).all(dim=1)
+        right, answer = _judge(verdicts, y[chosen])
         robust[mask] = (right | ~within).cpu()
         distance[mask] = length.cpu()
-        prediction[mask] = logits.argmax(dim=1).cpu()
+        prediction[mask] = answer.cpu()
     return BatchOutcome(clean.prediction, mask, robust, distance, prediction)
+
+
+def _more_verdicts(
+    model: nn.Module, x: Tensor, first: Tensor, number: int, eot_samples: int
+) -> Tensor:
+    """Return the logits of `number` decisions, of which `first` [N,K] is one: [V,N,K]."""
+    more = [predict_logits(model, x, eot_samples=eot_samples) for _ in range(number - 1)]
+    return torch.stack([first, *more])
+
+
+def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whether every verdict is right, bool [N], and the first wrong answer, or else y [N].
+
+    An output that is no number is an answer as wrong as any.
+
+    Args:
+        logits: of V verdicts, [V,N,K].
+        y: labels [N].
+    """
+    right = torch.stack([is_correct(each, y) & torch.isfinite(each).all(1) for each in logits])
+    first_wrong = (~right).int().argmax(dim=0)  # 0 where all are right
+    answers = logits.argmax(dim=2).gather(0, first_wrong[None]).squeeze(0)
+    return right.all(dim=0), answers
 
 
 def make_report(

@@ -80,6 +80,7 @@ class Measurement:
             self.y[batch],
             number=unit.batch,
             eot_samples=self.plan.eot_samples,
+            num_verdicts=self.plan.num_verdicts,
             counts=counts,
         )
         self.clean[unit.batch] = outcome
@@ -95,6 +96,7 @@ class Measurement:
             self.clean[unit.batch],
             number=unit.batch,
             eot_samples=self.plan.eot_samples,
+            num_verdicts=self.plan.num_verdicts,
             counts=counts,
             surrogate=self._crafted_on(unit),
         )

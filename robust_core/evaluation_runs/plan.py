@@ -105,6 +105,12 @@ class EvaluationPlan(Parameters):
         int,
         Field(ge=1, le=1000, description="Passes whose mean decides; above 1 for random models."),
     ] = 1
+    num_verdicts: Annotated[
+        int,
+        Field(
+            ge=1, le=1000, description="Decisions of a random model, all of which must be right."
+        ),
+    ] = 1
     seed: Seed = 0
     precision: Annotated[
         Precision,

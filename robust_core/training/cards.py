@@ -20,8 +20,8 @@ Sentence = Annotated[str, Field(max_length=1000)]
 class RobustResult(Parameters):
     """Accuracy under one exact attack, with its 95 % interval.
 
-    Fields: `inference`, `crafted_on` and `role` as in `CardAttack`; `clean_accuracy` of what was
-    judged on these images, or none where it is the card's.
+    Fields: `inference`, `crafted_on`, `role` and `num_verdicts` as in `CardAttack`;
+    `clean_accuracy` of what was judged on these images, or none where it is the card's.
     """
 
     attack: Choice
@@ -32,6 +32,7 @@ class RobustResult(Parameters):
     inference: Name = ""
     crafted_on: Name | None = None
     role: Literal["claim", "check"] = "check"
+    num_verdicts: Annotated[int, Field(ge=1)] = 1
 
 
 class CardFinding(Parameters):
@@ -101,6 +102,7 @@ def _result(asked: CardAttack, report: RobustnessReport) -> dict[str, Any]:
         "inference": asked.inference,
         "crafted_on": asked.crafted_on,
         "role": asked.role,
+        "num_verdicts": asked.num_verdicts,
     }
 
 

@@ -65,6 +65,14 @@ class CardAttack(Choice):
     num_images: Annotated[
         int | None, Field(ge=1, description="Test images used, the first; automatic: as the card.")
     ] = None
+    num_verdicts: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Decisions of a stochastic model, all of which must be right.",
+        ),
+    ] = 1
 
     @classmethod
     def of(cls, attack: Attack) -> Self:

@@ -153,6 +153,7 @@ class Judge:
             images.y.to(self.device),
             asked.attack(),
             batch_size=EVALUATION_BATCH,
+            num_verdicts=asked.num_verdicts,
             surrogate=self._used(asked.crafted_on or "") if asked.transfers else None,
             on_progress=check_and_tell,
         )

@@ -12,9 +12,9 @@ COLUMNS = ("name", "model", "method", "clean", "claimed", "settled", "checks", "
 def markdown_table() -> str:
     """Return the shipped checkpoints as Markdown: for each data set, then every measurement.
 
-    "Claimed" is accuracy attacked the way the method's paper attacks (for methods without a
-    protocol of their own, PGD with 50 steps and 5 restarts), "settled" the lowest that any attack
-    on the card found for the same way of using the network.
+    "Claimed" is the card's result of role "claim", attacked the way the method's paper attacks, or
+    else its first; "settled" is the lowest that any attack on the card found for the same way of
+    using the network.
     """
     infos = [checkpoint_info(name) for name in list_checkpoints() if "/" not in name]
     lines: list[str] = []
@@ -48,8 +48,13 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
 
 
 def _number(result: Mapping[str, Any]) -> str:
-    attack = _attack_words(result["attack"])
-    return f"{result['accuracy']:.1%} {attack}, n {result['num_images']}"
+    return f"{result['accuracy']:.1%} {_how(result)}, n {result['num_images']}"
+
+
+def _how(result: Mapping[str, Any]) -> str:
+    words = _attack_words(result["attack"])
+    verdicts = result["num_verdicts"]
+    return words if verdicts == 1 else f"{words}, worst of {verdicts} answers"
 
 
 def _judged(result: Mapping[str, Any]) -> str:
@@ -72,7 +77,7 @@ def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
         (
             f"`{info.name}`",
             _used(result["inference"]),
-            _attack_words(result["attack"]),
+            _how(result),
             _used(result["crafted_on"]) if _transfers(result) else "the same",
             _share(result["accuracy"], result["interval"]),
             f"{result['num_images']} ({split})",

@@ -78,6 +78,27 @@ def test_batches_draw_noise_of_their_own():
     assert len(report.prediction.unique()) > 1
 
 
+class CoinModel(LinearModel):
+    """Is right with probability 0.8, whatever it sees; every image for itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        right = torch.rand(len(x)) < 0.8
+        logits = torch.zeros(len(x), 3)
+        logits[:, 1] = 2 * right - 1.0  # label 1, or else class 0
+        return logits + 0.0 * super().forward(x)
+
+
+@pytest.mark.parametrize(("num_verdicts", "share"), [(1, 0.8), (3, 0.8**3)])
+def test_only_what_is_right_in_every_verdict_counts(num_verdicts, share):
+    x, y = middle_images(4000), torch.ones(4000, dtype=torch.int64)
+    attack = create_attack("fgsm", epsilon=0.01)
+    report = evaluate(CoinModel(), x, y, attack, num_verdicts=num_verdicts)
+    assert report.clean_accuracy == pytest.approx(share, abs=0.03)
+    assert report.robust_accuracy == pytest.approx(share**2, abs=0.03)  # right twice over
+    assert torch.equal(report.prediction == y, report.clean_correct)
+    assert torch.equal(report.attacked_prediction == y, report.robust_correct)
+
+
 class Cheat(Attack):
     """Leaves its ball."""
 

@@ -379,11 +379,13 @@ def test_batches_cover_the_images_without_a_last_single_one(num_images, batch_si
 
 def test_card_lists_every_attack_that_was_asked_for() -> None:
     config = tiny_config(epochs=1).model_dump(mode="json")
-    config["evaluation"]["further_attacks"] = [{"name": "fgsm", "parameters": {"epsilon": 0.2}}]
+    fgsm = {"name": "fgsm", "parameters": {"epsilon": 0.2}, "num_verdicts": 2}
+    config["evaluation"]["further_attacks"] = [fgsm]
     card = checkpoint_info(train(RunConfig.create(config)).best).card
     attacks = [result["attack"] for result in card["robust"]]
     assert [attack["name"] for attack in attacks] == ["pgd", "fgsm"]
     assert attacks[1]["parameters"]["epsilon"] == 0.2
+    assert [result["num_verdicts"] for result in card["robust"]] == [1, 2]
     assert all(result["accuracy"] <= card["clean_accuracy"] for result in card["robust"])
     config["evaluation"]["further_attacks"] = [{"name": "fgsn"}]
     with pytest.raises(InputError, match="unknown attack 'fgsn'"):
