@@ -1,7 +1,9 @@
 """Per-sample losses on logits, in float32 whatever the precision of the network.
 
-All take logits [N,K] and integer labels [N] (int64, in [0, K)) and return [N].
+The losses take logits [N,K] and integer labels [N] (int64, in [0, K)) and return [N].
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +76,31 @@ def self_paced_weights(similarity: Tensor, y: Tensor, offset: float) -> Tensor:
     """
     is_label = F.one_hot(y, similarity.shape[1]).bool()
     return torch.where(is_label, 1.0 + offset - similarity, similarity + offset)
+
+
+def self_paced_floor(num_classes: int, scale: float, offset: float) -> float:
+    """Return the smallest value of the self-paced loss, in nats: a loss near it is no failure.
+
+        log(1 + (K - 1) exp(-scale ((1 + offset)^2 + offset^2) / 4))
+
+    It is reached at z_y = (1 + offset) / 2 and z_j = -offset / 2, see `self_paced_weights`: 0.383
+    for K = 10 and 1.813 for K = 100 at scale 8 and offset 0.2.
+
+    Args:
+        num_classes: K.
+        scale: s, above 0.
+        offset: m, in [0, 1].
+    """
+    gap = scale * ((1.0 + offset) ** 2 + offset**2) / 4.0
+    return math.log1p((num_classes - 1) * math.exp(-gap))
+
+
+def cosine_floor(num_classes: int) -> float:
+    """Return log(1 + (K - 1) / e^2), in nats: no cross-entropy of K bare cosines is less.
+
+    It is 0.797 for K = 10 and 2.667 for K = 100.
+    """
+    return math.log1p((num_classes - 1) * math.exp(-2.0))
 
 
 def accuracy_count(logits: Tensor, y: Tensor) -> int:

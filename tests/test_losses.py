@@ -1,8 +1,16 @@
 import math
 
+import pytest
 import torch
 
-from robust_core.losses import accuracy_count, cross_entropy, is_correct, kl_divergence, margin
+from robust_core.losses import (
+    accuracy_count,
+    cosine_floor,
+    cross_entropy,
+    is_correct,
+    kl_divergence,
+    margin,
+)
 
 
 def test_cross_entropy_of_equal_logits_is_log_k():
@@ -21,6 +29,17 @@ def test_kl_divergence_matches_the_definition_and_vanishes_at_equality():
     value = kl_divergence(p.log()[None], q.log()[None] + 3.0)
     assert abs(value.item() - expected) < 1e-6
     assert kl_divergence(p.log()[None], p.log()[None] - 7.0).abs().item() < 1e-7
+
+
+@pytest.mark.parametrize(("num_classes", "floor"), [(2, 0.127), (10, 0.797), (100, 2.667)])
+def test_no_cosines_have_a_lower_cross_entropy_than_the_floor(num_classes, floor):
+    best = torch.full((1, num_classes), -1.0)
+    best[0, 0] = 1.0
+    assert cosine_floor(num_classes) == pytest.approx(floor, abs=5e-4)
+    loss = cross_entropy(best, torch.tensor([0])).item()
+    assert loss == pytest.approx(cosine_floor(num_classes), rel=1e-5)
+    drawn = 2.0 * torch.rand(500, num_classes, generator=torch.Generator().manual_seed(0)) - 1.0
+    assert cross_entropy(drawn, torch.zeros(500).long()).min() > cosine_floor(num_classes)
 
 
 def test_losses_are_float32_on_half_precision_logits():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from robust_core.errors import InputError
 from robust_core.evaluation.hard_classes import class_means
 from robust_core.gradients import evaluation_mode
-from robust_core.losses import divergence_terms, self_paced_weights
+from robust_core.losses import divergence_terms, self_paced_floor, self_paced_weights
 from robust_core.models.base import Classifier
 from robust_core.models.heads import CosineHead
 
@@ -35,8 +35,7 @@ class SelfPacedSurface:
         best_label: z_y = (1 + m) / 2 with the lowest loss, inside the axis: a higher similarity is
             pushed down again.
         best_wrong: z_j = -m / 2 with the lowest loss.
-        floor: the loss there, which training cannot get below: with K classes
-            log(1 + (K - 1) exp(-s ((1 + m)^2 + m^2) / 4)).
+        floor: the loss there, which training cannot get below: `losses.self_paced_floor`.
     """
 
     similarity: Tensor
@@ -101,9 +100,7 @@ def self_paced_surface(
         wrong_logit=wrong,
         best_label=(1.0 + offset) / 2,
         best_wrong=-offset / 2,
-        floor=math.log1p(
-            (num_classes - 1) * math.exp(-scale * ((1 + offset) ** 2 + offset**2) / 4)
-        ),
+        floor=self_paced_floor(num_classes, scale, offset),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from robust_core.models.base import Classifier
-from robust_core.models.heads import cosine_head, with_scaled_logits
+from robust_core.models.heads import cosine_head, refuse_cosine_head, with_scaled_logits
 
 HypersphereEmbedding = Annotated[
     bool,
@@ -55,10 +55,12 @@ class AngularMargin:
         """Check the network.
 
         Raises:
-            InputError: it has no cosine head, or one with a bias.
+            InputError: it has no cosine head, or one with a bias; without embedding: it has one.
         """
         if self.enabled:
             cosine_head(model, "hypersphere embedding", without_bias=True)
+        else:
+            refuse_cosine_head(model, "training without hypersphere embedding")
 
     def scaled(self, logits: Tensor) -> Tensor:
         """Return s cos_k: [N,K] -> [N,K]."""

@@ -25,7 +25,7 @@ SMALLEST_PULL = 1e-8  # guards the ratio of gradients where both batches have th
 
 
 class ATLDParameters(BallParameters):
-    """Parameters of ATLD; defaults: CIFAR-10, the version behind the published equations (v7)."""
+    """Parameters of ATLD; defaults: CIFAR-10, the version named v7 (see `ATLD`)."""
 
     label_smoothing: LabelSmoothing = 0.5
     pairing_weight: Annotated[
@@ -85,10 +85,14 @@ class ATLD(TrainingMethod):
     Published numbers of the latter two were crafted on the bare network, so they are transfer.
 
     Source: Qian, Zhang, Huang, Wang, Zhang and Yi, "Improving Model Robustness with Latent
-    Distribution Locally and Globally", arXiv:2107.04401, eq. B.1 to B.19, and the released code.
-    Differences: "1 - log D" of the paper is log(1 - D), as its code has it; the denominator of s is
-    at least 1e-8. The code exists in two versions: the defaults are the one behind the
-    published equations; `nat_branch` "frozen" without `cls_in_attack` is the other, as released.
+    Distribution Locally and Globally", arXiv:2107.04401, and the released code with its supplement
+    (eq. B.1 to B.19). The code exists in two versions: `nat_branch` "frozen" without
+    `cls_in_attack` is the released source, the defaults are the one that the checkpoints of its
+    evaluation scripts are named after (v7). The printed constraint on x_adv has the manifold term
+    only; the class term of the attack is v7's, and so is its sign, while the supplement wants D to
+    misclassify. Differences: "1 - log D" of the supplement is log(1 - D), as the code has it; the
+    denominator of s is at least 1e-8; with "live" the clean batch goes through batch norm before
+    the attack, whose running statistics then contain it, where the code copies the network first.
     Option: a radius that grows over the first epochs.
     """
 
@@ -103,7 +107,8 @@ class ATLD(TrainingMethod):
         self.radius = RadiusWarmup(parameters.threat_model, None, parameters.warmup_epochs)
 
     def attach(self, model: Classifier) -> None:
-        """Build the discriminator of the network's logits and its optimiser."""
+        """Check that the network has a linear head; build the discriminator and its optimiser."""
+        super().attach(model)
         settings: ATLDParameters = self.settings
         self.discriminator = Discriminator(
             model.num_classes,

@@ -49,6 +49,10 @@ class WeightPerturbation:
       optimiser's step. The gradient is the same; weight decay acts on w instead of on
       w + gamma v, a difference of learning rate * decay * gamma v. So gradients of several
       batches can be accumulated, each with a perturbation of its own.
+    - The released AT-AWP sends the clean batch forward in train mode once more in every step, which
+      moves the running statistics of batch norm, and attacks in train mode from the second batch of
+      an epoch on. Here there is no such pass, and the attack sees batch norm as the base method's
+      `batch_norm` says, in eval mode by default.
     - The released code takes tensors with "weight" in their name; here every tensor of more than
       one dimension counts, such as the position embedding of a transformer.
     """

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robust_core.data.augmentation import Change
 from robust_core.models.base import Classifier
-from robust_core.models.heads import retract_weights
+from robust_core.models.heads import refuse_cosine_head, retract_weights
 from robust_core.parameters import Parameters
 from robust_core.registry import Registry
 
@@ -88,11 +88,13 @@ class TrainingMethod(nn.Module, ABC):
         """Build what depends on the network, such as a discriminator of its logits.
 
         Called once, before training and when a checkpoint is loaded for inference; the trainer
-        moves the method to the network's device afterwards.
+        moves the method to the network's device afterwards. Here it checks that the logits are no
+        bare cosines; methods that scale cosines have an `attach` of their own.
 
         Raises:
             InputError: the network lacks what the method needs.
         """
+        refuse_cosine_head(model, type(self).__name__)
 
     def reference(self) -> str | None:
         """Return the name of a checkpoint whose network training consults; None: there is none."""

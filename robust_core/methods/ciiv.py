@@ -70,8 +70,10 @@ class CiiV(TrainingMethod):
     CE(., y) + (1 - lam) CE(., y'), the regulariser stays).
 
     Source: Tang, Tao and Zhang, "Adversarial Visual Robustness by Causal Intervention",
-    arXiv:2106.09534, versions 1 and 2, and their released code. Difference: v1 can be put on top of
-    adversarial training, too; "neighbour" takes the V - 1 pairs of successive views.
+    arXiv:2106.09534, versions 1 and 2, and their released code. Differences: v1 can be put on top
+    of adversarial training, too; "neighbour" takes the V - 1 pairs of successive views; the option
+    RandAugment is not offered; crops are padded with black pixels, as in v1, where v2 reflects the
+    image.
     """
 
     Parameters = CiiVParameters

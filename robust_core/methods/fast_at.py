@@ -90,7 +90,12 @@ class FastAT(TrainingMethod):
         if settings.largest_drop is None or self._first_batch is None:
             return None
         x, y = self._first_batch.x, self._first_batch.y
-        attack = PGD(epsilon=settings.epsilon, step_size=settings.epsilon / 4, num_steps=5)
+        attack = PGD(
+            norm=settings.norm,
+            epsilon=settings.epsilon,
+            step_size=settings.epsilon / 4,
+            num_steps=5,
+        )
         with attack_mode(model, "eval"):
             x_adv = attack(model, x, y)
             accuracy = accuracy_count(predict_logits(model, x_adv), y) / len(x)

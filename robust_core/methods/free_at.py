@@ -14,7 +14,7 @@ from robust_core.threat_model import BallParameters
 
 
 class FreeATParameters(BallParameters):
-    """Parameters of Free-AT; defaults: CIFAR-10 of the papers, radius 8/255."""
+    """Parameters of Free-AT; defaults: CIFAR-10 of the port, with this package's own 8/255."""
 
     num_replays: Annotated[
         int,

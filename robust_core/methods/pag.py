@@ -148,8 +148,9 @@ class PAG(TrainingMethod):
     arXiv:2207.11378, and the released code. Differences: every image has its own augmentation, one
     for both terms and padded with black, where the released code crops and flips a whole batch
     alike, once for each term, and pads with grey; one forward pass where it repeats an image for
-    each class. The default weight of 1.5 is the released one of SBG; those of OI, CM and NN are not
-    published.
+    each class; the preset "paper" takes PreActResNet-18, where the code's ResNet-18 has an
+    activation behind every addition. The default weight of 1.5 is the released one of SBG; those of
+    OI, CM and NN are not published.
     """
 
     Parameters = PAGParameters
@@ -168,8 +169,9 @@ class PAG(TrainingMethod):
         """Check the number of classes; make room for the choice of images.
 
         Raises:
-            InputError: more classes are to be drawn than there are.
+            InputError: more classes are to be drawn than there are; a network with a cosine head.
         """
+        super().attach(model)
         settings: PAGParameters = self.settings
         self.num_classes = model.num_classes
         most = self.num_classes - (not settings.true_class)

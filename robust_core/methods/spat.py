@@ -1,6 +1,5 @@
 """SPAT: self-paced hard-class-pair adversarial training, on the cosines of the network."""
 
-import math
 from functools import partial
 from typing import Annotated
 
@@ -135,7 +134,7 @@ def self_paced_loss(logits: Tensor, y: Tensor, scale: float, margin: float) -> T
 
     u_k = scale alpha_k z_k, with alpha_y = 1 + margin - z_y and alpha_k = z_k + margin for the
     other classes. The gradient goes through alpha, too: the loss is lowest at
-    z_y = (1 + margin) / 2 and z_k = -margin / 2, not at z_y = 1; see `loss_floor`.
+    z_y = (1 + margin) / 2 and z_k = -margin / 2, not at z_y = 1; see `self_paced_floor`.
     """
     logits = logits.float()
     return cross_entropy(scale * self_paced_weights(logits, y, margin) * logits, y)
@@ -149,19 +148,3 @@ def pair_consistency(logits: Tensor, logits_adv: Tensor, scale: float, offset: f
     """
     summand = divergence_terms(scale * logits.float(), scale * logits_adv.float())
     return (summand * (summand + offset)).sum(dim=1)
-
-
-def loss_floor(num_classes: int, scale: float, margin: float) -> float:
-    """Return the smallest value of `self_paced_loss`, in nats: a loss near it is no failure.
-
-        log(1 + (K - 1) exp(-scale ((1 + margin)^2 + margin^2) / 4))
-
-    It is 0.383 for K = 10 and 1.813 for K = 100 at scale 8 and margin 0.2.
-
-    Args:
-        num_classes: K.
-        scale: s, above 0.
-        margin: m, in [0, 1].
-    """
-    gap = scale * ((1.0 + margin) ** 2 + margin**2) / 4.0
-    return math.log1p((num_classes - 1) * math.exp(-gap))

@@ -81,7 +81,7 @@ class TRADES(TrainingMethod):
         )
 
     def attach(self, model: Classifier) -> None:
-        """Check that the network fits hypersphere embedding, where that is wanted."""
+        """Check that the network's head fits, with hypersphere embedding or without."""
         self.angular_margin.attach(model)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:

@@ -132,6 +132,26 @@ def cosine_head(model: nn.Module, what: str, *, without_bias: bool = False) -> C
     return head
 
 
+def refuse_cosine_head(model: nn.Module, what: str) -> None:
+    """Check that the logits of `model` are no bare cosines.
+
+    The softmax of numbers in [-1, 1] is almost flat: of K classes none gets a probability above
+    e^2 / (e^2 + K - 1), 0.45 for ten, so cross-entropy learns little, and attacks by it find less.
+
+    Args:
+        model: a network whose last layer is called `classifier`.
+        what: what trains on the logits as they are, for the sentence of the error.
+
+    Raises:
+        InputError: the network has a cosine head.
+    """
+    if isinstance(getattr(model, "classifier", None), CosineHead):
+        raise InputError(
+            f'{what} needs a network with a linear head (head "linear"), got a cosine one, whose '
+            "logits have a scale only in spat, and in pgd_at and trades with hypersphere embedding"
+        )
+
+
 def retract_weights(model: nn.Module) -> None:
     """Put the weights of every cosine head with retraction back on the unit sphere."""
     for module in model.modules():

@@ -41,11 +41,12 @@ class ManifoldTransformed(Classifier):
     their last step: an attack that keeps its best iterate (APGD) sees through the transformation
     where the last iterate of PGD does not, and images made for the bare classifier count as well.
 
-    Source: Qian et al., arXiv:2107.04401, eq. B.19 and the released code: ATLD is the full step,
-    ATLD+ the limited one. Attack through it: Croce, Gowal, Brunner, Shelhamer, Hein and Cemgil,
-    "Evaluating the Adversarial Robustness of Adaptive Test-time Defenses", ICML 2022,
-    arXiv:2202.13711. Difference: one rule for every data set and attack, that of the released
-    CIFAR-10 inference on natural images; the code has other masks and radii elsewhere.
+    Source: Qian et al., arXiv:2107.04401, and the released code with its supplement (eq. B.19):
+    ATLD is the full step, ATLD+ the limited one. Attack through it: Croce, Gowal, Brunner,
+    Shelhamer, Hein and Cemgil, "Evaluating the Adversarial Robustness of Adaptive Test-time
+    Defenses", ICML 2022, arXiv:2202.13711. Difference: one rule for every data set and attack, that
+    of the released CIFAR-10 inference on natural images; the code has other masks and radii
+    elsewhere.
 
     Args:
         model: the trained classifier; shared, not changed.

@@ -27,6 +27,7 @@ from robust_core.registry import unknown_name
 
 CHANNELS = 3  # grey images are repeated, as in the released code
 KEEP_EPSILON = 1e-9
+V1_VIEWS = 15  # of version 1 on CIFAR-10; 20 on MNIST and 10 on mini-ImageNet
 TRAINED_WITH = ("backbone", "backbone_width", "version", "normalisation")
 WIDTH_FIELDS = ("width", "widen_factor", "hidden")  # what the architectures call it
 
@@ -66,8 +67,13 @@ class RetinotopicParameters(Parameters):
     ] = "v2"
     num_views: Annotated[
         int,
-        Field(ge=1, le=100, description="Views whose mean decides; 9 in v2, 10 to 20 in v1."),
-    ] = 9
+        Field(
+            ge=1,
+            le=100,
+            description="Views whose mean decides; left out: 9, or 15 where v1 draws its centres "
+            "(10 to 20 as published).",
+        ),
+    ] = GRID_SIZE
     num_samples: Annotated[
         int, Field(ge=1, le=100, description="Random binary samples averaged into a view.")
     ] = 3
@@ -108,6 +114,14 @@ class RetinotopicParameters(Parameters):
             "noise (expected); the outputs are the same."
         ),
     ] = "native"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_views(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("num_views") is not None:
+            return values
+        draws = values.get("version") == "v1" and values.get("centres") != "fixed"
+        return {**values, "num_views": V1_VIEWS if draws else GRID_SIZE}
 
     @model_validator(mode="after")
     def _check_views(self) -> Self:

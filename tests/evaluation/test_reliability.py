@@ -7,6 +7,7 @@ from torch import Tensor
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.checks.outputs import check_gradients
+from robust_core.evaluation.checks.strength import check_logit_scale, check_margin_loss
 from robust_core.evaluation.checks.target import (
     check_attacked_model,
     check_randomness,
@@ -14,6 +15,7 @@ from robust_core.evaluation.checks.target import (
 )
 from robust_core.evaluation.finding import Severity, graded, overall
 from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.models.heads import CosineHead
 from tests.toys import LinearModel, middle_images
 
 SHAPE = (1, 4, 4)
@@ -78,6 +80,32 @@ def test_each_disease_is_caught(model, alarms):
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     found = severities(subject_of(model, attack))
     assert alarms <= {name for name, severity in found.items() if severity is Severity.FAIL}
+
+
+class Cosines(LinearModel):
+    """A toy whose logits are the bare cosines of a cosine head."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__(SHAPE)
+        self.classifier = CosineHead(16, 3, bias=False, retraction=False)
+        self.classifier.weight.data = self.weight.detach().clone()
+        self.classifier.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier((x - 0.5).flatten(1))
+
+
+@pytest.mark.parametrize("check", [check_margin_loss, check_logit_scale])
+def test_findings_about_the_loss_know_how_flat_cosines_are(check):
+    told = {}
+    for scale in (1.0, 8.0):
+        subject = subject_of(Cosines(scale), create_attack("pgd", epsilon=0.1, num_steps=2))
+        subject.__dict__["robust_accuracy"] = 1.0  # as if the loss had withstood
+        finding = check(subject)
+        assert finding is not None and finding.severity is Severity.FAIL
+        told[scale] = finding.sentence
+    assert "stays above about 0.24 nats" in told[1.0]
+    assert "nats" not in told[8.0]
 
 
 def test_a_random_model_demands_eot():

@@ -131,10 +131,30 @@ def test_other_heads_are_refused_in_one_sentence(name, parameters, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("name", ["standard", "pgd_at", "trades", "mart", "spat"])
-def test_every_method_keeps_a_retraction_head_on_the_sphere(name):
-    model = network(head="cosine", head_normalisation="retraction")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("standard", "pgd_at", "trades", "mart", "fast_at", "free_at", "feature_scattering"),
+        *("atld", "gradient_norm", "pag"),
+    ],
+)
+def test_methods_without_a_scale_refuse_bare_cosines_in_one_sentence(name):
     method = create_method(name)
+    with pytest.raises(InputError) as error:
+        method.attach(network(head="cosine", head_bias=False))
+    bare = "training without hypersphere embedding"
+    what = bare if name in ("pgd_at", "trades") else type(method).__name__
+    assert str(error.value) == (
+        f'{what} needs a network with a linear head (head "linear"), got a cosine one, whose logits'
+        " have a scale only in spat, and in pgd_at and trades with hypersphere embedding"
+    )
+    method.attach(network())
+
+
+@pytest.mark.parametrize("name", ["pgd_at", "trades", "spat"])
+def test_every_method_keeps_a_retraction_head_on_the_sphere(name):
+    model = network(head="cosine", head_bias=False, head_normalisation="retraction")
+    method = create_method(name, {} if name == "spat" else {"hypersphere_embedding": True})
     method.attach(model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
     for _ in range(2):

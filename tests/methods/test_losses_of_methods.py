@@ -117,6 +117,18 @@ def test_fast_at_stops_when_accuracy_under_pgd_collapses():
     assert patient.reason_to_stop(broken) is None
 
 
+@pytest.mark.parametrize(("norm", "order"), [("Linf", math.inf), ("L2", 2)])
+def test_fast_at_checks_itself_in_the_ball_it_trains_in(norm, order):
+    model, x, y = LinearModel(num_classes=2), middle_images(7), labels(7, num_classes=2)
+    method = create_method("fast_at", {"norm": norm, "epsilon": 0.08})
+    method.training_loss(model, batch_of(x, y))
+    seen = []
+    model.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    method.reason_to_stop(model)
+    moved = (seen[-1] - x).flatten(1).norm(p=order, dim=1)
+    assert moved.max().item() == pytest.approx(0.08, rel=1e-4)
+
+
 def test_pgd_at_can_let_its_radius_grow():
     model, x, y = LinearModel(num_classes=2), middle_images(7), labels(7, num_classes=2)
     method = create_method("pgd_at", {"epsilon": 0.08, "warmup_epochs": 4})

@@ -12,9 +12,15 @@ from torch import Tensor
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import evaluate
-from robust_core.losses import kl_divergence
+from robust_core.losses import (
+    cross_entropy,
+    divergence_terms,
+    kl_divergence,
+    self_paced_floor,
+    self_paced_weights,
+)
 from robust_core.methods.base import Batch, TrainingMethod, create_method
-from robust_core.methods.spat import loss_floor, pair_consistency, self_paced_loss
+from robust_core.methods.spat import pair_consistency, self_paced_loss
 from robust_core.models.base import Classifier, create_model
 from robust_core.models.heads import cosine_head
 from tests.toys import labels
@@ -49,13 +55,13 @@ def batch(n: int = 6, num_classes: int = 4) -> Batch:
 
 
 @pytest.mark.parametrize(
-    ("scale", "accuracy", "robust", "total", "divergence"),
+    ("scale", "accuracy", "robust", "total", "divergence", "plain"),
     [
-        (8.0, 0.52838834, 0.35808427, 2.67689396, 0.29628556),
-        (5.0, 0.72146874, 0.14703982, 1.60370764, 0.13059587),
+        (8.0, 0.52838834, 0.35808427, 2.67689396, 0.29628556, 0.71445044),
+        (5.0, 0.72146874, 0.14703982, 1.60370764, 0.13059587, 0.75952773),
     ],
 )
-def test_golden_values_of_the_released_losses(scale, accuracy, robust, total, divergence):
+def test_golden_values_of_the_released_losses(scale, accuracy, robust, total, divergence, plain):
     found = self_paced_loss(Z, Y, scale, 0.2).mean().item()
     consistency = pair_consistency(Z, Z_ADV, scale, 0.2).mean().item()
     assert found == pytest.approx(accuracy, abs=1e-6)
@@ -64,6 +70,29 @@ def test_golden_values_of_the_released_losses(scale, accuracy, robust, total, di
     assert kl_divergence(scale * Z, scale * Z_ADV).mean().item() == pytest.approx(
         divergence, abs=1e-6
     )
+    assert cross_entropy(scale * Z, Y).mean().item() == pytest.approx(plain, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        (8.0, [[2.8, 1.2, -0.08, 0.1], [0.24, 2.34, 0.0, 2.38]]),
+        (5.0, [[1.75, 0.75, -0.05, 0.0625], [0.15, 1.4625, 0.0, 1.4875]]),
+    ],
+)
+def test_golden_self_paced_logits(scale, expected):
+    logits = scale * self_paced_weights(Z, Y, 0.2) * Z
+    torch.testing.assert_close(logits, torch.tensor(expected), rtol=0, atol=1e-6)
+
+
+def test_golden_summands_of_the_divergence():
+    expected = torch.tensor(
+        [[0.607202, -0.203719, -0.005644, -0.009906], [-0.010937, -0.179861, 0.001920, 0.393517]]
+    )
+    summand = divergence_terms(8.0 * Z, 8.0 * Z_ADV)
+    torch.testing.assert_close(summand, expected, rtol=0, atol=1e-6)
+    rows = torch.tensor([0.387934, 0.204637])
+    torch.testing.assert_close(kl_divergence(8.0 * Z, 8.0 * Z_ADV), rows, rtol=0, atol=1e-6)
 
 
 def test_golden_gradient_of_the_consistency():
@@ -109,7 +138,7 @@ def optimum(num_classes: int, margin: float = 0.2) -> Tensor:
     [(10, 8.0, 0.38279), (10, 5.0, 0.88176), (100, 8.0, 1.81321), (100, 5.0, 2.80738)],
 )
 def test_loss_floor(num_classes, scale, floor):
-    assert loss_floor(num_classes, scale, 0.2) == pytest.approx(floor, abs=1e-5)
+    assert self_paced_floor(num_classes, scale, 0.2) == pytest.approx(floor, abs=1e-5)
     label, z = torch.tensor([0]), optimum(num_classes).requires_grad_()
     loss = self_paced_loss(z, label, scale, 0.2)
     loss.sum().backward()
@@ -122,7 +151,7 @@ def test_no_cosines_beat_the_floor(num_classes, margin):
     z = 2.0 * torch.rand(2000, num_classes, generator=torch.Generator().manual_seed(0)) - 1.0
     z = torch.cat([z, optimum(num_classes, margin)])
     loss = self_paced_loss(z, torch.zeros(len(z)).long(), 8.0, margin)
-    floor = loss_floor(num_classes, 8.0, margin)
+    floor = self_paced_floor(num_classes, 8.0, margin)
     assert loss.min().item() == pytest.approx(floor, rel=1e-3)
 
 
@@ -173,7 +202,8 @@ def test_any_number_of_classes(num_classes):
     model, method = attached(num_classes, num_steps=2)
     output = method.training_loss(model, batch(num_classes=num_classes))
     assert math.isfinite(output.loss.item())
-    assert output.terms["self_paced_loss"] >= loss_floor(num_classes, 8.0, 0.2) - 0.1  # a bias
+    floor = self_paced_floor(num_classes, 8.0, 0.2) - 0.1  # a bias
+    assert output.terms["self_paced_loss"] >= floor
 
 
 def test_the_loss_is_its_two_terms_and_the_attack_raises_the_second():

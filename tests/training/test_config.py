@@ -1,11 +1,8 @@
-import json
-
 import pytest
 
 from robust_core.errors import InputError
 from robust_core.threat_model import Norm
 from robust_core.training.config import RunConfig, parse_json_object
-from robust_core.training.presets import preset
 from tests.training.conftest import tiny_config
 
 
@@ -80,27 +77,3 @@ def test_standard_training_is_judged_in_the_data_sets_threat_model() -> None:
     attack = tiny_config(method={"name": "standard"}, evaluation={}).validation_attack()
     assert (attack.norm, attack.epsilon) == (Norm.LINF, 0.1)
     assert attack.model_dump()["num_steps"] == 10
-
-
-@pytest.mark.parametrize("budget", ["quick", "paper"])
-@pytest.mark.parametrize("method", ["standard", "pgd_at", "fast_at", "trades"])
-@pytest.mark.parametrize("data", ["digits", "shapes", "cifar10"])
-def test_presets_are_complete_and_in_the_standard_threat_model(data, method, budget) -> None:
-    config = preset(data, method, budget)
-    assert RunConfig.create(json.loads(config.to_json())) == config
-    if data == "digits" and method != "standard":
-        assert config.threat_model().epsilon == 0.1
-
-
-def test_published_recipes() -> None:
-    fast = preset("cifar10", "fast_at", "paper")
-    assert (fast.epochs, fast.schedule.name, fast.optimiser.learning_rate) == (15, "cyclic", 0.2)
-    trades = preset("cifar10", "trades", "paper")
-    assert (trades.epochs, trades.schedule.milestones) == (76, (75, 90, 100))
-    assert trades.method.parameters["epsilon"] == 0.031
-    assert trades.optimiser.weight_decay == 2e-4
-
-
-def test_unknown_budget() -> None:
-    with pytest.raises(InputError, match="unknown budget 'huge'; known: quick, paper"):
-        preset("digits", "trades", "huge")

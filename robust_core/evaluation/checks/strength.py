@@ -8,6 +8,8 @@ from robust_core.attacks.goal import Goal
 from robust_core.evaluation.finding import Finding, graded
 from robust_core.evaluation.subject import Subject
 from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.losses import cosine_floor
+from robust_core.models.heads import CosineHead
 from robust_core.models.wrappers import ScaledLogits
 from robust_core.threat_model import LARGEST_EPSILON, Norm
 
@@ -67,7 +69,8 @@ def check_margin_loss(subject: Subject) -> Finding | None:
             one="With the margin loss the attack breaks the image, with cross-entropy it does not",
             many=f"The margin loss leaves {other:.1%}, cross-entropy {subject.robust_accuracy:.1%}",
         )
-        + ": it is the loss that withstands, not the model.",
+        + ": it is the loss that withstands, not the model."
+        + _flatness_of_cosines(subject),
         advice="Report the margin attack or AutoAttack.",
     )
 
@@ -91,8 +94,20 @@ def check_logit_scale(subject: Subject) -> Finding | None:
             one="breaks the image, which it did not before",
             many=f"leaves {other:.1%} instead of {subject.robust_accuracy:.1%}",
         )
-        + ": the loss was saturated.",
+        + f": the loss was {'saturated' if lead > 1.0 else 'too flat'}."
+        + _flatness_of_cosines(subject),
         advice="Use a loss that ignores the scale (margin, DLR).",
+    )
+
+
+def _flatness_of_cosines(subject: Subject) -> str:
+    """Return a sentence more where the attacked logits are bare cosines, nothing elsewhere."""
+    head = getattr(subject.attacked, "classifier", None)
+    if not isinstance(head, CosineHead) or head.scale != 1.0:
+        return ""
+    return (
+        " The logits are cosines: their cross-entropy is nearly flat and stays above about "
+        f"{cosine_floor(head.out_features):.2f} nats however right they are."
     )
 
 

@@ -1,0 +1,163 @@
+"""Ready-made configurations against the recipes of the methods' papers and released code."""
+
+import json
+from typing import Any
+
+import pytest
+
+from robust_core.errors import InputError
+from robust_core.methods import list_methods
+from robust_core.methods.base import METHODS
+from robust_core.training.config import RunConfig
+from robust_core.training.presets import preset
+from robust_core.training.schedules import learning_rate
+
+TRAINING_IMAGES = 45_000  # of the 50,000 of CIFAR-10, the rest is validation
+
+PREACT = ("preact_resnet18", {"width": 64, "head": "linear"})
+WRN_34 = ("wide_resnet", {"depth": 34, "widen_factor": 10, "head": "linear"})
+WRN_28 = ("wide_resnet", {"depth": 28, "widen_factor": 10, "head": "linear"})
+COSINE_WRN_34 = (
+    "wide_resnet",
+    {"depth": 34, "widen_factor": 10, "head": "cosine", "head_bias": True}
+    | {"head_normalisation": "functional"},
+)
+VIEWS = (
+    "retinotopic",
+    {"backbone": "preact_resnet18", "backbone_width": None, "version": "v2", "weight": 0.9}
+    | {"num_samples": 3, "offset": 10.0, "exponent": 0.3, "threshold": 0.9}
+    | {"normalisation": "cifar10"},
+)
+PGD = {"norm": "Linf", "epsilon": 8 / 255, "num_steps": 10}
+LABEL_FREE_STEP = {"norm": "Linf", "epsilon": 8 / 255, "label_smoothing": 0.5}
+GAUSSIAN_START_PGD = {"norm": "Linf", "epsilon": 0.031, "step_size": 0.007, "num_steps": 10}
+# epoch, counted from 1 -> learning rate
+AT_75_90_100 = {1: 1.0, 74: 1.0, 75: 0.1, 89: 0.1, 90: 0.01}
+
+# method: network, epochs, batch size, learning rate, weight decay, its factor by epoch, parameters
+PUBLISHED: dict[str, tuple[Any, int, int, float, float, dict[int, float], dict[str, Any]]] = {
+    "atld": (
+        *(WRN_28, 400, 50, 0.1, 2e-4, {60: 1.0, 61: 0.1, 90: 0.1, 91: 0.01, 400: 0.01}),
+        LABEL_FREE_STEP
+        | {"pairing_weight": 0.5, "nat_branch": "live", "cls_in_attack": True}
+        | {"discriminator_learning_rate": 1e-3, "discriminator_steps": 2}
+        | {"discriminator_blocks": 4, "discriminator_width": 5},
+    ),
+    "ciiv": (
+        *(VIEWS, 110, 128, 0.1, 5e-4),
+        {10: 1.0, 11: 0.1, 100: 0.1, 101: 0.01, 105: 0.01, 106: 0.001, 110: 0.001},
+        {"regulariser": "smooth_l1", "weight": 0.1, "growth": 10.0, "growth_interval": 25}
+        | {"num_growths": 3, "mixup": False, "adversarial": False},
+    ),
+    "fast_at": (
+        *(PREACT, 15, 128, 0.2, 5e-4, {1: 0.0, 4: 0.4, 12: 8 / 15, 15: 2 / 15}),
+        {"norm": "Linf", "epsilon": 8 / 255, "step_size": None, "largest_drop": 0.2}
+        | {"batch_norm": "train"},
+    ),
+    "feature_scattering": (
+        *(WRN_28, 200, 60, 0.1, 2e-4, {60: 1.0, 61: 0.1, 90: 0.1, 91: 0.01, 200: 0.01}),
+        LABEL_FREE_STEP,
+    ),
+    "free_at": (
+        *(PREACT, 10, 128, 0.04, 5e-4, {1: 0.0, 6: 1.0, 10: 0.2}),
+        {"norm": "Linf", "epsilon": 8 / 255, "num_replays": 8, "step_size": None},
+    ),
+    "mart": (
+        *(PREACT, 120, 128, 0.01, 3.5e-3, AT_75_90_100 | {99: 0.01, 100: 0.001, 120: 0.001}),
+        GAUSSIAN_START_PGD | {"beta": 5.0, "batch_norm": "eval"},
+    ),
+    "pag": (
+        *(PREACT, 100, 64, 0.01, 1e-4),
+        {1: 1.0, 49: 1.0, 50: 0.1, 74: 0.1, 75: 0.01, 99: 0.01, 100: 0.001},
+        {"weight": 1.5, "num_sampled_classes": None, "true_class": True, "reduced_epochs": 0}
+        | {"score": "log_probability", "adversarial_epsilon": 0.0},
+    ),
+    "pgd_at": (
+        *(WRN_34, 228, 128, 0.1, 2e-4),
+        {1: 1.0, 114: 1.0, 115: 0.1, 171: 0.1, 172: 0.01, 228: 0.01},
+        PGD | {"awp_gamma": 0.0, "hypersphere_embedding": False},
+    ),
+    "spat": (
+        *(COSINE_WRN_34, 100, 128, 0.1, 2e-4, AT_75_90_100 | {100: 0.01}),
+        GAUSSIAN_START_PGD | {"scale": 8.0, "margin": 0.2, "offset": 0.2, "beta": 6.0},
+    ),
+    "trades": (
+        *(WRN_34, 76, 128, 0.1, 2e-4, {1: 1.0, 74: 1.0, 75: 0.1, 76: 0.1}),
+        GAUSSIAN_START_PGD | {"beta": 6.0, "batch_norm": "eval", "awp_gamma": 0.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_paper_presets_are_the_published_recipes_of_cifar10(name: str) -> None:
+    network, epochs, batch_size, rate, decay, factors, parameters = PUBLISHED[name]
+    config = preset("cifar10", name, "paper")
+    assert config.model.name == network[0]
+    assert config.model.parameters == config.model.parameters | network[1]
+    assert config.method.parameters == config.method.parameters | parameters
+    optimiser = config.optimiser
+    assert (optimiser.name, optimiser.momentum, optimiser.weight_decay) == ("sgd", 0.9, decay)
+    assert (optimiser.learning_rate, config.epochs, config.batch_size) == (rate, epochs, batch_size)
+    assert config.augment
+    for epoch, factor in factors.items():
+        found = learning_rate(config.schedule, rate, epoch - 1, 1, epochs)
+        assert found == pytest.approx(factor * rate, rel=1e-6), f"epoch {epoch}"
+
+
+def test_all_attacks_of_the_paper_presets_start_at_the_full_radius() -> None:
+    for name in PUBLISHED:
+        assert preset("cifar10", name, "paper").method.parameters.get("warmup_epochs", 0) == 0
+
+
+def test_pgd_at_takes_the_published_80000_steps() -> None:
+    config = preset("cifar10", "pgd_at", "paper")
+    steps_an_epoch = TRAINING_IMAGES / config.batch_size
+    assert config.epochs * steps_an_epoch == pytest.approx(80_000, abs=steps_an_epoch)
+
+
+def test_where_a_paper_departs_from_its_cifar10_recipe() -> None:
+    assert preset("cifar100", "atld", "paper").method.parameters["pairing_weight"] == 0.1
+    svhn = preset("svhn", "atld", "paper")
+    assert (svhn.optimiser.learning_rate, svhn.optimiser.weight_decay) == (0.01, 2e-4)
+    assert svhn.method.parameters["pairing_weight"] == 0.5
+    assert (svhn.augment, svhn.epochs, svhn.batch_size) == (False, 400, 50)
+    scattering = preset("svhn", "feature_scattering", "paper")
+    assert (scattering.augment, scattering.optimiser.learning_rate) == (False, 0.1)
+    assert preset("svhn", "trades", "paper").augment
+    views = preset("cifar100", "ciiv", "paper").model.parameters
+    assert views["normalisation"] == "cifar100"
+
+
+@pytest.mark.parametrize("budget", ["quick", "paper"])
+@pytest.mark.parametrize("method", list_methods())
+@pytest.mark.parametrize("data", ["digits", "shapes", "cifar10", "mnist"])
+def test_presets_are_complete_and_in_the_standard_threat_model(data, method, budget) -> None:
+    config = preset(data, method, budget)
+    assert RunConfig.create(json.loads(config.to_json())) == config
+    radius = {"digits": 0.1, "mnist": 0.3}.get(data)
+    if radius is not None:
+        assert config.threat_model().epsilon == radius
+
+
+@pytest.mark.parametrize("budget", ["quick", "paper"])
+@pytest.mark.parametrize("data", ["digits", "mnist", "cifar10"])
+def test_a_denoiser_classifies_at_a_noise_it_was_trained_with(data, budget) -> None:
+    config = preset(data, "denoising", budget)
+    trained = config.method.parameters
+    noise = config.model.parameters["noise"]
+    assert trained["smallest_noise"] <= noise <= trained["largest_noise"]
+
+
+@pytest.mark.parametrize("method", list_methods())
+@pytest.mark.parametrize("data", ["mnist", "fashion_mnist"])
+def test_quick_presets_of_60000_grey_images_are_short_and_start_gently(data, method) -> None:
+    config = preset(data, method)
+    assert config.epochs == (3 if method in ("ciiv", "denoising") else 5)
+    assert config.optimiser.learning_rate == 1e-3
+    if "warmup_epochs" in METHODS.get(method).Parameters.model_fields:
+        assert config.method.parameters["warmup_epochs"] == 2
+
+
+def test_unknown_budget() -> None:
+    with pytest.raises(InputError, match="unknown budget 'huge'; known: quick, paper"):
+        preset("digits", "trades", "huge")
