@@ -68,10 +68,10 @@ def signed_grid(tiles: Array, words: Words, limit: float, theme: str, unit: str)
         hoverongaps=False,
         hovertemplate="%{z:.3g}<extra></extra>",
     )
-    return _framed(figure, tiles.shape, words, gap, theme)
+    return _framed(figure, tiles.shape, words, gap)
 
 
-def picture_grid(tiles: Array, words: Words, theme: str) -> go.Figure:
+def picture_grid(tiles: Array, words: Words) -> go.Figure:
     """Return pictures [R,K,H,W,C] in [0, 1], C 1 or 3, never smoothed."""
     gap = GAP if words.tiles is None else CAPTION_GAP
     sheet = mosaic(tiles, gap)
@@ -84,7 +84,7 @@ def picture_grid(tiles: Array, words: Words, theme: str) -> go.Figure:
         colormodel="rgba256",
         hoverinfo="skip",
     )
-    return _framed(figure, tiles.shape, words, gap, theme)
+    return _framed(figure, tiles.shape, words, gap)
 
 
 def picture_bytes(tiles: Array, scale: int = 4) -> bytes:
@@ -157,9 +157,7 @@ def class_table(by_class: Array, class_names: Sequence[str], theme: str) -> go.F
     return figure
 
 
-def _framed(
-    figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int, theme: str
-) -> go.Figure:
+def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -> go.Figure:
     """Write the names around a grid and give it its size."""
     rows, columns, height, width = shape[:4]
     middles = [column * (width + GAP) + (width - 1) / 2 for column in range(columns)]
@@ -193,7 +191,7 @@ def _framed(
             y=[y + height / 2 + gap / 2 - 0.5 for y in heights for _ in middles],
             text=[text for row in words.tiles for text in row],
             mode="text",
-            textfont={"size": 11, "color": INK[theme]},
+            textfont={"size": 11},  # the page's ink, which follows a change of theme
             hoverinfo="skip",
             showlegend=False,
         )

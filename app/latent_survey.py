@@ -162,12 +162,15 @@ def _describe(
 
 def transform(info: CheckpointInfo, x: Tensor) -> Tensor | None:
     """Return the manifold transformation of images [N,C,H,W]; None for a model without one."""
-    if not has_discriminator(info):
-        return None
+    return transformation(info).transform(x).detach() if has_discriminator(info) else None
+
+
+def transformation(info: CheckpointInfo) -> ManifoldTransformed:
+    """Return the transformation (IMT) of a checkpoint with a discriminator, in eval mode."""
     network, method = _trained(base_name(info), info.digest)
     through = method.inference(TRANSFORMATION, network).eval()
     assert isinstance(through, ManifoldTransformed), "only ATLD has an inference of that name"
-    return through.transform(x).detach()
+    return through
 
 
 def bare_network(info: CheckpointInfo) -> tuple[Classifier, Discriminator | None]:

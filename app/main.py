@@ -26,7 +26,13 @@ STYLE = """
 @media (min-width: 900px) {
   .stMainBlockContainer { padding-left: 2.5rem; padding-right: 2.5rem; }
 }
-"""  # the theme sets the padding above and below only
+@media (max-width: 1000px) {
+  .stMainBlockContainer [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn]) {
+    flex-wrap: wrap;
+  }
+  .stMainBlockContainer [data-testid=stColumn] { min-width: min(15rem, 100%); }
+}
+"""  # the theme sets the padding above and below only; Streamlit squeezes columns until 640 pixels
 
 
 def main() -> None:

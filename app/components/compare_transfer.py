@@ -66,9 +66,7 @@ def show_image_transfer(infos: Sequence[CheckpointInfo], traces: Sequence[Attack
 def show_sample_transfer(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
     """Draw the same matrix over test images, behind a button with its cost."""
     st.session_state.setdefault(SAMPLE_KEY, SIZES[0])
-    st.segmented_control(
-        "Test images", SIZES, key=SAMPLE_KEY, required=True, persist_state="session"
-    )
+    st.segmented_control("How many", SIZES, key=SAMPLE_KEY, required=True, persist_state="session")
     number, attack = sample_size(infos), plan.attack
     matrix = compare.known_transfer(infos, attack, number)
     if matrix is None:

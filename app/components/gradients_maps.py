@@ -230,4 +230,4 @@ def _figure(found: work.Array, words: plots.Words, display: str) -> tuple[Figure
         tiles = chosen.picture(torch.from_numpy(found).flatten(0, 1)).numpy()
         tiles = tiles.reshape(*found.shape[:2], *tiles.shape[1:])
     tiles = tiles.transpose(0, 1, 3, 4, 2)
-    return plots.picture_grid(tiles, words, theme()), plots.picture_bytes(tiles), note
+    return plots.picture_grid(tiles, words), plots.picture_bytes(tiles), note

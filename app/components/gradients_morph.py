@@ -11,7 +11,6 @@ from app.components.gradients_controls import (
     offer,
     seconds,
     short_name,
-    theme,
     wanted,
     warn_of_masking,
 )
@@ -52,7 +51,7 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         [[percent(float(share)) for share in row] for row in reached],
     )
     st.plotly_chart(
-        plots.picture_grid(tiles, words, theme()),
+        plots.picture_grid(tiles, words),
         config={"displayModeBar": False},
         key="gradients.morph",
         alt=f"An image of {names[image.label]} led towards every class within L2 {epsilon:g}. "

@@ -14,7 +14,6 @@ from app.components.gradients_controls import (
     offer,
     seconds,
     short_name,
-    theme,
     wanted,
     warn_of_masking,
 )
@@ -59,7 +58,7 @@ def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None
         [[""] * len(names), *([percent(float(share)) for share in row] for row in reached)],
     )
     st.plotly_chart(
-        plots.picture_grid(tiles, words, theme()),
+        plots.picture_grid(tiles, words),
         config={"displayModeBar": False},
         key="gradients.synthesis",
         alt=f"{TASKS[task]}: pictures of every class. Mean probability of the wanted class: "

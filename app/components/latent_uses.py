@@ -32,9 +32,9 @@ STORY = (
 def show_uses(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
     """Draw story, button and result; the budget and the seed are those of the page's attack."""
     st.markdown(STORY)
-    st.session_state.setdefault(STEPS_KEY, USUAL_STEPS)
     left, right = st.columns([1, 2], vertical_alignment="bottom")
-    steps = left.slider("Steps of APGD", 5, 100, step=5, key=STEPS_KEY, persist_state="session")
+    with left:
+        steps = pick_attack_steps()
     strong = strong_attack(info, attack.threat_model, steps, attack.seed)
     seconds = expected_seconds(info, strong, num_images)
     with right:
@@ -52,6 +52,12 @@ def show_uses(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
         st.info("Press the button to measure the three uses.", icon=":material/compare_arrows:")
         return
     _draw(report)
+
+
+def pick_attack_steps() -> int:
+    """Draw the slider and return how many steps the strong attack takes."""
+    st.session_state.setdefault(STEPS_KEY, USUAL_STEPS)
+    return st.slider("Steps of APGD", 5, 100, step=5, key=STEPS_KEY, persist_state="session")
 
 
 def _compare(info: CheckpointInfo, attack: APGD, num_images: int) -> UsesReport:

@@ -149,6 +149,18 @@ def test_signed_grids_share_one_symmetric_scale():
     assert np.allclose(zero, 0xF7 / 255)
 
 
+def test_words_under_tiles_have_the_ink_of_the_page():
+    tiles = np.zeros((1, 2, 4, 4), dtype=np.float32)
+    words = plots.Words(["a"], ["x", "y"], [["one", "two"]])
+    for figure in (
+        plots.signed_grid(tiles, words, 1.0, "light", "gradient"),
+        plots.picture_grid(tiles[..., None], words),
+    ):
+        captions = figure.to_dict()["data"][1]
+        assert list(captions["text"]) == ["one", "two"]
+        assert "color" not in captions["textfont"]  # or a change of theme would leave it behind
+
+
 @pytest.mark.parametrize(("task", "words"), [("seed", "(seed 3)"), ("hole", "without its middle")])
 def test_synthesis_begins_where_it_says_and_keeps_its_radius(task: str, words: str):
     page = open_page("synthesis", epsilon=4.0, task=task, seed=3)

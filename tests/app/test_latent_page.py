@@ -8,9 +8,17 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cached, latent_layer_plots, latent_plots, latent_survey, latent_uses
+from app import (
+    cached,
+    latent_layer_plots,
+    latent_plots,
+    latent_steps,
+    latent_survey,
+    latent_uses,
+)
 from robust_core.attacks.base import create_attack
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.accuracy import evaluate, wilson_interval
+from robust_core.evaluation.latent import divergence_bound
 from robust_core.gradients import predict_logits
 from robust_core.methods.base import create_method
 from robust_core.training.checkpoint import checkpoint_info, load_trained, save_checkpoint
@@ -96,9 +104,10 @@ def test_a_model_without_a_discriminator_is_told_so_and_shows_the_rest():
     page.session_state["latent.tabs"] = "Discriminator"
     page.run()
     assert "This model has no discriminator" in words(page)
-    page.session_state["latent.tabs"] = "ATLD-, ATLD, ATLD+"
-    page.run()
-    assert "This model has no discriminator" in words(page) and not page.exception
+    for tab in ("ATLD-, ATLD, ATLD+", "Step size of IMT"):
+        page.session_state["latent.tabs"] = tab
+        page.run()
+        assert "This model has no discriminator" in words(page) and not page.exception
 
 
 def test_an_atld_model_shows_transformed_images_and_scores():
@@ -108,6 +117,12 @@ def test_an_atld_model_shows_transformed_images_and_scores():
     page.run()
     areas = [metric.label for metric in page.metric if metric.label.startswith("AUROC")]
     assert areas == ["AUROC, noisy", "AUROC, adversarial", "AUROC, transformed"]
+    scores = make(ATLD).scores
+    proved = divergence_bound(scores["clean"], scores["adversarial"])
+    (shown,) = [metric for metric in page.metric if metric.label == "AUROC, adversarial"]
+    number = round(proved.value, 2) + 0.0
+    assert shown.delta == f"JS ≥ {number:.2f} ± {proved.margin:.2f} nats"
+    assert "of at most log 2 = 0.69 nats" in words(page)
 
 
 def test_the_three_uses_are_compared_on_request():
@@ -142,6 +157,49 @@ def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_wors
     for result in report.results:
         others = (result.clean, result.static, result.transfer, result.adaptive)
         assert result.worst <= min(value for value in others if value is not None)
+
+
+def test_the_step_size_is_varied_on_request():
+    page = open_page(model=ATLD)
+    page.session_state["latent.tabs"] = "Step size of IMT"
+    page.session_state["latent.uses.steps"] = 5
+    page.run()
+    assert "Press the button to measure the curve" in words(page)
+    assert "50 images at 6 step sizes" in words(page)
+    page.button(key="latent.steps.run").click().run()
+    assert not page.exception
+    assert "With the default step the accuracy under the static attack goes from" in words(page)
+    assert "seed 0, 50 test images, bars: 95 % intervals" in words(page)
+
+
+@pytest.mark.parametrize(("limited", "use"), [(False, "ATLD"), (True, "ATLD+")])
+def test_the_curve_meets_the_comparison_of_uses_at_no_step_and_at_the_default(limited, use):
+    info = checkpoint_info(f"{ATLD}:imt")
+    attack = latent_uses.strong_attack(info, create_attack("fgsm", epsilon=0.1).threat_model, 5, 0)
+    curve = latent_steps.measure(
+        info,
+        attack,
+        50,
+        limited=limited,
+        check=lambda: None,
+        on_stage=lambda words, share: None,
+    )
+    assert curve.step_sizes == pytest.approx((0.0, 0.025, 0.05, 0.1, 0.15, 0.2))
+    report = latent_uses.compare_uses(
+        info, attack, 50, check=lambda: None, on_stage=lambda words, share: None
+    )
+    by_name = {result.name: result for result in report.results}
+    for place, name in ((0, "ATLD-"), (curve.step_sizes.index(0.1), use)):
+        for kind in ("clean", "static", "adaptive"):
+            expected = getattr(by_name[name], kind)
+            assert curve.accuracies(kind)[place] == pytest.approx(expected)
+    assert torch.equal(curve.right["static"][0], curve.right["adaptive"][0])
+    for kind in ("clean", "static", "adaptive"):
+        assert not (curve.right["worst"] & ~curve.right[kind]).any()
+    row = latent_steps.rows(curve)[1]
+    low, high = wilson_interval(int(curve.right["clean"][1].sum()), 50)
+    assert (row["kind"], row["step_size"]) == ("clean", pytest.approx(0.025))
+    assert (row["low"], row["high"]) == (low, high)
 
 
 def test_every_layer_is_measured_in_all_and_class_by_class():

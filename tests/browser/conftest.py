@@ -29,6 +29,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from robust_core import jobs
+from tests.browser.axe import SCHEMES, Known, violations
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -191,6 +192,26 @@ def visit(browser: Browser, dashboard: str) -> Iterator[Visitor]:
     visitor.page.set_default_timeout(PATIENCE)
     yield visitor
     context.close()
+
+
+@pytest.fixture(scope="session")
+def plain(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
+    """Rule, part and theme of what axe finds on a page of plain Streamlit, in its own colours."""
+    chromium()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    script = str(Path(__file__).parent / "plain_page.py")
+    process, address = start_server(environment, script, tmp_path_factory.mktemp("plain"))
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    visitor = Visitor(context.new_page(), address)
+    visitor.open()
+    yield {
+        (found.rule, found.part, scheme)
+        for scheme in SCHEMES
+        for found in violations(visitor.page, scheme)
+    }
+    context.close()
+    process.terminate()
+    process.wait(timeout=START_SECONDS)
 
 
 @dataclass

@@ -1,15 +1,19 @@
-"""axe finds nothing on the pages beyond what it finds on a page of plain Streamlit."""
+"""axe finds nothing on the pages beyond what it finds on a page of plain Streamlit.
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+The first view of every page is looked at in both themes, what is behind it in one of them. The
+results of a training and of an evaluation are looked at in their journeys.
+"""
+
+from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import expect
 
-from tests.browser.conftest import ROOT, START_SECONDS, Visitor, chromium, start_server
+from app.components.gradients_controls import VIEWS as GRADIENT_VIEWS
+from app.components.hard_pairs_controls import VIEWS as HARD_PAIRS_VIEWS
+from tests.browser.axe import SCHEMES, Known, Scheme, new_violations, violations
+from tests.browser.conftest import ROOT, Visitor
+from tests.browser.test_hard_pairs_journey import OTHER, PLAN, show_what_is_behind
 
 pytestmark = pytest.mark.browser
 
@@ -18,76 +22,108 @@ PAGES = sorted(
     for path in (ROOT / "app" / "views").glob("*.py")
     if path.stem != "__init__"
 )
-THEME_IS_THERE = """(scheme) => (
-  getComputedStyle(document.querySelector("[data-testid=stApp]")).colorScheme === scheme
-  && !document.getAnimations().some((animation) => animation instanceof CSSTransition)
-)"""
-RUN_AXE = """async () => {
-  const found = await axe.run(document, { resultTypes: ["violations"], elementRef: true })
-  const part = (element) => {
-    for (; element; element = element.parentElement ?? element.getRootNode().host) {
-      const name = element.dataset?.testid
-      if (name && name !== "stMarkdownContainer") return name
-    }
-    return ""
-  }
-  return found.violations.flatMap((rule) => rule.nodes.map((node) => (
-    { rule: rule.id, part: part(node.element), html: node.html, why: node.failureSummary }
-  )))
-}"""  # a part is Streamlit's name for the element in which something was found
-
-
-@dataclass(frozen=True)
-class Violation:
-    """What axe found: the rule, the part of Streamlit it was found in, and where exactly."""
-
-    rule: str
-    part: str
-    html: str
-    why: str
-
-
-def violations(page: Page, scheme: str) -> list[Violation]:
-    """Return what axe finds on a page in the light or the dark theme."""
-    page.emulate_media(
-        color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce"
-    )
-    page.wait_for_timeout(500)
-    page.wait_for_function(THEME_IS_THERE, arg=scheme)  # colours fade
-    page.evaluate(AXE_SCRIPT)
-    return [Violation(**found) for found in page.evaluate(RUN_AXE)]
-
-
-@pytest.fixture(scope="module")
-def plain(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[set]:
-    """Rule, part and theme of what axe finds on a page of plain Streamlit, in its own colours."""
-    chromium()
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    script = str(Path(__file__).parent / "plain_page.py")
-    process, address = start_server(environment, script, tmp_path_factory.mktemp("plain"))
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    visitor = Visitor(context.new_page(), address)
-    visitor.open()
-    yield {
-        (found.rule, found.part, scheme)
-        for scheme in ("light", "dark")
-        for found in violations(visitor.page, scheme)
-    }
-    context.close()
-    process.terminate()
-    process.wait(timeout=START_SECONDS)
+Views = Iterator[str]  # shows one view after another and names it
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_beyond_plain_streamlit(path: str, visit: Visitor, plain: set):
+def test_axe_finds_nothing_beyond_plain_streamlit(path: str, visit: Visitor, plain: Known):
     visit.open(f"/{path}")
     new = [
         (scheme, found)
-        for scheme in ("light", "dark")
+        for scheme in SCHEMES
         for found in violations(visit.page, scheme)
         if (found.rule, found.part, scheme) not in plain
     ]
     assert new == []
+
+
+def hard_pairs(visitor: Visitor) -> Views:
+    visitor.open(f"/hard_pairs?{PLAN}&other={OTHER}")
+    press(visitor, "Run attack")
+    for view in HARD_PAIRS_VIEWS:
+        choose(visitor, view)
+        show_what_is_behind(visitor, "Measure what perturbations follow")
+        show_what_is_behind(visitor, f"Attack {OTHER}, too")
+        yield view
+
+
+def gradients(visitor: Visitor) -> Views:
+    visitor.open("/gradients?model=digits-pgd_at&with=&view=targets")
+    for name, view in GRADIENT_VIEWS.items():
+        choose(visitor, view)
+        run = visitor.page.get_by_test_id("stBaseButton-primary")
+        if name in ("morph", "synthesis") and run.count():  # the others take many seconds
+            run.click()
+            visitor.settle()
+        yield view
+
+
+def latent(visitor: Visitor) -> Views:
+    visitor.open("/latent?model=digits-atld&attack=fgsm&images=50")
+    tabs = visitor.page.get_by_role("tab")
+    expect(tabs).to_have_count(5)
+    for tab in tabs.all():
+        tab.click()
+        visitor.settle()
+        run = visitor.page.get_by_role("button", name="Vary the step size")
+        if run.count():
+            visitor.page.get_by_role("slider", name="Steps of APGD").press("Home")
+            visitor.settle()
+            run.click()
+            visitor.settle()
+            expect(visitor.page.get_by_role("button", name="Curve, JSON")).to_be_visible()
+        yield tab.inner_text()
+
+
+def retina(visitor: Visitor) -> Views:
+    visitor.open("/retina?model=digits-ciiv")
+    press(visitor, "Attack this image")
+    expect(visitor.page.get_by_role("group", name="Views of the adversarial image")).to_be_visible()
+    yield "adversarial image"
+
+
+def learn(visitor: Visitor) -> Views:
+    visitor.open("/learn?tour=adversarial&step=1&points=80&epochs=10")
+    yield "question"
+    visitor.page.get_by_role("radio").last.focus()
+    visitor.page.keyboard.press("Space")
+    press(visitor, "Show what happens")
+    yield "answer"
+    for name in ("Playground", "Glossary", "For teachers"):
+        choose(visitor, name)
+        if name == "Playground":
+            press(visitor, "Train both")
+        yield name
+
+
+def press(visitor: Visitor, name: str) -> None:
+    visitor.page.get_by_role("button", name=name).click()
+    visitor.settle()
+
+
+def choose(visitor: Visitor, view: str) -> None:
+    radio = visitor.page.get_by_role("radio", name=view, exact=True)
+    if not radio.is_checked():
+        radio.click()
+        visitor.settle()
+
+
+@pytest.mark.parametrize(
+    ("walk", "scheme"),
+    [
+        (hard_pairs, "light"),
+        (gradients, "dark"),
+        (latent, "light"),
+        (retina, "dark"),
+        (learn, "dark"),
+    ],
+)
+def test_axe_finds_nothing_new_behind_the_first_view(
+    walk: Callable[[Visitor], Views], scheme: Scheme, visit: Visitor, plain: Known
+):
+    visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    found = {view: new_violations(visit.page, scheme, plain) for view in walk(visit)}
+    assert len(found) > 0 and not any(found.values()), found
 
 
 def test_axe_would_find_a_button_without_a_name(visit: Visitor):

@@ -1,5 +1,7 @@
-"""From the attack on all images to a cell of the map, to one of its images on the page Attack."""
+"""The page Hard pairs: from a cell of the map to the page Attack; what steers; two models."""
 
+import csv
+import io
 import re
 
 import pytest
@@ -11,6 +13,16 @@ pytestmark = pytest.mark.browser
 ATTACKING = 120_000  # milliseconds; a busy machine takes long
 CLICKS = 3  # a chart that is just being drawn hears no click
 PLAN = "model=digits-standard&num_images=60&num_steps=5&epsilon=0.1&norm=Linf"
+
+OTHER = "digits-mart"
+
+
+def show_what_is_behind(visitor: Visitor, name: str) -> None:
+    """Press a button if there is one: what it computes may be known to the server or be cheap."""
+    button = visitor.page.get_by_role("button", name=name)
+    if button.count():
+        button.click()
+        visitor.settle()
 
 
 def test_a_cell_of_the_map_leads_to_its_images_and_on_to_the_attack(visit: Visitor) -> None:
@@ -43,4 +55,39 @@ def test_a_cell_of_the_map_leads_to_its_images_and_on_to_the_attack(visit: Visit
     expect(page.get_by_role("heading", name="Attack", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile("image=digits%2Ftest%2F"))
     expect(page.get_by_test_id("stAlert").first).to_be_visible()
+    visit.check()
+
+
+def test_what_steers_the_attack_is_measured_and_a_second_model_set_beside(visit: Visitor) -> None:
+    page = visit.page
+    visit.open(f"/hard_pairs?{PLAN}&view=Gradient&other={OTHER}")
+    page.get_by_role("button", name="Run attack").click()
+    visit.settle()
+    expect(page.get_by_test_id("stMetric").filter(has_text="Hardest class holds")).to_be_visible()
+    show_what_is_behind(visit, "Measure what perturbations follow")
+    expect(page.get_by_text(re.compile(r"^\d+ of \d+ classes$"))).to_be_visible()
+    charts = page.get_by_test_id("stVegaLiteChart")
+    expect(charts).to_have_count(3)  # who holds the gradient, what is followed, who is alike
+
+    page.get_by_role("radio", name="Two models", exact=True).click()
+    visit.settle()
+    show_what_is_behind(visit, f"Attack {OTHER}, too")
+    expect(page.get_by_text("exact McNemar test")).to_be_visible(timeout=ATTACKING)
+    for name in ("digits-standard", OTHER, "Difference"):
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    expect(charts).to_have_count(3)
+    with page.expect_download() as caught:
+        page.get_by_role("button", name="CSV of all pairs").click()
+    rows = list(csv.DictReader(io.StringIO(caught.value.path().read_text(encoding="utf-8"))))
+    changes = [float(row["Change"]) for row in rows]
+    for row, change in zip(rows, changes, strict=True):
+        assert change == pytest.approx(float(row["Second"]) - float(row["First"]), abs=1e-4)
+    assert abs(changes[0]) == max(map(abs, changes)) > 0  # the models differ
+
+    page.get_by_role("button", name="Copy link").click()
+    visit.settle()
+    expect(page).to_have_url(re.compile(f"other={OTHER}.*view=Two|view=Two.*other={OTHER}"))
+    page.reload()
+    visit.settle()
+    expect(page.get_by_text("exact McNemar test")).to_be_visible()
     visit.check()

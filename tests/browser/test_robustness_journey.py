@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from robust_core.paths import REPOSITORY
+from tests.browser.axe import Known, new_violations
 from tests.browser.conftest import Server, Visitor, set_number
 
 pytestmark = pytest.mark.browser
@@ -39,7 +40,7 @@ def mark_row(page: Page, number: int) -> None:
 
 
 def test_a_model_is_judged_watched_looked_into_and_taken_away(
-    visitor: Visitor, server: Server
+    visitor: Visitor, server: Server, plain: Known
 ) -> None:
     stock(server)
     page = visitor.page
@@ -72,6 +73,7 @@ def test_a_model_is_judged_watched_looked_into_and_taken_away(
     mark_row(page, PGD)
     expect(under).to_have_value(f"{MODEL} · PGD")
     visitor.settle()
+    assert new_violations(page, "light", plain) == []
 
     rows = list(csv.DictReader(io.StringIO(download(page, "CSV"))))
     assert len(rows) == 30

@@ -6,6 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import Known, new_violations
 from tests.browser.conftest import PATIENCE, Server, Visitor, set_number
 
 pytestmark = pytest.mark.browser
@@ -32,7 +33,7 @@ def wait_for_epochs(page: Page, more_than: int) -> int:
 
 
 def test_a_training_is_watched_stopped_resumed_and_its_model_attacked(
-    visitor: Visitor, server: Server
+    visitor: Visitor, server: Server, plain: Known
 ) -> None:
     page = visitor.page
     visitor.open("/train")
@@ -69,6 +70,7 @@ def test_a_training_is_watched_stopped_resumed_and_its_model_attacked(
     expect(page.get_by_text(f"Epoch {EPOCHS} of {EPOCHS} complete")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
     expect(page.get_by_text(f"finished, {EPOCHS}/{EPOCHS}")).to_be_visible()
+    assert new_violations(page, "light", plain) == []
 
     page.reload()
     expect(page.get_by_text(f"Epoch {EPOCHS} of {EPOCHS} complete")).to_be_visible()

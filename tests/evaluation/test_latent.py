@@ -1,5 +1,6 @@
 """The latent space: projections, distances and paths, each against a closed form."""
 
+import math
 import sys
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from robust_core.errors import InputError
 from robust_core.evaluation.latent import (
     accuracy_along,
     detection_auroc,
+    divergence_bound,
     latent_features,
     natural_scores,
     project,
@@ -99,6 +101,37 @@ def test_auroc_counts_pairs():
     clean, attacked = torch.tensor([0.9, 0.5, 0.4]), torch.tensor([0.5, 0.1])
     assert detection_auroc(clean, attacked) == pytest.approx((2 + 1.5 + 1) / 6)
     assert detection_auroc(clean, clean) == pytest.approx(0.5)
+
+
+def test_the_best_discriminator_of_two_coins_reaches_their_divergence():
+    """Law p shows heads with 3/4, q with 1/4; D0 = p / (p + q) is 3/4 on heads, 1/4 on tails."""
+    heads, tails = 0.75, 0.25
+    clean = torch.tensor([heads, heads, heads, tails])
+    changed = torch.tensor([heads, tails, tails, tails])
+    divergence = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert divergence_bound(clean, changed).value == pytest.approx(divergence, abs=1e-6)
+    for slope in (0.5, 2.0):  # any other discriminator proves less
+        worse = [torch.sigmoid(slope * torch.logit(scores)) for scores in (clean, changed)]
+        assert divergence_bound(*worse).value < divergence - 0.01
+
+
+def test_what_a_discriminator_proves_goes_from_nothing_to_log_2():
+    chance = torch.full((8,), 0.5)
+    assert divergence_bound(chance, chance).value == pytest.approx(0.0, abs=1e-12)
+    assert divergence_bound(chance, chance).margin == 0.0
+    surely = divergence_bound(torch.ones(8), torch.zeros(8))
+    assert surely.value == pytest.approx(math.log(2.0), abs=1e-5)
+    assert -14 < divergence_bound(torch.zeros(8), torch.ones(8)).value < -13  # finite: log 1e-6
+
+
+def test_the_margin_of_the_bound_is_that_of_a_mean_of_pairs():
+    clean, changed = torch.rand(2, 50, generator=torch.Generator().manual_seed(0)).double()
+    found = divergence_bound(clean, changed)
+    binary = torch.nn.functional.binary_cross_entropy
+    losses = binary(clean, torch.ones(50).double()), binary(changed, torch.zeros(50).double())
+    assert found.value == pytest.approx(math.log(2.0) - float(sum(losses)) / 2)
+    terms = ((clean.log() + (1 - changed).log()) / 2).numpy()
+    assert found.margin == pytest.approx(1.96 * terms.std(ddof=1) / math.sqrt(50))
 
 
 def test_path_of_a_linear_model():
