@@ -111,7 +111,7 @@ def cosine_map(cosines: Array, class_names: Sequence[str], *, columns: str) -> a
     cells = [
         cell
         | {
-            "words": "" if cell["value"] is None else f"{100 * cell['value']:+.0f}",
+            "words": "" if cell["value"] is None else f"{100 * cell['value']:+z.0f}",
             "ink": _ink(cell, light),
             # altair draws no cell without a value, not even a masked one
             "value": 0.0

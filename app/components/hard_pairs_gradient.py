@@ -227,4 +227,4 @@ def _show_pairs(
 
 
 def _signed(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:+.2f}"
+    return "undefined" if math.isnan(value) else f"{value:+z.2f}"
