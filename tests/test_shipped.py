@@ -27,7 +27,8 @@ def test_the_promised_models_are_there():
     promised |= {"digits-feature_scattering", "digits-gradient_norm", "shapes-spat"}
     promised |= {"digits-denoiser", "digits-pag_sbg", "shapes-ciiv"}
     promised |= {"shapes-feature_scattering", "shapes-trades", "shapes-atld"}
-    promised |= {"shapes-mart", "shapes-free_at"}
+    promised |= {"shapes-mart", "shapes-free_at", "shapes-pag"}
+    promised |= {"shapes-colour_standard", "shapes-colour_ciiv"}
     assert promised | {"shapes-standard", "shapes-pgd_at", "shapes-masked"} <= set(SHIPPED)
 
 
