@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import expect
 
-from app.components.gradients_controls import VIEWS as GRADIENT_VIEWS
 from app.components.hard_pairs_controls import VIEWS as HARD_PAIRS_VIEWS
 from tests.browser.axe import SCHEMES, Known, Scheme, new_violations, violations
 from tests.browser.conftest import ROOT, Visitor
@@ -44,17 +43,6 @@ def hard_pairs(visitor: Visitor) -> Views:
         choose(visitor, view)
         show_what_is_behind(visitor, "Measure what perturbations follow")
         show_what_is_behind(visitor, f"Attack {OTHER}, too")
-        yield view
-
-
-def gradients(visitor: Visitor) -> Views:
-    visitor.open("/gradients?model=digits-pgd_at&with=&view=targets")
-    for name, view in GRADIENT_VIEWS.items():
-        choose(visitor, view)
-        run = visitor.page.get_by_test_id("stBaseButton-primary")
-        if name in ("morph", "synthesis") and run.count():  # the others take many seconds
-            run.click()
-            visitor.settle()
         yield view
 
 
@@ -112,7 +100,6 @@ def choose(visitor: Visitor, view: str) -> None:
     ("walk", "scheme"),
     [
         (hard_pairs, "light"),
-        (gradients, "dark"),
         (latent, "light"),
         (retina, "dark"),
         (learn, "dark"),

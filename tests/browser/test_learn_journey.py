@@ -40,6 +40,7 @@ def test_a_student_predicts_opens_the_page_and_plays_in_the_plane(visit: Visitor
     told = page.get_by_text(re.compile(r"right, \d+ % under PGD"))
     expect(told).to_have_count(2)
     expect(page.locator(".js-plotly-plot")).to_have_count(3)
+    visit.settle()
     radius = page.get_by_role("slider", name="Radius of the attack")
     radius.focus()
     page.keyboard.press("Home")
