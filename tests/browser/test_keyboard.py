@@ -9,6 +9,7 @@ from tests.browser.conftest import Visitor
 pytestmark = pytest.mark.browser
 
 MOST_TABS = 60
+ROUNDS = 3
 FOCUSED = """() => {
   let element = document.activeElement
   while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement
@@ -17,13 +18,18 @@ FOCUSED = """() => {
 
 
 def tab_to(visitor: Visitor, name: str, key: str = "Tab") -> None:
-    """Press Tab until what is called `name` has the focus; fail if it cannot be reached."""
-    passed = []
-    for _ in range(MOST_TABS):
-        visitor.page.keyboard.press(key)
-        passed.append(visitor.page.evaluate(FOCUSED).strip())
-        if passed[-1].split("\n")[-1] == name:
-            return
+    """Press Tab until what is called `name` has the focus; fail if it cannot be reached.
+
+    While its connection is being renewed, Streamlit disables every control, so it is tried again.
+    """
+    passed: list[str] = []
+    for _ in range(ROUNDS):
+        for _ in range(MOST_TABS):
+            visitor.page.keyboard.press(key)
+            passed.append(visitor.page.evaluate(FOCUSED).strip())
+            if passed[-1].split("\n")[-1] == name:
+                return
+        visitor.settle()
     raise AssertionError(f"{name!r} is not reached by {key}, but {passed} are")
 
 
