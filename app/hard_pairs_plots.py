@@ -35,13 +35,7 @@ def class_bars(clean: Array, robust: Array, worst: int, class_names: Sequence[st
         ("Clean", clean, CLEAN, ""),
         ("Under attack", robust, ROBUST, "/"),
     ):
-        figure.add_bar(
-            name=name,
-            x=list(class_names),
-            y=[100 * float(value) for value in values],
-            marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
-            hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
-        )
+        _add_bars(figure, name, values, class_names, colour, pattern)
     figure.add_annotation(
         x=class_names[worst],
         y=102,
@@ -57,6 +51,24 @@ def class_bars(clean: Array, robust: Array, worst: int, class_names: Sequence[st
     return figure
 
 
+def _add_bars(
+    figure: go.Figure,
+    name: str,
+    shares: Array,
+    class_names: Sequence[str],
+    colour: str,
+    pattern: str,
+) -> None:
+    """Add a bar for every class, of shares [K] in [0, 1]."""
+    figure.add_bar(
+        name=name,
+        x=list(class_names),
+        y=[100 * float(share) for share in shares],
+        marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
+        hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
+    )
+
+
 def model_bars(
     first: Array, second: Array, model_names: Sequence[str], class_names: Sequence[str]
 ) -> go.Figure:
@@ -66,13 +78,7 @@ def model_bars(
         (model_names[0], first, FIRST_MODEL, ""),
         (model_names[1], second, SECOND_MODEL, "/"),
     ):
-        figure.add_bar(
-            name=name,
-            x=list(class_names),
-            y=[100 * float(value) for value in values],
-            marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
-            hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
-        )
+        _add_bars(figure, name, values, class_names, colour, pattern)
     figure.update_layout(barmode="group", bargap=0.25, height=300, margin=MARGIN, legend=LEGEND)
     figure.update_xaxes(type="category")
     figure.update_yaxes(title="Right under attack", range=[0, 103], ticksuffix=" %")

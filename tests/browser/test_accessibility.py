@@ -1,7 +1,8 @@
 """axe finds nothing on the pages beyond what it finds on a page of plain Streamlit.
 
-The first view of every page is looked at in both themes, what is behind it in one of them. The
-results of a training and of an evaluation are looked at in their journeys.
+The first view of every page is looked at in both themes; what is behind it on Hard pairs, Latent
+space, Retina and Learn in one of them. The results of a training and of an evaluation are looked at
+in their journeys.
 """
 
 from collections.abc import Callable, Iterator
