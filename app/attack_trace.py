@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robust_core.attacks.base import Attack, AttackStep, OnStep
 from robust_core.data.images import jpeg_round_trip, png_round_trip, quantize_8bit
-from robust_core.evaluation.accuracy import BUDGET_TOLERANCE, check_budget
+from robust_core.evaluation.batch import BUDGET_TOLERANCE, check_budget
 from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.losses import margin
 from robust_core.models.base import Classifier

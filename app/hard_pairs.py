@@ -17,7 +17,7 @@ from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES
 from robust_core.attacks.base import Attack, AttackStep, LossName, create_attack
 from robust_core.data import ImageSet
-from robust_core.evaluation.accuracy import check_budget
+from robust_core.evaluation.batch import check_budget
 from robust_core.evaluation.confusion import (
     Confusion,
     ConfusionPath,

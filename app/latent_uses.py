@@ -12,7 +12,7 @@ from app.honesty import Interruptible
 from app.latent_survey import base_name
 from app.words import defended, masks_gradients
 from robust_core.attacks.apgd import APGD
-from robust_core.evaluation.accuracy import check_budget
+from robust_core.evaluation.batch import check_budget
 from robust_core.gradients import predict_logits
 from robust_core.losses import is_correct
 from robust_core.models.base import Classifier

@@ -13,7 +13,7 @@ from robust_core.command_line.options import Parser, add_parameters
 from robust_core.command_line.subject import Subject, add_subject, attack_line, load_subject
 from robust_core.data.images import decode_image, encode_png, quantize_8bit
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import BUDGET_TOLERANCE
+from robust_core.evaluation.batch import BUDGET_TOLERANCE
 from robust_core.gradients import predict_logits
 from robust_core.registry import unknown_name
 from robust_core.training.atomic import write_atomically

@@ -15,16 +15,8 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import (
-    BUDGET_TOLERANCE,
-    BatchOutcome,
-    OnProgress,
-    PassCounts,
-    attack_batch,
-    describe_attack,
-    evaluate,
-    wilson_interval,
-)
+from robust_core.evaluation.accuracy import OnProgress, describe_attack, evaluate, wilson_interval
+from robust_core.evaluation.batch import BUDGET_TOLERANCE, BatchOutcome, PassCounts, attack_batch
 
 CUMULATIVE = ("num_steps", "num_queries", "num_restarts")  # more of it includes less of it
 SEED_STRIDE = 1_000_003  # far more than there are batches, whose numbers are added to the seed

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import BatchOutcome, PassCounts, RobustnessReport, make_report
+from robust_core.evaluation.accuracy import RobustnessReport, make_report
+from robust_core.evaluation.batch import BatchOutcome, PassCounts
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation_runs.plan import EvaluationPlan

@@ -10,7 +10,7 @@ from torch import nn
 from robust_core.attacks.base import Attack
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import BatchOutcome, PassCounts, attack_batch, predict_batch
+from robust_core.evaluation.batch import BatchOutcome, PassCounts, attack_batch, predict_batch
 from robust_core.evaluation.curves import accuracy_curve
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.evaluation_runs.directory import Payload, outcome_to_json

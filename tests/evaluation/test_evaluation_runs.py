@@ -149,7 +149,7 @@ def test_finished_directory_holds_json_and_csv() -> None:
 KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
-from robust_core.evaluation.accuracy import PassCounts
+from robust_core.evaluation.batch import PassCounts
 from robust_core.evaluation_runs import EvaluationDirectory, measurement, run_evaluation
 
 class Deadly(PassCounts):
