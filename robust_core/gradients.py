@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor, nn
 
 from robust_core.engine import exact_model, is_prepared, search_model
@@ -183,6 +185,28 @@ def cosine(one: Tensor, other: Tensor) -> Tensor:
     a vector that is zero.
     """
     return (_unit(one) * _unit(other)).sum(dim=-1)
+
+
+def conflict(targets: Tensor) -> Tensor:
+    """Return how far a softmax classifier is from being able to meet its targets: -> [N].
+
+    min over w >= 0, sum_c w_c = 1 of ||sum_c w_c u_c||, u_c the target's direction. The gradients
+    of any softmax obey sum_c p_c grad log p_c = 0, so all K can point along their targets only
+    where this is 0, as it is of the scores of one density: sum_c p(c | x_t) (s(x_t | c) - s(x_t))
+    = 0. It is 1 where all targets are one direction and about 1 / sqrt(K) of random ones.
+
+    Args:
+        targets: directions [N,K,C,H,W] of any length; one of length 0 can be met.
+    """
+    unit = _unit(targets).double().cpu()
+    # w of any sum, with (1 - sum_c w_c)^2 added, has the same direction; its least value r gives
+    # the least q = ||sum_c w_c u_c||^2 at sum 1 by r^2 = q / (1 + q)
+    rows = torch.cat([unit.transpose(1, 2), torch.ones_like(unit[:, None, :, 0])], dim=1)
+    wanted = np.zeros(rows.shape[1])
+    wanted[-1] = 1.0
+    least = torch.tensor([nnls(each.numpy(), wanted)[1] for each in rows], dtype=torch.float64)
+    square = least.square().clamp(max=0.5)
+    return (square / (1 - square)).sqrt().float().to(targets.device)
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.goal import Goal
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode, input_gradient, predict_logits
+from robust_core.gradients import conflict, evaluation_mode, input_gradient, predict_logits
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 
 
@@ -75,3 +77,17 @@ def test_evaluation_mode_restores_every_modules_own_mode():
     assert model.training
     assert not model.layers[1].training
     assert model.layers[3].training
+
+
+def test_conflict_is_in_closed_form():
+    one = torch.zeros(1, 3, 1, 2, 2)
+    one[0, :, 0, 0, 0] = torch.tensor([1.0, 5.0, 0.1])  # all one direction
+    assert conflict(one).item() == pytest.approx(1.0, abs=1e-6)
+    opposite = one * torch.tensor([1.0, -3.0, 1.0]).view(1, 3, 1, 1, 1)
+    assert conflict(opposite).item() == pytest.approx(0.0, abs=1e-6)
+    orthogonal = torch.eye(4).view(1, 4, 1, 2, 2)
+    found = conflict(torch.cat([orthogonal, 7 * orthogonal.flip(1)]))
+    torch.testing.assert_close(found, torch.full((2,), 0.5))  # 1 / sqrt(K)
+    angle = torch.tensor([0.0, 0.8])
+    two = torch.stack([angle.cos(), angle.sin()], dim=1).view(1, 2, 1, 1, 2)
+    assert conflict(two).item() == pytest.approx(math.cos(0.4), abs=1e-6)

@@ -43,6 +43,15 @@ def show_alignment(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> Non
         found.append(work.sample_alignment(model, kind, denoiser, number))
     place.empty()
     _draw_scatter(models, found, kind, number)
+    at_odds = float(found[0].conflict.mean())
+    st.markdown(f"How much these targets are at odds with one another: **{at_odds:.2f}**.")
+    st.caption(
+        "The gradients of any softmax classifier, weighted by its probabilities, add up to zero. "
+        "So it can point along all targets of an image only if some weighted mean of their "
+        "directions is zero as well; the number is the least length of such a mean, averaged over "
+        f"the images. 0: all targets can be met; {info.num_classes**-0.5:.2f}: as random "
+        "directions; 1: all of them are one direction."
+    )
     st.markdown(f"**{short_name(info)}: gradient of one class, target of another**")
     st.plotly_chart(
         plots.class_table(found[0].by_class.numpy(), info.class_names, theme()),
@@ -96,10 +105,13 @@ def _draw_scatter(
         st.caption(f"Without a robust accuracy on the card: {', '.join(absent)}.")
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["model", "targets", "num_images", "alignment", "robust_accuracy", "attack"])
+    writer.writerow(
+        ["model", "targets", "num_images", "alignment", "conflict", "robust_accuracy", "attack"]
+    )
     for model, aligned, result in zip(models, found, weakest, strict=True):
         told = (result["accuracy"], result_words(result)) if result else ("", "")
-        writer.writerow([model.name, kind, number, f"{aligned.mean:.6f}", *told])
+        numbers = [f"{aligned.mean:.6f}", f"{float(aligned.conflict.mean()):.6f}"]
+        writer.writerow([model.name, kind, number, *numbers, *told])
     scores = np.array([aligned.mean for aligned in found])
     best = short_name(models[int(scores.argmax())])
     st.markdown(f"Best aligned here: **{best}** ({scores.max():+.3f}).")

@@ -15,6 +15,7 @@ from robust_core.errors import InputError
 from robust_core.gradients import (
     ClassScore,
     class_gradients,
+    conflict,
     cosine,
     evaluation_mode,
     predict_logits,
@@ -74,10 +75,13 @@ class Alignment:
         cosine: float32 [N,K], of the gradient of class c with the target of class c.
         by_class: float32 [K,K], mean cosine of the gradient of class i (row) with the target of
             class j; where gradients mean what they should, the diagonal is the largest.
+        conflict: float32 [N], how far the targets are from any that a softmax classifier can meet;
+            see `gradients.conflict`.
     """
 
     cosine: Tensor
     by_class: Tensor
+    conflict: Tensor
 
     @property
     def mean(self) -> float:
@@ -108,7 +112,7 @@ def alignment(
     """
     if len(x) == 0:
         raise InputError("alignment needs at least one image, got none")
-    own, table = [], torch.zeros((), device=x.device)
+    own, at_odds, table = [], [], torch.zeros((), device=x.device)
     with evaluation_mode(model):
         num_classes = predict_logits(model, x[:1]).shape[1]
         classes = torch.arange(num_classes, device=x.device)
@@ -123,8 +127,10 @@ def alignment(
                 [cosine(gradient, wanted[:, [c]]) for c in range(num_classes)], dim=2
             )  # [B, K, K]
             own.append(every.diagonal(dim1=1, dim2=2))
+            at_odds.append(conflict(wanted))
             table = table + every.sum(dim=0)
-    return Alignment(torch.cat(own).cpu(), (table / len(x)).cpu())
+    by_class = (table / len(x)).cpu()
+    return Alignment(torch.cat(own).cpu(), by_class, torch.cat(at_odds).cpu())
 
 
 def three_deviations(gradient: Tensor) -> Tensor:

@@ -121,24 +121,6 @@ def score_differences(denoiser: Denoiser, x: Tensor, noise: float, draws: Tensor
     return total / len(noises)
 
 
-def inconsistency(conditional: Tensor, unconditional: Tensor, probability: Tensor) -> Tensor:
-    """Return how far sum_c p(c | x_t) s(x_t | c) = s(x_t) is from true, relative to the targets.
-
-    ||sum_c p_c g_c|| / mean_c ||g_c|| with g_c = s(x_t | c) - s(x_t): 0 for scores of one density,
-    around 1 for p and g that have nothing to do with each other (one class certain, say). The same
-    sum vanishes for the log-probability gradients of any softmax network, so a network can meet
-    targets exactly only if it is 0.
-
-    Args:
-        conditional: scores given each class [N,K,C,H,W].
-        unconditional: scores [N,C,H,W].
-        probability: p(c | x_t) [N,K].
-    """
-    difference = (conditional - unconditional[:, None]).flatten(2)  # [N, K, D]
-    rest = (probability[:, :, None] * difference).sum(dim=1).norm(dim=1)
-    return rest / difference.norm(dim=2).mean(dim=1).clamp_min(1e-12)
-
-
 def direction_only(targets: Tensor) -> Tensor:
     """Return targets of root mean square 1 in half precision: [...,C,H,W] -> float16, same shape.
 

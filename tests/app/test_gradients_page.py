@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,7 @@ def test_alignment_is_measured_for_every_model_of_the_data_set():
     page = press(page, "Measure alignment")
     assert "Best aligned here" in texts(page)
     assert "over 16 random test images (seed 0)" in texts(page)
+    assert re.search(r"at odds with one another: \*\*0\.[1-9]", texts(page))
 
 
 def test_the_class_morph_stays_in_its_radius_and_the_link_keeps_it():

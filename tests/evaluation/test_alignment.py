@@ -46,6 +46,7 @@ def test_alignment_with_its_own_gradients_is_perfect_and_finds_swapped_classes()
     assert aligned.mean == pytest.approx(1.0, abs=1e-5)
     assert aligned.cosine.shape == (5, 3)
     assert torch.equal(aligned.by_class.argmax(1), torch.arange(3))
+    assert aligned.conflict.max() < 1e-3  # a softmax classifier has them
     opposite = alignment(model, x, lambda part, index: -own[index])
     assert opposite.mean == pytest.approx(-1.0, abs=1e-5)
     swapped = alignment(model, x, lambda part, index: own[index].roll(1, dims=1))

@@ -5,12 +5,11 @@ import torch
 from torch import Tensor
 
 from robust_core.errors import InputError
-from robust_core.gradients import cosine
+from robust_core.gradients import conflict, cosine
 from robust_core.methods.gradient_targets import (
     KeptByIndex,
     class_means,
     direction_only,
-    inconsistency,
     members_of_classes,
     nearest_of_each_class,
     one_image_of_each_class,
@@ -19,7 +18,7 @@ from robust_core.methods.gradient_targets import (
 )
 from robust_core.models.base import Normalize
 from robust_core.models.denoiser import Denoiser, DenoiserParameters
-from tests.toys import labels, middle_images
+from tests.toys import middle_images
 
 NUM_CLASSES = 3
 
@@ -119,14 +118,15 @@ def test_score_differences_are_the_gradient_of_the_posterior(x):
         torch.testing.assert_close(targets[:, c], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_scores_of_one_density_are_consistent_and_others_are_not(x):
+def test_targets_of_one_density_are_not_in_conflict_and_others_are(x):
     means = Normalize()(middle_images(NUM_CLASSES, (1, 8, 8), seed=9))
-    conditional, unconditional, probability = gaussian_scores(Normalize()(x), 0.5, means)
-    assert inconsistency(conditional, unconditional, probability).max() < 1e-5
-    wrong = probability.roll(1, dims=1)
-    assert inconsistency(conditional, unconditional, wrong).mean() > 0.1
-    certain = torch.eye(NUM_CLASSES)[labels(8)]
-    assert inconsistency(conditional, unconditional, certain).mean() > 0.3
+    conditional, unconditional, _ = gaussian_scores(Normalize()(x), 0.5, means)
+    consistent = conditional - unconditional[:, None]
+    assert conflict(consistent).max() < 1e-3
+    wrong = conditional - unconditional.roll(1, dims=0)[:, None]  # another image's
+    assert conflict(wrong).min() > 0.3
+    outside = towards(x + 1, x[:NUM_CLASSES])  # representatives all on one side of the image
+    assert conflict(outside).min() > 0.9
 
 
 def test_softmax_gradients_are_consistent_to_the_sheets_digits():
