@@ -12,6 +12,7 @@ from app.components.run_link import (
     DATA_KEY,
     LINK,
     METHOD_KEY,
+    OPTION_KEY,
     data_names,
     select_run,
 )
@@ -33,13 +34,22 @@ from robust_core.training.config import (
     RunConfig,
     ScheduleConfig,
 )
-from robust_core.training.presets import preset
+from robust_core.training.presets import NO_OPTION, list_options, preset
 
 FIRST = {DATA_KEY: "digits", METHOD_KEY: "pgd_at", BUDGET_KEY: "quick"}
 BUDGET_WORDS: dict[Any, str] = {"quick": "Quick", "paper": "As published"}
 BUDGET_HELP = (
     "Quick: a small network and few epochs, meant for two cores and the embedded data sets. "
     "As published: the recipe of the paper, meant for a graphics card."
+)
+OPTION_WORDS: dict[Any, str] = {
+    NO_OPTION: "None",
+    "awp": "Weight perturbation",
+    "he": "Hypersphere embedding",
+}
+OPTION_HELP = (
+    "Weight perturbation (AWP): the loss is taken at the worst weights nearby, which holds robust "
+    "overfitting back. Hypersphere embedding (HE): logits are cosines of features and classes."
 )
 DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 STARTED = "train.started"
@@ -91,6 +101,7 @@ def _pick_preset() -> RunConfig | None:
         args=("method", METHOD_KEY),
     )
     st.caption(_summary(method))
+    option = _pick_option(method)
     budget = st.segmented_control(
         "Preset",
         BUDGETS,
@@ -105,10 +116,31 @@ def _pick_preset() -> RunConfig | None:
     try:
         if not data_source(data).is_available():
             st.info(f"{data} is not on this computer yet; the run downloads it first.")
-        return preset(data, method, str(budget))
+        return preset(data, method, str(budget), option)
     except InputError as error:
         show_input_error(error)
         return None
+
+
+def _pick_option(method: str) -> str:
+    options = list_options(method)
+    if len(options) == 1:
+        return NO_OPTION
+    if st.session_state.get(OPTION_KEY) not in options:
+        st.session_state[OPTION_KEY] = NO_OPTION
+    return str(
+        st.segmented_control(
+            "Option",
+            options,
+            format_func=lambda name: OPTION_WORDS[name],
+            key=OPTION_KEY,
+            persist_state="session",
+            required=True,
+            help=OPTION_HELP,
+            on_change=_remember,
+            args=("option", OPTION_KEY),
+        )
+    )
 
 
 def _remember(name: str, key: str) -> None:

@@ -8,10 +8,10 @@ from app.components.page_link import PageLink, one_of, only, part
 from robust_core import jobs
 from robust_core.data import list_data, own_data
 from robust_core.methods import list_methods
-from robust_core.training.presets import Budget
+from robust_core.training.presets import NO_OPTION, Budget, list_options
 
 DATA_KEY, METHOD_KEY, BUDGET_KEY = "train.data", "train.method", "train.budget"
-RUN_KEY = "train.run"
+OPTION_KEY, RUN_KEY = "train.option", "train.run"
 BUDGETS: tuple[str, ...] = get_args(Budget)
 
 
@@ -26,6 +26,12 @@ def data_names() -> list[str]:
     return list_data() + own_data()
 
 
+def options_of_all() -> list[str]:
+    """Return every option that a preset of some method has, "none" first."""
+    others = {option for method in list_methods() for option in list_options(method)}
+    return [NO_OPTION, *sorted(others - {NO_OPTION})]
+
+
 def _take_run(run_id: str) -> None:
     jobs.run_directory(run_id)  # raises where there is none
     st.session_state[RUN_KEY] = run_id
@@ -34,9 +40,10 @@ def _take_run(run_id: str) -> None:
 LINK = PageLink(
     "train",
     [
-        only(["data", "method", "budget", "run"]),
+        only(["data", "method", "option", "budget", "run"]),
         part("data", one_of("data set", DATA_KEY, data_names)),
         part("method", one_of("method", METHOD_KEY, list_methods)),
+        part("option", one_of("option", OPTION_KEY, options_of_all)),
         part("budget", one_of("budget", BUDGET_KEY, lambda: BUDGETS)),
         part("run", _take_run),
     ],

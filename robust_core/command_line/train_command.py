@@ -17,7 +17,7 @@ from robust_core.team import Team, assembled
 from robust_core.training.atomic import write_atomically
 from robust_core.training.checkpoint import checkpoint_info
 from robust_core.training.config import RunConfig
-from robust_core.training.presets import preset
+from robust_core.training.presets import NO_OPTION, preset
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run, initialise_run
 from robust_core.training.trainer import train
 
@@ -68,6 +68,11 @@ def _parser() -> Parser:
     parser.add_argument("--model", help="network, instead of the preset's")
     parser.add_argument("--budget", default="quick", help="quick or paper (default quick)")
     parser.add_argument(
+        "--option",
+        help="what the preset adds to pgd_at or trades: awp (adversarial weight perturbation) or "
+        "he (hypersphere embedding)",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -89,16 +94,17 @@ def _directory_and_config(options: Namespace, team: Team) -> tuple[RunDirectory,
 
 def _config(options: Namespace) -> RunConfig | None:
     chosen = (options.data, options.method)
+    changes = (options.model, options.option)
     if options.config is not None:
-        if any(chosen) or options.model is not None:
+        if any(chosen) or any(changes):
             raise InputError(
-                "train takes a configuration file or --data, --method and --model, not both; "
-                "--set changes values of a file"
+                "train takes a configuration file or --data, --method, --model and --option, not "
+                "both; --set changes values of a file"
             )
         config = RunConfig.from_json(options.config)
     elif all(chosen):
-        config = preset(options.data, options.method, options.budget)
-    elif any(chosen) or options.model is not None:
+        config = preset(options.data, options.method, options.budget, options.option or NO_OPTION)
+    elif any(chosen) or any(changes):
         raise InputError("train needs both --data and --method")
     else:
         return None

@@ -8,49 +8,29 @@ from torch import Tensor, nn
 from robust_core.attacks.base import StepSize
 from robust_core.gradients import predict_logits
 from robust_core.losses import cross_entropy, kl_divergence
-from robust_core.methods.angular_margin import (
-    PLAIN,
-    AngularMargin,
-    HEMargin,
-    HEScale,
-    HypersphereEmbedding,
+from robust_core.methods.adversarial_training import (
+    AdversarialTraining,
+    AdversarialTrainingParameters,
 )
-from robust_core.methods.awp import AWPGamma, AWPWarmupEpochs, WeightPerturbation
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
-from robust_core.methods.inner_attack import (
-    BatchNormMode,
-    InnerSteps,
-    RadiusWarmup,
-    WarmupEpochs,
-    attack_mode,
-    gaussian_start,
-    inner_maximisation,
-)
-from robust_core.models.base import Classifier
-from robust_core.threat_model import BallParameters, Epsilon
+from robust_core.methods.angular_margin import PLAIN, AngularMargin
+from robust_core.methods.base import METHODS, Batch, MethodOutput
+from robust_core.methods.inner_attack import attack_mode, gaussian_start, inner_maximisation
+from robust_core.threat_model import Epsilon
 
 
-class TRADESParameters(BallParameters):
+class TRADESParameters(AdversarialTrainingParameters):
     """Parameters of TRADES; defaults: CIFAR-10 of the released code."""
 
     epsilon: Epsilon = 0.031
     step_size: StepSize = 0.007
-    num_steps: InnerSteps = 10
     beta: Annotated[
         float,
         Field(ge=0.0, le=100.0, description="Weight of the KL term (1/lambda in the paper)."),
     ] = 6.0
-    warmup_epochs: WarmupEpochs = 0
-    batch_norm: BatchNormMode = "eval"
-    awp_gamma: AWPGamma = 0.0
-    awp_warmup_epochs: AWPWarmupEpochs = 0
-    hypersphere_embedding: HypersphereEmbedding = False
-    he_scale: HEScale = 15.0
-    he_margin: HEMargin = 0.2
 
 
 @METHODS.register("trades")
-class TRADES(TrainingMethod):
+class TRADES(AdversarialTraining):
     """Minimise CE(f(x), y) + beta * KL(f(x) || f(x_adv)), where x_adv maximises that KL.
 
     The attack uses no label and starts at x + 0.001 N(0, 1), because the KL has no gradient at x.
@@ -66,28 +46,6 @@ class TRADES(TrainingMethod):
     """
 
     Parameters = TRADESParameters
-
-    def __init__(self, parameters: TRADESParameters) -> None:
-        """Start at the full radius."""
-        super().__init__(parameters)
-        self.radius = RadiusWarmup(
-            parameters.threat_model, parameters.step_size, parameters.warmup_epochs
-        )
-        self.weight_perturbation = WeightPerturbation(
-            parameters.awp_gamma, parameters.awp_warmup_epochs
-        )
-        self.angular_margin = AngularMargin(
-            parameters.hypersphere_embedding, parameters.he_scale, parameters.he_margin
-        )
-
-    def attach(self, model: Classifier) -> None:
-        """Check that the network's head fits, with hypersphere embedding or without."""
-        self.angular_margin.attach(model)
-
-    def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch, and whether the weights are perturbed."""
-        self.radius.on_epoch_start(epoch)
-        self.weight_perturbation.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x), y) + beta * mean KL(f(x) || f(x_adv))."""
@@ -110,18 +68,6 @@ class TRADES(TrainingMethod):
             return trades_loss(logits, logits_adv, batch.y, settings.beta, self.angular_margin)
 
         return self.weight_perturbation.outer_loss(model, outer_loss)
-
-    def after_backward(self, model: nn.Module) -> None:
-        """Put the weights back where they were perturbed."""
-        self.weight_perturbation.restore()
-
-    def inferences(self, model: Classifier) -> tuple[str, ...]:
-        """Return the network's own ways, and "scaled" with hypersphere embedding."""
-        return self.angular_margin.inferences(model)
-
-    def inference(self, name: str, model: Classifier) -> Classifier:
-        """Return the network used as `name` says."""
-        return self.angular_margin.inference(name, model)
 
 
 def trades_loss(

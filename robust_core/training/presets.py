@@ -11,6 +11,7 @@ from robust_core.registry import unknown_name
 from robust_core.training.config import RunConfig
 
 Budget = Literal["quick", "paper"]
+NO_OPTION = "none"
 
 SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
 STEP = {"name": "step", "milestones": [0.5, 0.75], "factor": 0.1}
@@ -83,6 +84,26 @@ PAPERS_ELSEWHERE: dict[tuple[str, str], dict[str, Any]] = {
 PAPER_PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
     ("atld", "cifar100"): {"pairing_weight": 0.1},
 }
+# options of a method: their parameters, and where their own recipe departs from the method's
+OPTIONS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
+    ("pgd_at", "awp"): (
+        {"awp_gamma": 0.01},
+        {"model": {"name": "preact_resnet18"}, "optimiser": SGD, "epochs": 200},
+    ),
+    ("pgd_at", "he"): ({"hypersphere_embedding": True}, {}),
+    ("trades", "awp"): (
+        {"awp_gamma": 0.005, "awp_warmup_epochs": 10},
+        {"optimiser": SGD, "schedule": STEP, "epochs": 200},
+    ),
+    ("trades", "he"): ({"hypersphere_embedding": True}, {}),
+}
+OPTIONS_ELSEWHERE: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
+    ("pgd_at", "awp", "svhn"): (
+        {"step_size": 1 / 255, "awp_warmup_epochs": 5},
+        {"optimiser": {**SGD, "learning_rate": 0.01}, **UNCHANGED},
+    ),
+}
+QUICK_AWP_WARMUP = 2
 # grey images with a large radius, such as handwriting
 QUICK_GREY: dict[str, Any] = {
     "model": {"name": "small_cnn"},
@@ -129,7 +150,12 @@ MANY_PASSES = ("ciiv", "denoising")
 BEST_BY_CLEAN = ("ciiv", "denoising", "standard")
 
 
-def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
+def list_options(method: str) -> tuple[str, ...]:
+    """Return what `preset` can add to a method, "none" first."""
+    return (NO_OPTION, *(option for owner, option in OPTIONS if owner == method))
+
+
+def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTION) -> RunConfig:
     """Return a complete configuration for a data set and a method, to be used or changed.
 
     "quick" trains a small network for few epochs, meant for two cores and the embedded data sets,
@@ -146,14 +172,18 @@ def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
         data: a name that `load_data` takes.
         method: a name of `list_methods()`.
         budget: "quick" or "paper".
+        option: one of `list_options(method)`: "awp" (adversarial weight perturbation, with a
+            published recipe of its own) or "he" (hypersphere embedding, with that of the method).
 
     Raises:
         InputError: an unknown name.
     """
     if budget not in get_args(Budget):
         raise unknown_name("budget", budget, list(get_args(Budget)))
+    if option not in list_options(method):
+        raise unknown_name(f"option of {method}", option, list(list_options(method)))
     values: dict[str, Any] = {
-        "title": f"{method} on {Path(data).name}, {budget}",
+        "title": f"{_full_name(method, option)} on {Path(data).name}, {budget}",
         "data": {"name": data},
         "method": {"name": method, "parameters": _method_parameters(data, method, budget)},
     }
@@ -174,15 +204,41 @@ def preset(data: str, method: str, budget: str = "quick") -> RunConfig:
             evaluation |= FEW_IMAGES
     else:
         values |= PAPERS.get(method, OTHERWISE) | PAPERS_ELSEWHERE.get((method, data), {})
+        values |= _of_option(data, method, option)[1]
         if not _like_cifar(data):
             values["model"] = {"name": "small_cnn"}
-    values["model"] = _network(data, method, budget, values["model"])
+    values["method"]["parameters"] |= _option_parameters(data, method, budget, option)
+    values["model"] = _network(data, method, budget, option, values["model"])
     return RunConfig.create(values | {"evaluation": evaluation})
 
 
-def _network(data: str, method: str, budget: str, model: dict[str, Any]) -> dict[str, Any]:
+def _full_name(method: str, option: str) -> str:
+    return method if option == NO_OPTION else f"{method} with {option}"
+
+
+def _of_option(data: str, method: str, option: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters of an option and what its recipe changes in the method's."""
+    parameters, recipe = OPTIONS.get((method, option), ({}, {}))
+    here = OPTIONS_ELSEWHERE.get((method, option, data), ({}, {}))
+    return parameters | here[0], recipe | here[1]
+
+
+def _option_parameters(data: str, method: str, budget: str, option: str) -> dict[str, Any]:
+    parameters = _of_option(data, method, option)[0]
+    if option == "awp" and budget == "quick":
+        return {"awp_gamma": parameters["awp_gamma"], "awp_warmup_epochs": QUICK_AWP_WARMUP}
+    if (method, option) == ("trades", "awp") and _like_cifar(data):
+        return parameters | {"epsilon": 8 / 255, "step_size": 2 / 255}  # TRADES itself: .031
+    return parameters
+
+
+def _network(
+    data: str, method: str, budget: str, option: str, model: dict[str, Any]
+) -> dict[str, Any]:
     """Return the network that a method needs, as like `model` as can be."""
     parameters = model.get("parameters", {})
+    if option == "he":
+        return {**model, "parameters": {**parameters, "head": "cosine", "head_bias": False}}
     match method:
         case "ciiv":
             backbone = {"backbone": model["name"], "backbone_width": parameters.get("width")}

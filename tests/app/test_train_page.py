@@ -145,6 +145,19 @@ def test_every_method_and_preset_has_a_form_that_gives_the_preset(method: str, b
     assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
 
 
+def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
+    page = open_page(method="trades", option="he")
+    page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run()
+    page.selectbox(key=run_form.METHOD_KEY).set_value("mart").run()
+    assert not [one for one in page.segmented_control if one.key == run_form.OPTION_KEY]
+    page.selectbox(key=run_form.METHOD_KEY).set_value("trades").run()
+    page.segmented_control(key=run_form.OPTION_KEY).set_value("he").run()
+    press(page, "Start training")
+    config = jobs.run_directory(jobs.list_runs()[0].run_id).config()
+    expected = preset("digits", "trades", "quick", "he")
+    assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
+
+
 def test_a_setting_that_cannot_be_used_is_one_sentence_and_nothing_is_lost() -> None:
     page = open_page()
     page.number_input(key=f"{FORM}.run.epochs").set_value(5)

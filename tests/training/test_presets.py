@@ -9,7 +9,7 @@ from robust_core.errors import InputError
 from robust_core.methods import list_methods
 from robust_core.methods.base import METHODS
 from robust_core.training.config import RunConfig
-from robust_core.training.presets import preset
+from robust_core.training.presets import list_options, preset
 from robust_core.training.schedules import learning_rate
 
 TRAINING_IMAGES = 45_000  # of the 50,000 of CIFAR-10, the rest is validation
@@ -88,6 +88,13 @@ PUBLISHED: dict[str, tuple[Any, int, int, float, float, dict[int, float], dict[s
 }
 
 
+COSINE_WITHOUT_BIAS = {"head": "cosine", "head_bias": False}
+OPTION_PARAMETERS = {
+    "awp": {"awp_gamma", "awp_warmup_epochs"},
+    "he": {"hypersphere_embedding"},
+}
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_paper_presets_are_the_published_recipes_of_cifar10(name: str) -> None:
     network, epochs, batch_size, rate, decay, factors, parameters = PUBLISHED[name]
@@ -126,6 +133,61 @@ def test_where_a_paper_departs_from_its_cifar10_recipe() -> None:
     assert preset("svhn", "trades", "paper").augment
     views = preset("cifar100", "ciiv", "paper").model.parameters
     assert views["normalisation"] == "cifar100"
+
+
+def test_options_have_their_published_recipes() -> None:
+    """AWP with its own, HE with that of the method: sheet of the baselines, section 3."""
+    awp = preset("cifar10", "pgd_at", "paper", "awp")
+    assert (awp.model.name, awp.epochs, awp.optimiser.weight_decay) == (
+        "preact_resnet18",
+        200,
+        5e-4,
+    )
+    found = awp.method.parameters
+    assert (found["awp_gamma"], found["awp_warmup_epochs"]) == (0.01, 0)
+    assert found["epsilon"] == 8 / 255
+    trades = preset("cifar10", "trades", "paper", "awp")
+    assert (trades.model.name, trades.epochs) == ("wide_resnet", 200)
+    assert trades.optimiser.weight_decay == 5e-4
+    expected = {"epsilon": 8 / 255, "step_size": 2 / 255, "beta": 6.0}
+    expected |= {"awp_gamma": 0.005, "awp_warmup_epochs": 10}
+    assert trades.method.parameters == trades.method.parameters | expected
+    for config in (awp, trades):
+        for epoch, factor in {0: 1.0, 99: 1.0, 100: 0.1, 149: 0.1, 150: 0.01}.items():
+            rate = learning_rate(config.schedule, 0.1, epoch, 1, 200)
+            assert rate == pytest.approx(0.1 * factor, rel=1e-6)
+    svhn = preset("svhn", "pgd_at", "paper", "awp")
+    assert (svhn.augment, svhn.optimiser.learning_rate) == (False, 0.01)
+    assert svhn.method.parameters["step_size"] == 1 / 255
+    assert svhn.method.parameters["awp_warmup_epochs"] == 5
+    for method in ("pgd_at", "trades"):
+        plain = preset("cifar10", method, "paper")
+        embedded = preset("cifar10", method, "paper", "he")
+        assert embedded.model.parameters == plain.model.parameters | COSINE_WITHOUT_BIAS
+        changes = {"hypersphere_embedding": True, "he_scale": 15.0, "he_margin": 0.2}
+        assert embedded.method.parameters == plain.method.parameters | changes
+        assert (embedded.epochs, embedded.schedule) == (plain.epochs, plain.schedule)
+
+
+def test_an_option_that_a_method_has_not_is_refused() -> None:
+    assert list_options("mart") == ("none",)
+    with pytest.raises(InputError, match="unknown option of mart 'awp'; known: none"):
+        preset("digits", "mart", "quick", "awp")
+
+
+@pytest.mark.parametrize("option", ["awp", "he"])
+@pytest.mark.parametrize("method", ["pgd_at", "trades"])
+def test_quick_options_keep_the_quick_recipe(method, option) -> None:
+    plain, config = preset("digits", method), preset("digits", method, "quick", option)
+    assert config.title == f"{method} with {option} on digits, quick"
+    assert (config.epochs, config.optimiser) == (plain.epochs, plain.optimiser)
+    assert config.threat_model() == plain.threat_model()
+    changed = {
+        name
+        for name, value in config.method.parameters.items()
+        if plain.method.parameters[name] != value
+    }
+    assert changed == OPTION_PARAMETERS[option]
 
 
 @pytest.mark.parametrize("budget", ["quick", "paper"])
