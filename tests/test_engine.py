@@ -37,6 +37,7 @@ NETWORKS = [
     ("preact_resnet18", {"width": 4}),
     ("preact_resnet18", {"width": 4, "head": "cosine"}),
     ("wide_resnet", {"depth": 10, "widen_factor": 1}),
+    ("resnet18", {"width": 4}),
 ]
 
 

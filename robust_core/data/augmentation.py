@@ -88,3 +88,21 @@ def _random_offsets(
     num_images, _, height, width = shape
     move = torch.randint(-largest, largest + 1, (2, num_images, 1), generator=generator)
     return move[0] + torch.arange(height), move[1] + torch.arange(width)
+
+
+def rand_augment(x: Tensor) -> Tensor:
+    """Return images [N,C,H,W] in [0, 1], C 1 or 3, each after random operations: same shape.
+
+    Two of turning, shearing, moving, contrast, sharpness, posterising and the like, of magnitude 9
+    of 30, on 256 levels, by torchvision; the draws come from torch's default generator. No
+    gradient flows through.
+
+    Source: Cubuk et al., "RandAugment: Practical Automated Data Augmentation with a Reduced Search
+    Space", NeurIPS 2020, arXiv:1909.13719.
+    """
+    from torchvision.transforms.v2 import RandAugment  # noqa: PLC0415 - takes seconds to import
+
+    operations = RandAugment(num_ops=2, magnitude=9)
+    levels = (255 * x).round().to(device="cpu", dtype=torch.uint8)
+    changed = torch.stack([operations(image) for image in levels])
+    return changed.to(device=x.device, dtype=x.dtype) / 255

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from robust_core.models.preact_trunk import PreActBlock, PreActTrunk
+from robust_core.models.resnet import ResNetBlock, ResNetTrunk
 
 LARGEST_SHIFT = 16.0  # beyond it, the shifted stream would lose digits of what it carries
 
@@ -101,6 +102,43 @@ class _FoldedBlock(nn.Module):
         active = F.relu(self.norm(u))
         summand = u if self.shortcut is None else self.shortcut(active)
         return self.second(F.relu_(self.first(active))).add_(summand)
+
+
+class FoldedResNetTrunk(nn.Module):
+    """A frozen `ResNetTrunk` in eval mode, each norm in the convolution before it."""
+
+    def __init__(self, trunk: ResNetTrunk) -> None:
+        super().__init__()
+        blocks = [block for block in trunk.blocks if isinstance(block, ResNetBlock)]
+        self.stem = _fused(trunk.stem, trunk.norm)
+        self.blocks = nn.Sequential(*(_FoldedResNetBlock(block) for block in blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pooled features: [N,C,H,W] -> [N,D]."""
+        maps = self.blocks(F.relu_(self.stem(x)))  # [N, D, H', W']
+        return maps.mean(dim=(2, 3), dtype=torch.float32)
+
+
+class _FoldedResNetBlock(nn.Module):
+    """A `ResNetBlock` of three convolutions at most."""
+
+    def __init__(self, block: ResNetBlock) -> None:
+        super().__init__()
+        self.first = _fused(block.conv1, block.norm1)
+        self.second = _fused(block.conv2, block.norm2)
+        shortcut = block.shortcut
+        self.shortcut = None if shortcut is None else _fused(shortcut.conv, shortcut.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output: [N,A,H,W] -> [N,B,H',W']."""
+        summand = x if self.shortcut is None else self.shortcut(x)
+        return F.relu_(self.second(F.relu_(self.first(x))).add_(summand))
+
+
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Return the convolution that both together are."""
+    fused = fuse_conv_bn_eval(conv, norm)
+    return _convolution(fused, bias=fused.bias)
 
 
 def _convolution(

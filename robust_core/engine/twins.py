@@ -9,16 +9,18 @@ from torch import Tensor, nn
 
 from robust_core.engine.choice import Engine, current_engine
 from robust_core.engine.compilation import CompiledStep
-from robust_core.engine.folding import FoldedTrunk, InPrecision
+from robust_core.engine.folding import FoldedResNetTrunk, FoldedTrunk, InPrecision
 from robust_core.models.base import Classifier, Normalize
 from robust_core.models.heads import CosineHead
 from robust_core.models.preact_resnet import PreActResNet18
 from robust_core.models.preact_trunk import PreActBlock, PreActTrunk
+from robust_core.models.resnet import ResNet18, ResNetBlock, ResNetTrunk, Shortcut
 from robust_core.models.small_cnn import SmallCNN
 from robust_core.models.wide_resnet import WideResNet
 
 BODIES: dict[type[nn.Module], str] = {  # where the convolutions of a network are
     PreActResNet18: "trunk",
+    ResNet18: "trunk",
     WideResNet: "trunk",
     SmallCNN: "layers",
 }
@@ -26,6 +28,9 @@ PARTS = {
     Normalize,
     PreActTrunk,
     PreActBlock,
+    ResNetTrunk,
+    ResNetBlock,
+    Shortcut,
     nn.Sequential,
     nn.Conv2d,
     nn.BatchNorm2d,
@@ -166,5 +171,7 @@ def _twin(model: nn.Module, dtype: torch.dtype) -> Classifier:
     body = twin.get_submodule(name)
     if isinstance(body, PreActTrunk):
         body = FoldedTrunk(body, shift_sums=dtype is torch.float32)
+    elif isinstance(body, ResNetTrunk):
+        body = FoldedResNetTrunk(body)
     twin.set_submodule(name, InPrecision(body, dtype))
     return twin.eval().requires_grad_(False)

@@ -72,11 +72,14 @@ class TrainingMethod(nn.Module, ABC):
         shipped_parts: names of the submodules that a checkpoint carries beside the network's
             weights, because `inference` needs them.
         differentiates_twice: whether the loss contains an input gradient with a graph.
+        needs_stored_images: whether the loss needs to know what each image was before it was
+            changed, and to differentiate the change; RandAugment is out of the question then.
     """
 
     Parameters: ClassVar[type[Parameters]]
     shipped_parts: ClassVar[tuple[str, ...]] = ()
     differentiates_twice: ClassVar[bool] = False
+    needs_stored_images: ClassVar[bool] = False
     num_replays: int = 1
 
     def __init__(self, parameters: Any) -> None:

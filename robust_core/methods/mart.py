@@ -50,9 +50,8 @@ class MART(TrainingMethod):
     Source: Wang et al., "Improving Adversarial Robustness Requires Revisiting Misclassified
     Examples", ICLR 2020, and the released code (its constant 1.0001 in place of the 1 in BCE).
     Differences: the released code's 1e-12 inside the logarithms is left out, they are taken of the
-    logits; and so is the 1e-7 by which it keeps 1 - p_y above zero. Its ResNet-18 has an
-    activation behind every addition; the preset "paper" takes PreActResNet-18. Option: a radius
-    that grows over the first epochs.
+    logits; and so is the 1e-7 by which it keeps 1 - p_y above zero. Option: a radius that grows
+    over the first epochs.
     """
 
     Parameters = MARTParameters

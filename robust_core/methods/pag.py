@@ -148,13 +148,13 @@ class PAG(TrainingMethod):
     arXiv:2207.11378, and the released code. Differences: every image has its own augmentation, one
     for both terms and padded with black, where the released code crops and flips a whole batch
     alike, once for each term, and pads with grey; one forward pass where it repeats an image for
-    each class; the preset "paper" takes PreActResNet-18, where the code's ResNet-18 has an
-    activation behind every addition. The default weight of 1.5 is the released one of SBG; those of
-    OI, CM and NN are not published.
+    each class. The default weight of 1.5 is the released one of SBG; those of OI, CM and NN are not
+    published.
     """
 
     Parameters = PAGParameters
     differentiates_twice = True
+    needs_stored_images = True
     share_of_weight: float = 1.0  # in the current epoch
     num_classes: int
     target_function: TargetFunction

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.data import data_source
@@ -196,6 +196,10 @@ class RunConfig(Parameters):
     augment: Annotated[
         bool, Field(description="Random shifts, or crops and flips, where the data set has them.")
     ] = True
+    rand_augment: Annotated[
+        bool,
+        Field(description="RandAugment before that: two random operations on every image."),
+    ] = False
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         Field(description="Of the training passes; auto: bfloat16 where the hardware has it."),
@@ -245,6 +249,15 @@ class RunConfig(Parameters):
     @classmethod
     def _check_method(cls, choice: Choice) -> Choice:
         return _complete("method", choice, METHODS.get(choice.name).Parameters)
+
+    @model_validator(mode="after")
+    def _check_rand_augment(self) -> Self:
+        if self.rand_augment and METHODS.get(self.method.name).needs_stored_images:
+            raise ValueError(
+                f"method {self.method.name} needs the images as they are stored: "
+                "rand_augment must be false"
+            )
+        return self
 
     @classmethod
     def from_json(cls, path: Path | str) -> Self:

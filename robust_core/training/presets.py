@@ -47,13 +47,13 @@ PAPERS: dict[str, dict[str, Any]] = {
         "epochs": 10,
     },
     "mart": {
-        "model": {"name": "preact_resnet18"},
+        "model": {"name": "resnet18"},
         "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 3.5e-3},
         "schedule": {"name": "step", "milestones": [74, 89, 99], "factor": 0.1},
         "epochs": 120,
     },
     "pag": {
-        "model": {"name": "preact_resnet18"},
+        "model": {"name": "resnet18"},
         "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 1e-4},
         "schedule": {"name": "step", "milestones": [49, 74, 99], "factor": 0.1},
         "epochs": 100,

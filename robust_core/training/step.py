@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robust_core.data.augmentation import Augmentation, draw_change
+from robust_core.data.augmentation import Augmentation, draw_change, rand_augment
 from robust_core.errors import InputError
 from robust_core.methods.base import Batch
 from robust_core.team import Team, average_gradients
@@ -46,6 +46,8 @@ class TrainingStep:
         state, team = self.state, self.team
         part = index[team.rank :: team.size]
         stored = self.x[part]
+        if self.config.rand_augment:
+            stored = rand_augment(stored)
         change = draw_change(self.augmentation, stored.shape)
         images = stored if change is None else change(stored)
         if self.config.use_channels_last(self.bfloat16):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from robust_core.data.augmentation import draw_change
+from robust_core.data.augmentation import draw_change, rand_augment
 from robust_core.errors import InputError
 
 
@@ -83,3 +83,16 @@ def test_the_change_grows_with_the_image():
 def test_an_unknown_name_is_refused(x):
     with pytest.raises(InputError, match=r"unknown augmentation 'shfit' .did you mean 'shift'"):
         draw_change("shfit", x.shape)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rand_augment_gives_every_image_operations_of_its_own(x, channels):
+    same = x[:1, :channels].expand(40, -1, -1, -1)
+    torch.manual_seed(1)
+    first = rand_augment(same)
+    assert len({image.numpy().tobytes() for image in first}) > 15
+    assert first.shape == same.shape and first.dtype == x.dtype
+    assert first.min() >= 0 and first.max() <= 1
+    assert torch.equal((255 * first).round() / 255, first)
+    torch.manual_seed(1)
+    assert torch.equal(rand_augment(same), first)

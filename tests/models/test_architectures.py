@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from robust_core.errors import InputError
 from robust_core.models.base import create_model
 from robust_core.models.preact_trunk import PreActBlock
+from robust_core.models.resnet import ResNetBlock
 from robust_core.models.vit import SelfAttention
 
 
@@ -42,6 +43,11 @@ def test_preact_resnet18_count():
     )
 
 
+def test_resnet18_count():
+    """11,173,962: the sheets of SPAT and PAG."""
+    assert num_parameters("resnet18") == 11_173_962
+
+
 @pytest.mark.parametrize(
     ("depth", "widen_factor", "num_classes", "millions"),
     [(28, 10, 10, 36.48), (28, 10, 100, 36.54), (40, 4, 10, 8.95), (16, 8, 10, 10.96)],
@@ -66,7 +72,7 @@ def test_small_cnn_count():
 
 
 def test_residual_networks_shrink_the_map_by_their_strides():
-    for name, last in [("preact_resnet18", 4), ("wide_resnet", 8)]:
+    for name, last in [("preact_resnet18", 4), ("resnet18", 4), ("wide_resnet", 8)]:
         with torch.device("meta"):
             model = create_model(name, (3, 32, 32), 10)
             trunk = model.get_submodule("trunk")
@@ -89,6 +95,21 @@ def test_shortcut_starts_after_the_first_activation_where_shape_changes():
     expected = block.conv2(active(block.conv1(active(x)))) + block.shortcut(active(x))
     torch.testing.assert_close(block(x), expected)
     torch.testing.assert_close(same(x), same.conv2(active(same.conv1(active(x)))) + x)
+
+
+def test_resnet_block_ends_with_an_activation():
+    """Equation by hand, in eval mode with fresh statistics: bn(x) = x / sqrt(1 + 1e-5)."""
+    torch.manual_seed(0)
+    block = ResNetBlock(4, 6, 2).double().eval()
+    same = ResNetBlock(4, 4, 1).double().eval()
+    x = torch.randn(2, 4, 8, 8).double()
+    scale = 1 / math.sqrt(1 + 1e-5)
+    assert block.shortcut is not None and same.shortcut is None
+    inner = (scale * block.conv1(x)).clamp(min=0)
+    expected = scale * (block.conv2(inner) + block.shortcut.conv(x))
+    torch.testing.assert_close(block(x), expected.clamp(min=0))
+    inner = (scale * same.conv1(x)).clamp(min=0)
+    torch.testing.assert_close(same(x), (scale * same.conv2(inner) + x).clamp(min=0))
 
 
 def test_wide_resnet_starts_from_the_fan_out_distribution():

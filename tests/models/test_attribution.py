@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from robust_core.models.small_cnn import SmallCNN
 from tests.models.test_contract import images, settled_model
 
-RELU_NETS = ["small_cnn", "preact_resnet18", "wide_resnet"]
+RELU_NETS = ["small_cnn", "preact_resnet18", "resnet18", "wide_resnet"]
 TARGET = torch.tensor([0, 3])
 
 pytestmark = [
@@ -83,7 +83,7 @@ def test_guided_backprop_is_right():
     torch.testing.assert_close(actual.detach(), expected)
 
 
-@pytest.mark.parametrize("name", ["preact_resnet18", "wide_resnet"])
+@pytest.mark.parametrize("name", ["preact_resnet18", "resnet18", "wide_resnet"])
 def test_guided_backprop_leaves_the_network_as_it_was(name):
     model = settled_model(name)
     x = images(2).double().requires_grad_(True)

@@ -15,6 +15,7 @@ from robust_core.models.base import MODELS, Classifier, create_model, list_model
 SMALL = {
     "small_cnn": {"width": 4},
     "preact_resnet18": {"width": 4},
+    "resnet18": {"width": 4},
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "vit": {"depth": 2, "hidden": 16, "heads": 4},
     "denoiser": {"width": 4},
@@ -53,8 +54,8 @@ def images(n: int, shape=(3, 16, 16), seed=1) -> torch.Tensor:
     return torch.rand((n, *shape), generator=torch.Generator().manual_seed(seed))
 
 
-def test_the_four_architectures_are_listed():
-    assert {"small_cnn", "preact_resnet18", "wide_resnet", "vit"} <= set(list_models())
+def test_the_architectures_are_listed():
+    assert {"small_cnn", "preact_resnet18", "resnet18", "wide_resnet", "vit"} <= set(list_models())
 
 
 @every_repeatable_model

@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "small_cnn": {"width": 4},
     "quantized_cnn": {"width": 4},
     "preact_resnet18": {"width": 4},
+    "resnet18": {"width": 4},
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "vit": {"depth": 1, "hidden": 16, "heads": 4},
 }

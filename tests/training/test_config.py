@@ -34,6 +34,10 @@ def test_nested_defaults_are_written_out() -> None:
         ({"optimiser": {"learning_rate": float("nan")}}, "finite"),
         ({"schedule": {"name": "zigzag"}}, "must be one of"),
         ({"seed": -1}, "seed must be >= 0"),
+        (
+            {"method": {"name": "pag"}, "rand_augment": True},
+            "method pag needs the images as they are stored: rand_augment must be false",
+        ),
     ],
 )
 def test_wrong_values_give_one_sentence(changes, sentence) -> None:

@@ -15,6 +15,7 @@ from robust_core.training.schedules import learning_rate
 TRAINING_IMAGES = 45_000  # of the 50,000 of CIFAR-10, the rest is validation
 
 PREACT = ("preact_resnet18", {"width": 64, "head": "linear"})
+RESNET = ("resnet18", {"width": 64, "head": "linear"})
 WRN_34 = ("wide_resnet", {"depth": 34, "widen_factor": 10, "head": "linear"})
 WRN_28 = ("wide_resnet", {"depth": 28, "widen_factor": 10, "head": "linear"})
 COSINE_WRN_34 = (
@@ -63,11 +64,11 @@ PUBLISHED: dict[str, tuple[Any, int, int, float, float, dict[int, float], dict[s
         {"norm": "Linf", "epsilon": 8 / 255, "num_replays": 8, "step_size": None},
     ),
     "mart": (
-        *(PREACT, 120, 128, 0.01, 3.5e-3, AT_75_90_100 | {99: 0.01, 100: 0.001, 120: 0.001}),
+        *(RESNET, 120, 128, 0.01, 3.5e-3, AT_75_90_100 | {99: 0.01, 100: 0.001, 120: 0.001}),
         GAUSSIAN_START_PGD | {"beta": 5.0, "batch_norm": "eval"},
     ),
     "pag": (
-        *(PREACT, 100, 64, 0.01, 1e-4),
+        *(RESNET, 100, 64, 0.01, 1e-4),
         {1: 1.0, 49: 1.0, 50: 0.1, 74: 0.1, 75: 0.01, 99: 0.01, 100: 0.001},
         {"weight": 1.5, "num_sampled_classes": None, "true_class": True, "reduced_epochs": 0}
         | {"score": "log_probability", "adversarial_epsilon": 0.0},

@@ -27,6 +27,7 @@ EVERYTHING = {
     "method": {"name": "fast_at", "parameters": {"epsilon": 0.1, "largest_drop": None}},
     "schedule": {"name": "cyclic"},
     "ema_decay": 0.5,
+    "rand_augment": True,
     "epochs": 3,
 }
 
