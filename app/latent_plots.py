@@ -248,9 +248,10 @@ def accuracy_line(
 
 
 def use_bars(uses: Sequence[str], accuracies: Mapping[str, Sequence[float | None]]) -> go.Figure:
-    """Return bars of accuracy, in [0, 1], for each use: one for each kind of attack."""
+    """Return bars of accuracy, in [0, 1], for each use: one for each kind of attack in `_BARS`."""
     figure = go.Figure()
-    for (name, values), (colour, pattern) in zip(accuracies.items(), _BARS, strict=False):
+    for name, values in accuracies.items():
+        colour, pattern = _BARS[name]
         shown = [None if value is None else 100 * value for value in values]
         figure.add_bar(
             name=name,
@@ -267,4 +268,11 @@ def use_bars(uses: Sequence[str], accuracies: Mapping[str, Sequence[float | None
     return figure
 
 
-_BARS = ((CLEAN, ""), ("#8C8C8C", "."), ("#CC79A7", "\\"), (ADVERSARIAL, "/"), (ROBUST, "x"))
+_BARS = {
+    "Clean": (CLEAN, ""),
+    "Static": ("#8C8C8C", "."),
+    "Transfer": ("#CC79A7", "\\"),
+    "Adaptive": (ADVERSARIAL, "/"),
+    "Adaptive, smooth": ("#E69F00", "+"),
+    "Worst of all": (ROBUST, "x"),
+}

@@ -20,7 +20,8 @@ from robust_core.threat_model import ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
 
 USES = {"": "ATLD-", "imt": "ATLD", "imt_plus": "ATLD+"}  # inference -> what the paper calls it
-COST = {"": 1, "imt": 3, "imt_plus": 3}  # passes of the network for one of the use
+SMOOTH = "imt_smooth"  # answers as ATLD does, and shows an attack how the step reacts
+COST = {"": 1, "imt": 3, "imt_plus": 3, SMOOTH: 6}  # passes of the network for one of the use
 FEWEST_CLASSES = 3  # that the difference of logits ratio needs
 
 
@@ -29,8 +30,9 @@ class UseResult:
     """Accuracies of one way to use the network, in [0, 1].
 
     clean: without an attack. static: crafted on the bare network. transfer: crafted on another
-    model; None without one. adaptive: crafted through the use itself. worst: right on the clean
-    image and under each of the attacks.
+    model; None without one. adaptive: crafted through the use itself. smooth: crafted through ATLD
+    with its smooth backward pass; None for the bare network. worst: right on the clean image and
+    under each of the attacks.
     """
 
     name: str
@@ -38,6 +40,7 @@ class UseResult:
     static: float
     transfer: float | None
     adaptive: float
+    smooth: float | None
     worst: float
 
 
@@ -101,7 +104,8 @@ def compare_uses(
     if found is not None:
         return found
     images = cached.load_images(info).subset(slice(0, num_images))
-    models = {name: cached.load_model(_use(info, name)) for name in USES}
+    smooth = [SMOOTH] if SMOOTH in info.inferences else []  # not of models of long ago
+    models = {name: cached.load_model(_use(info, name)) for name in (*USES, *smooth)}
     surrogate = _surrogate(info)
 
     def craft(model: Classifier) -> Tensor:
@@ -113,7 +117,7 @@ def compare_uses(
     crafted: dict[str, Tensor] = {}
     done, total = 0, sum(COST.values()) + (surrogate is not None)
     for name, model in models.items():
-        on_stage(f"Attacking {USES[name]}", done / total)
+        on_stage(f"Attacking {USES.get(name, 'ATLD, smoothly')}", done / total)
         crafted[name] = craft(model)
         done += COST[name]
     if surrogate is not None:
@@ -125,12 +129,20 @@ def compare_uses(
             right = {
                 made: is_correct(predict_logits(models[name], x), images.y)
                 for made, x in {"clean": images.x, **crafted}.items()
-                if made in ("clean", "", "transfer", name)
+                if made in ("clean", "", "transfer", name) or (made == SMOOTH and name)
             }
         share = {made: float(row.double().mean()) for made, row in right.items()}
         worst = float(torch.stack(list(right.values())).all(dim=0).double().mean())
         results.append(
-            UseResult(title, share["clean"], share[""], share.get("transfer"), share[name], worst)
+            UseResult(
+                title,
+                clean=share["clean"],
+                static=share[""],
+                transfer=share.get("transfer"),
+                adaptive=share[name],
+                smooth=share.get(SMOOTH),
+                worst=worst,
+            )
         )
     report = UsesReport(
         tuple(results), attack, len(images), None if surrogate is None else surrogate.name

@@ -25,7 +25,8 @@ USUAL_STEPS = 20
 STORY = (
     "The published numbers of ATLD and ATLD+ were made for the bare network and replayed through "
     "the transformation (**static**), so the attack never saw the defence. An **adaptive** one "
-    "goes through it. **Transfer** comes from another model. What counts is the worst of them."
+    "goes through it; a **smooth** one also sees how the step itself reacts to the image. "
+    "**Transfer** comes from another model. What counts is the worst of them."
 )
 
 
@@ -42,7 +43,7 @@ def show_uses(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
             "Compare the three uses", icon=":material/compare_arrows:", key="latent.uses.run"
         )
         st.caption(
-            f"Cost: {attack_words(strong.name, strong.model_dump())} on {num_images} images, four "
+            f"Cost: {attack_words(strong.name, strong.model_dump())} on {num_images} images, five "
             f"times; about {duration_words(seconds)} by a measurement here."
         )
     report = known_uses(info, strong, num_images)
@@ -83,6 +84,7 @@ def _draw(report: UsesReport) -> None:
         "Static": [result.static for result in results],
         "Transfer": [result.transfer for result in results],
         "Adaptive": [result.adaptive for result in results],
+        "Adaptive, smooth": [result.smooth for result in results],
         "Worst of all": [result.worst for result in results],
     }
     if report.surrogate is None:

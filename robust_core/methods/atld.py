@@ -19,7 +19,7 @@ from robust_core.models.manifold_transformation import ManifoldTransformed
 from robust_core.team import average_gradients
 from robust_core.threat_model import BallParameters
 
-INFERENCES = ("imt", "imt_plus")
+INFERENCES = ("imt", "imt_plus", "imt_smooth")
 MOMENTUM, WEIGHT_DECAY = 0.9, 2e-4  # of the discriminator's SGD, as released
 SMALLEST_PULL = 1e-8  # guards the ratio of gradients where both batches have the same logits
 
@@ -82,7 +82,8 @@ class ATLD(TrainingMethod):
 
     The trained network is used in three ways: as it is (ATLD-), and behind a test-time step
     towards what D finds natural, "imt" (ATLD) and "imt_plus" (ATLD+): see `ManifoldTransformed`.
-    Published numbers of the latter two were crafted on the bare network, so they are transfer.
+    "imt_smooth" answers as "imt" does and shows an attack the smooth backward pass. Published
+    numbers of ATLD and ATLD+ were crafted on the bare network, so they are transfer.
 
     Source: Qian, Zhang, Huang, Wang, Zhang and Yi, "Improving Model Robustness with Latent
     Distribution Locally and Globally", arXiv:2107.04401, and the released code with its supplement
@@ -198,7 +199,7 @@ class ATLD(TrainingMethod):
         self.discriminator_optimiser.load_state_dict(dict(state))
 
     def inferences(self, model: Classifier) -> tuple[str, ...]:
-        """Return the ways of the network itself, "imt" (ATLD) and "imt_plus" (ATLD+)."""
+        """Return the network's own ways, "imt" (ATLD), "imt_plus" (ATLD+) and "imt_smooth"."""
         return (*model.inferences, *INFERENCES)
 
     def inference(self, name: str, model: Classifier) -> Classifier:
@@ -211,6 +212,7 @@ class ATLD(TrainingMethod):
             epsilon=self.settings.epsilon,
             norm=self.settings.norm,
             limited=name == "imt_plus",
+            backward="smooth" if name == "imt_smooth" else "identity",
         )
 
 

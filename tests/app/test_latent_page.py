@@ -154,8 +154,13 @@ def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_wors
     assert by_name["ATLD-"].static == by_name["ATLD-"].adaptive
     assert by_name["ATLD"].clean == replayed.clean_accuracy
     assert report.surrogate == STANDARD
+    smoothly = cached.load_model(checkpoint_info(f"{ATLD}:imt_smooth"))
+    replayed = evaluate(through, images.x, images.y, attack, surrogate=smoothly)
+    assert by_name["ATLD-"].smooth is None
+    assert by_name["ATLD"].smooth is not None
+    assert by_name["ATLD"].smooth >= replayed.robust_accuracy
     for result in report.results:
-        others = (result.clean, result.static, result.transfer, result.adaptive)
+        others = (result.clean, result.static, result.transfer, result.adaptive, result.smooth)
         assert result.worst <= min(value for value in others if value is not None)
 
 

@@ -205,12 +205,15 @@ def test_runs_under_autocast_with_its_discriminator_in_float32():
 def test_three_inferences_of_one_network():
     model = network().eval().requires_grad_(False)
     method = attached(model, epsilon=0.07).eval()
-    assert method.inferences(model) == ("imt", "imt_plus")
+    assert method.inferences(model) == ("imt", "imt_plus", "imt_smooth")
     full, limited = (method.inference(name, model) for name in ("imt", "imt_plus"))
     assert isinstance(full, ManifoldTransformed) and isinstance(limited, ManifoldTransformed)
     assert (full.limited, limited.limited) == (False, True)
     assert full.threat_model == limited.threat_model == method.settings.threat_model
     x = batch().x
+    smooth = method.inference("imt_smooth", model)
+    assert isinstance(smooth, ManifoldTransformed) and smooth.backward == "smooth"
+    assert torch.equal(predict_logits(smooth, x), predict_logits(full, x))
     torch.testing.assert_close(predict_logits(full, x), predict_logits(model, full.transform(x)))
     with pytest.raises(InputError, match="unknown inference 'other'"):
         method.inference("other", model)
