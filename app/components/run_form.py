@@ -42,14 +42,11 @@ BUDGET_HELP = (
     "Quick: a small network and few epochs, meant for two cores and the embedded data sets. "
     "As published: the recipe of the paper, meant for a graphics card."
 )
-OPTION_WORDS: dict[Any, str] = {
-    NO_OPTION: "None",
-    "awp": "Weight perturbation",
-    "he": "Hypersphere embedding",
-}
+OPTION_WORDS: dict[Any, str] = {NO_OPTION: "None", "awp": "AWP", "he": "HE"}
 OPTION_HELP = (
-    "Weight perturbation (AWP): the loss is taken at the worst weights nearby, which holds robust "
-    "overfitting back. Hypersphere embedding (HE): logits are cosines of features and classes."
+    "AWP, adversarial weight perturbation: the loss is taken at the worst weights nearby, which "
+    "holds robust overfitting back. HE, hypersphere embedding: logits are cosines of features and "
+    "classes, with a margin."
 )
 DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 STARTED = "train.started"
