@@ -71,9 +71,8 @@ class CiiV(TrainingMethod):
 
     Source: Tang, Tao and Zhang, "Adversarial Visual Robustness by Causal Intervention",
     arXiv:2106.09534, versions 1 and 2, and their released code. Differences: v1 can be put on top
-    of adversarial training, too; "neighbour" takes the V - 1 pairs of successive views; the option
-    RandAugment is not offered; crops are padded with black pixels, as in v1, where v2 reflects the
-    image.
+    of adversarial training, too; "neighbour" takes the V - 1 pairs of successive views. The run's
+    `rand_augment` and `crop_border` ("reflect" in v2, "black" in v1) are options of the code, too.
     """
 
     Parameters = CiiVParameters

@@ -146,10 +146,9 @@ class PAG(TrainingMethod):
 
     Source: Ganz, Kawar and Elad, "Do Perceptually Aligned Gradients Imply Robustness?", ICML 2023,
     arXiv:2207.11378, and the released code. Differences: every image has its own augmentation, one
-    for both terms and padded with black, where the released code crops and flips a whole batch
-    alike, once for each term, and pads with grey; one forward pass where it repeats an image for
-    each class. The default weight of 1.5 is the released one of SBG; those of OI, CM and NN are not
-    published.
+    for both terms, where the released code crops and flips a whole batch alike, once for each
+    term; one forward pass where it repeats an image for each class. The default weight of 1.5 is
+    the released one of SBG; those of OI, CM and NN are not published.
     """
 
     Parameters = PAGParameters

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.data import data_source
+from robust_core.data.augmentation import Border
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import describe_attack
 from robust_core.methods.base import METHODS
@@ -196,6 +197,9 @@ class RunConfig(Parameters):
     augment: Annotated[
         bool, Field(description="Random shifts, or crops and flips, where the data set has them.")
     ] = True
+    crop_border: Annotated[
+        Border, Field(description="What random crops see beyond the image's edge.")
+    ] = "black"
     rand_augment: Annotated[
         bool,
         Field(description="RandAugment before that: two random operations on every image."),

@@ -32,6 +32,7 @@ PAPERS: dict[str, dict[str, Any]] = {
         "model": {"name": "preact_resnet18"},
         "schedule": {"name": "step", "milestones": [10, 100, 105], "factor": 0.1},
         "epochs": 110,
+        "crop_border": "reflect",
     },
     "fast_at": {
         "model": {"name": "preact_resnet18"},
@@ -58,6 +59,7 @@ PAPERS: dict[str, dict[str, Any]] = {
         "schedule": {"name": "step", "milestones": [49, 74, 99], "factor": 0.1},
         "epochs": 100,
         "batch_size": 64,
+        "crop_border": "grey",
     },
     # published as 80,000 steps, here of 45,000 images: the last tenth of the file is validation
     "pgd_at": {**WIDE_34, "schedule": STEP, "epochs": 228},

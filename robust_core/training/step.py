@@ -48,7 +48,7 @@ class TrainingStep:
         stored = self.x[part]
         if self.config.rand_augment:
             stored = rand_augment(stored)
-        change = draw_change(self.augmentation, stored.shape)
+        change = draw_change(self.augmentation, stored.shape, border=self.config.crop_border)
         images = stored if change is None else change(stored)
         if self.config.use_channels_last(self.bfloat16):
             images = images.contiguous(memory_format=torch.channels_last)

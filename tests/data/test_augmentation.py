@@ -9,8 +9,8 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def augment(name, x, seed=0):
-    change = draw_change(name, x.shape, generator(seed))
+def augment(name, x, seed=0, **rest):
+    change = draw_change(name, x.shape, generator(seed), **rest)
     return x if change is None else change(x)
 
 
@@ -62,12 +62,20 @@ def test_shift_is_every_translation_up_to_two_pixels_with_repeated_edges(x):
     assert {image.numpy().tobytes() for image in shifted} == expected
 
 
-def test_crop_flip_is_every_padded_crop_and_its_mirror_image(x):
-    padded = torch.nn.functional.pad(x[:1], [4] * 4)[0]
+@pytest.mark.parametrize(
+    ("border", "padding"),
+    [
+        ("black", {"value": 0.0}),
+        ("grey", {"value": 0.5}),
+        ("reflect", {"mode": "reflect"}),
+    ],
+)
+def test_crop_flip_is_every_padded_crop_and_its_mirror_image(x, border, padding):
+    padded = torch.nn.functional.pad(x[:1], [4] * 4, **padding)[0]
     crops = [padded[:, row : row + 32, col : col + 32] for row in range(9) for col in range(9)]
     plain = {crop.numpy().tobytes() for crop in crops}
     mirrored = {crop.flip(2).numpy().tobytes() for crop in crops}
-    changed = augment("crop_flip", x[:1].expand(2000, -1, -1, -1))
+    changed = augment("crop_flip", x[:1].expand(2000, -1, -1, -1), border=border)
     seen = [image.numpy().tobytes() for image in changed]
     assert set(seen) == plain | mirrored
     assert 900 < sum(image in mirrored for image in seen) < 1100

@@ -107,6 +107,7 @@ def test_paper_presets_are_the_published_recipes_of_cifar10(name: str) -> None:
     assert (optimiser.name, optimiser.momentum, optimiser.weight_decay) == ("sgd", 0.9, decay)
     assert (optimiser.learning_rate, config.epochs, config.batch_size) == (rate, epochs, batch_size)
     assert config.augment
+    assert config.crop_border == {"ciiv": "reflect", "pag": "grey"}.get(name, "black")
     for epoch, factor in factors.items():
         found = learning_rate(config.schedule, rate, epoch - 1, 1, epochs)
         assert found == pytest.approx(factor * rate, rel=1e-6), f"epoch {epoch}"
