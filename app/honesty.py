@@ -125,6 +125,16 @@ class Interruptible(nn.Module):
         self.masking_parts = tuple(f"model.{name}" for name in parts)
         self.training = model.training
 
+    @property
+    def classifier(self) -> nn.Module | None:
+        """The model's last layer, which says whether its logits are cosines."""
+        return getattr(self.model, "classifier", None)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the model's features: [N,C,H,W] -> [N,D]."""
+        self.check_current()
+        return self.model.features(x)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's logits: [N,C,H,W] -> [N,K]."""
         self.check_current()

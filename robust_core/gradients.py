@@ -1,5 +1,6 @@
 """The only place that takes an input gradient."""
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from robust_core.engine import exact_model, is_prepared, search_model
 from robust_core.errors import InputError
 
-NOISE_STREAMS = {"judge": 2**31, "attack": 2**32}  # added to seeds, which are smaller
 LARGEST_BACKWARD_BATCH = 64  # images and classes together; more gains nothing and takes memory
 LossFunction = Callable[[Tensor], Tensor]  # logits [N,K] -> loss [N]
 
@@ -37,7 +37,8 @@ def input_gradient(
     """Return the gradient of sum_i loss_i with respect to `x`, averaged over `eot_samples` passes.
 
     Losses are summed, not averaged, so an image's gradient does not depend on its batch. Parameter
-    gradients are neither computed nor touched.
+    gradients are neither computed nor touched. A model through which no gradient finds its way has
+    the gradient zero.
 
     Expectation over transformation (EOT): Athalye et al., "Synthesizing Robust Adversarial
     Examples", ICML 2018, arXiv:1707.07397, eq. 2. It matters for stochastic models only.
@@ -63,8 +64,7 @@ def input_gradient(
         for _ in range(eot_samples):
             sample_logits = check_logits(model(x), len(x))
             sample_loss = loss_function(sample_logits)
-            (sample_gradient,) = torch.autograd.grad(sample_loss.sum(), x)
-            gradient = gradient + sample_gradient / eot_samples
+            gradient = gradient + _gradient_of_sum(sample_loss, x) / eot_samples
             loss = loss + sample_loss.detach() / eot_samples
             logits = logits + sample_logits.detach().float() / eot_samples
     return InputGradient(gradient, loss, logits)
@@ -101,6 +101,8 @@ def class_difference_gradients(
 ) -> ClassGradients:
     """Return z_k - z_y and its input gradient, for one other class or for all of them.
 
+    Entries of a gradient that are no finite number count as zero.
+
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits [N,K].
         x: images [N,C,H,W]; not modified.
@@ -117,7 +119,7 @@ def class_difference_gradients(
         else:
             classes = other[:, None]
         difference = logits.gather(1, classes) - logits.gather(1, y[:, None])
-        gradient = _gradient_of_columns(model, difference, x)
+        gradient = finite(_gradient_of_columns(model, difference, x))
     return ClassGradients(difference.detach(), gradient, logits.detach())
 
 
@@ -165,7 +167,7 @@ def _gradient_of_columns(
         num_together = max(1, LARGEST_BACKWARD_BATCH // max(len(x), 1))
     if num_together == 1:
         columns = [
-            torch.autograd.grad(column.sum(), x, retain_graph=True, create_graph=create_graph)[0]
+            _gradient_of_sum(column, x, retain_graph=True, create_graph=create_graph)
             for column in scores.unbind(dim=1)
         ]
         return torch.stack(columns, dim=1)
@@ -175,6 +177,21 @@ def _gradient_of_columns(
         for part in chosen.split(num_together)  # [M', N, M]
     ]
     return torch.cat(parts).transpose(0, 1)
+
+
+def _gradient_of_sum(scores: Tensor, x: Tensor, **options: bool) -> Tensor:
+    """Return the gradient of the sum of `scores` [N] at x: like x, zero where there is no path."""
+    if not scores.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(
+        scores.sum(), x, allow_unused=True, materialize_grads=True, **options
+    )
+    return gradient
+
+
+def finite(gradient: Tensor) -> Tensor:
+    """Return a gradient whose entries that are no finite number are zero."""
+    return torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def cosine(one: Tensor, other: Tensor) -> Tensor:
@@ -246,17 +263,19 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def repeatable_noise(
-    seed: int, device: torch.device, *, stream: Literal["judge", "attack"] = "judge"
+    seed: int, device: torch.device, *, stream: Literal["clean", "attack", "judge"] = "judge"
 ) -> Iterator[None]:
     """Seed torch's default generators, which stochastic models draw from; restore them after.
 
     Args:
         seed: the same gives the same noise.
         device: what the models compute on.
-        stream: what an attack draws is never what its images are judged with.
+        stream: what an attack draws is never what its images are judged with, nor what the clean
+            images were.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(NOISE_STREAMS[stream] + seed)
+        # a hash, because the CPU's generator takes no more than 32 bits of a seed
+        torch.manual_seed(zlib.crc32(f"{stream} {seed}".encode()))
         yield
 
 

@@ -198,6 +198,9 @@ def _all_settings(start: RunConfig) -> RunConfig | None:
     """
     values = start.model_dump(mode="json")
     key = f"train.form.{start.data.name}.{start.method.name}.{st.session_state[BUDGET_KEY]}"
+    option = st.session_state.get(OPTION_KEY, NO_OPTION)
+    if option != NO_OPTION and option in list_options(start.method.name):
+        key += f".{option}"
     with st.expander("All settings", icon=":material/tune:", key="train.all_settings"):
         st.markdown("**Run**")
         run = st.container()

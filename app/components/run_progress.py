@@ -95,14 +95,17 @@ def _actions(summary: RunSummary, run: RunDirectory) -> None:
 def _numbers(config: RunConfig, metrics: list[dict[str, Any]]) -> None:
     """Show the last epoch's accuracies and what stands behind them."""
     last = metrics[-1]
-    best = max(metrics, key=lambda record: (record["robust_accuracy"], record["clean_accuracy"]))
+    best = max(metrics, key=config.rank)
+    first, then = ("robust", "clean")
+    if config.evaluation.best_by == "clean_accuracy":
+        first, then = then, first
     columns = st.columns(3)
     columns[0].metric("Clean accuracy", percent(last["clean_accuracy"]))
     columns[1].metric("Robust accuracy", percent(last["robust_accuracy"]))
     columns[2].metric(
         "Best epoch",
         best["epoch"],
-        help="By robust, then clean validation accuracy; its weights are the model of the run.",
+        help=f"By {first}, then {then} validation accuracy; its weights are the model of the run.",
     )
     attack = config.validation_attack()
     st.caption(

@@ -47,6 +47,7 @@ EotSamples = Annotated[
     int,
     Field(ge=1, le=1000, description="Passes averaged per gradient; above 1 for random models."),
 ]
+TRAIN_MODE = "the model, or a layer of it, is in train mode: it is "
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1, description="Seed of the attack's randomness.")]
 
 
@@ -91,6 +92,11 @@ class Attack(BallParameters, ABC):
         """The name under which the attack is registered; its class name if it is not."""
         return ATTACKS.name_of(type(self)) or type(self).__name__
 
+    @property
+    def averaged_passes(self) -> int:
+        """Passes whose mean each gradient is (EOT); 1 where there is no such choice."""
+        return getattr(self, "eot_samples", 1)
+
     def __call__(
         self,
         model: nn.Module,
@@ -116,8 +122,10 @@ class Attack(BallParameters, ABC):
                 range.
         """
         check_images(model, x, y, target)
-        if model.training:
-            warnings.warn("the model is in train mode: it is attacked in eval mode", stacklevel=2)
+        if len(x) == 0:
+            return x.clone()
+        if any(part.training for part in model.modules()):
+            warnings.warn(TRAIN_MODE + "attacked in eval mode", stacklevel=2)
         noise = repeatable_noise(self.seed, x.device, stream="attack")
         with evaluation_mode(model), noise:
             subject = self.subject(prepared(model))
@@ -178,13 +186,13 @@ def automatic_step_size(step_size: float | None, epsilon: float, num_steps: int)
 
 def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> None:
     """Raise `InputError` unless images and labels fit each other and the model."""
-    if x.dim() != 4 or not x.is_floating_point():
-        raise InputError(f"images must be float [N,C,H,W], got {x.dtype} {list(x.shape)}")
+    if x.dim() != 4 or x.dtype != torch.float32:
+        raise InputError(f"images must be float32 [N,C,H,W], got {x.dtype} {list(x.shape)}")
     if len(x) and not bool(((x >= 0) & (x <= 1)).all()):
         raise InputError(
             f"images must lie in [0, 1], got values from {x.min():.3g} to {x.max():.3g}"
         )
-    num_classes = getattr(model, "num_classes", None)
+    num_classes = getattr(model, "num_classes", None) or _count_classes(model, x)
     for word, labels in (("labels", y), ("targets", target)):
         if labels is None:
             continue
@@ -199,3 +207,11 @@ def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None =
             raise InputError(
                 f"{word} must be in [0, {largest}], got {labels.min()} to {labels.max()}"
             )
+
+
+def _count_classes(model: nn.Module, x: Tensor) -> int | None:
+    """Return how many logits a model without `num_classes` returns; None without an image."""
+    if len(x) == 0:
+        return None
+    with evaluation_mode(model), repeatable_noise(0, x.device, stream="clean"):
+        return predict_logits(model, x[:1]).shape[1]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumSteps, OnStep
 from robust_core.attacks.goal import Goal
-from robust_core.gradients import input_gradient
+from robust_core.gradients import finite, input_gradient
 from robust_core.losses import margin
 from robust_core.threat_model import Epsilon, Norm
 
@@ -106,7 +106,8 @@ class CarliniWagner(Attack):
                 if not bool((loss <= 0.9999 * loss_at_check).any()):
                     break  # no image has made progress
                 loss_at_check = loss
-            slope = (at.gradient + 2 * delta) * 2 * x_adv * (1 - x_adv)  # dx/dw = 2 x (1 - x)
+            gradient = finite(at.gradient) + 2 * delta
+            slope = gradient * 2 * x_adv * (1 - x_adv)  # dx/dw = 2 x (1 - x)
             w.grad = slope
             optimiser.step()
         return nearest, distance

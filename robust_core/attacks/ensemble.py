@@ -1,14 +1,15 @@
 """Several attacks, each on the survivors of those before; AutoAttack."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from robust_core.attacks.base import ATTACKS, Attack, EotSamples, OnStep, attack_from
+from robust_core.attacks.base import ATTACKS, Attack, OnStep, attack_from
 from robust_core.attacks.goal import Goal
+from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
 from robust_core.parameters import Parameters
 
@@ -43,16 +44,26 @@ class WorstCase(Attack):
         Field(min_length=1, max_length=20, description="The attacks, in their order."),
     ] = (AttackChoice(name="pgd"), AttackChoice(name="square", parameters={"num_queries": 500}))
 
-    @field_validator("attacks")
-    @classmethod
-    def _check_attacks(cls, attacks: tuple[AttackChoice, ...]) -> tuple[AttackChoice, ...]:
-        for choice in attacks:
-            attack_from(choice.name, choice.parameters)
-        return attacks
+    @model_validator(mode="after")
+    def _check_attacks(self) -> Self:
+        for choice in self.attacks:
+            try:
+                _member(self, choice.name, **choice.parameters)
+            except InputError as error:
+                raise ValueError(
+                    f"attack {choice.name} cannot join: norm, epsilon and seed are those of the "
+                    f"worst case, and {error}"
+                ) from None
+        return self
 
     def members(self) -> list[Attack]:
         """Return the attacks with this one's norm, radius and seed."""
         return [_member(self, choice.name, **choice.parameters) for choice in self.attacks]
+
+    @property
+    def averaged_passes(self) -> int:
+        """The fewest of its members; those that need no gradient do not count."""
+        return _fewest_averaged(self.members())
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
@@ -83,7 +94,9 @@ class AutoAttack(Attack):
     version: Annotated[
         Literal["standard", "rand"], Field(description="standard, or rand for stochastic models.")
     ] = "standard"
-    eot_samples: EotSamples = 20
+    eot_samples: Annotated[
+        int, Field(ge=20, le=1000, description="rand: passes averaged per gradient.")
+    ] = 20
 
     def members(self) -> list[Attack]:
         """Return the attacks of the ensemble in their order."""
@@ -100,6 +113,11 @@ class AutoAttack(Attack):
             _member(self, "square", num_queries=5000),
         ]
 
+    @property
+    def averaged_passes(self) -> int:
+        """Those of rand; 1 for standard, whose members look once."""
+        return _fewest_averaged(self.members())
+
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
@@ -114,6 +132,11 @@ class AutoAttack(Attack):
 def _member(ensemble: Attack, name: str, **parameters: Any) -> Attack:
     shared = {"norm": ensemble.norm, "epsilon": ensemble.epsilon, "seed": ensemble.seed}
     return attack_from(name, {**parameters, **shared})
+
+
+def _fewest_averaged(members: Sequence[Attack]) -> int:
+    looking = [member.averaged_passes for member in members if not member.gradient_free]
+    return min(looking, default=1)
 
 
 def attack_survivors(

@@ -19,6 +19,7 @@ from robust_core.attacks.base import (
 )
 from robust_core.attacks.goal import Goal
 from robust_core.attacks.projected_ascent import projected_ascent
+from robust_core.gradients import finite
 
 
 @ATTACKS.register("mim")
@@ -50,6 +51,7 @@ class MIM(Attack):
 
         def ascent(gradient: Tensor) -> Tensor:
             nonlocal velocity
+            gradient = finite(gradient)
             length = gradient.flatten(1).abs().sum(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
             velocity = self.decay * velocity + gradient / length
             return threat_model.ascent_direction(velocity)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import AttackStep, OnStep
 from robust_core.attacks.goal import Goal
-from robust_core.gradients import LossFunction, input_gradient, predict_logits
+from robust_core.gradients import LossFunction, finite, input_gradient, predict_logits
 from robust_core.threat_model import Norm, ThreatModel
 
 Ascent = Callable[[Tensor], Tensor]  # gradient [N,C,H,W] -> step of unit length [N,C,H,W]
@@ -95,7 +95,7 @@ class _Move:
 
     def __call__(self, x_adv: Tensor, gradient: Tensor) -> Tensor:
         if self.is_box:
-            direction = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0).sign_()
+            direction = finite(gradient).sign_()
             return x_adv.add(direction, alpha=self.step_size).clamp_(self.lower, self.upper)
         ascent = self.ascent or self.threat_model.ascent_direction
         return self.threat_model.project(x_adv + self.step_size * ascent(gradient), self.x)

@@ -20,6 +20,7 @@ from robust_core.bench.sections import (
 from robust_core.bench.timing import peaks
 from robust_core.bench.training import methods
 from robust_core.command_line.options import Parser, positive
+from robust_core.command_line.work import thread_count
 from robust_core.memory import keep_freed_memory
 
 NETWORKS: dict[str, tuple[str, dict[str, int]]] = {
@@ -42,7 +43,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         "(section methods) training steps: medians of runs that take turns.",
     )
     parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
-    parser.add_argument("--threads", type=positive, help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--threads", type=thread_count, help="CPU threads (default: torch's choice)"
+    )
     parser.add_argument("--steps", type=positive, default=20, help="steps of PGD (default 20)")
     parser.add_argument(
         "--batches", type=positive, nargs="+", default=[1, 64], help="images (default 1 64)"

@@ -1,5 +1,6 @@
 """`python -m robust_core train`."""
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -29,6 +30,7 @@ WORK: Work[RunDirectory, RunConfig] = Work(
     find=run_directory,
     create=create_run,
     initialise=initialise_run,
+    describing=("config", "data", "method", "model", "option", "budget", "set"),
 )
 
 
@@ -37,6 +39,8 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     options = _parser().parse_args(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    if options.export is not None:
+        _check_export(options.export)
     with assembled() as team:
         directory, config = team.agree(lambda: _directory_and_config(options, team))
         try:
@@ -66,7 +70,7 @@ def _parser() -> Parser:
     parser.add_argument("--data", help="data set: start from a preset instead of a file")
     parser.add_argument("--method", help="training method of the preset")
     parser.add_argument("--model", help="network, instead of the preset's")
-    parser.add_argument("--budget", default="quick", help="quick or paper (default quick)")
+    parser.add_argument("--budget", help="quick or paper (default quick)")
     parser.add_argument(
         "--option",
         help="what the preset adds to pgd_at or trades: awp (adversarial weight perturbation) or "
@@ -94,16 +98,18 @@ def _directory_and_config(options: Namespace, team: Team) -> tuple[RunDirectory,
 
 def _config(options: Namespace) -> RunConfig | None:
     chosen = (options.data, options.method)
-    changes = (options.model, options.option)
+    changes = (options.model, options.option, options.budget)
     if options.config is not None:
         if any(chosen) or any(changes):
             raise InputError(
-                "train takes a configuration file or --data, --method, --model and --option, not "
-                "both; --set changes values of a file"
+                "train takes a configuration file or --data, --method, --model, --option and "
+                "--budget, not both; --set changes values of a file"
             )
         config = RunConfig.from_json(options.config)
     elif all(chosen):
-        config = preset(options.data, options.method, options.budget, options.option or NO_OPTION)
+        config = preset(
+            options.data, options.method, options.budget or "quick", options.option or NO_OPTION
+        )
     elif any(chosen) or any(changes):
         raise InputError("train needs both --data and --method")
     else:
@@ -138,9 +144,18 @@ def _ending(directory: RunDirectory, status: RunStatus) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _export(directory: RunDirectory, path: Path) -> None:
+def _check_export(path: Path) -> None:
+    """Make the folder now: after hours of training it would be late to hear that it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path} cannot be written: its folder is read-only")
+
+
+def _export(directory: RunDirectory, path: Path) -> None:
+    try:
         write_atomically(path, directory.best.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from robust_core.training.work_directory import WorkDirectory, WorkStatus
 PlanT = TypeVar("PlanT")
 RunT = TypeVar("RunT", bound=WorkDirectory[Any])
 StatusT = TypeVar("StatusT", bound=WorkStatus)
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Work(Generic[RunT, PlanT]):
         missing: the sentence where the options name nothing to do.
         at: the directory at a path. find: the one with an id. create: a new one on the shelf.
         initialise: writes the first files into an empty folder.
+        describing: options that say what to do; work that is gone on with has its plan already.
     """
 
     plan: str
@@ -39,6 +41,7 @@ class Work(Generic[RunT, PlanT]):
     find: Callable[[str], RunT]
     create: Callable[[PlanT], RunT]
     initialise: Callable[[Path, PlanT], RunT]
+    describing: tuple[str, ...] = ()
 
     def directory(self, options: Namespace, read_plan: Callable[[], PlanT | None]) -> RunT:
         """Return the directory that the options ask for, new or old.
@@ -51,6 +54,7 @@ class Work(Generic[RunT, PlanT]):
             InputError: nothing to do, no such id, or a folder that cannot be made.
         """
         if options.resume is not None:
+            self._refuse_changes(options, "--resume")
             found = self.find(options.resume)
             found.withdraw_stop()
             return found
@@ -58,6 +62,7 @@ class Work(Generic[RunT, PlanT]):
         if plan is None:
             if options.run is None:
                 raise InputError(self.missing)
+            self._refuse_changes(options, "--run")
             return self.at(options.run)
         if options.run is None:
             return self.create(plan)
@@ -70,6 +75,20 @@ class Work(Generic[RunT, PlanT]):
         except OSError as error:
             raise InputError(f"{options.run} cannot be made: {error.strerror}") from None
         return self.initialise(options.run, plan)
+
+    def _refuse_changes(self, options: Namespace, going_on: str) -> None:
+        given = [name for name in self.describing if getattr(options, name)]
+        if given:
+            words = ", ".join(name if name == "config" else f"--{name}" for name in given)
+            raise InputError(f"{going_on} goes on with {self.plan} as it is, without {words}")
+
+
+def thread_count(text: str) -> int:
+    """Return a number of threads, 1 to 1024, for a parser."""
+    number = positive(text)
+    if number > MOST_THREADS:
+        raise ArgumentTypeError(f"must be <= {MOST_THREADS}, got {number}")
+    return number
 
 
 def add_work_options(parser: Parser, *, kind: str, shelf: str) -> None:
@@ -88,7 +107,7 @@ def add_work_options(parser: Parser, *, kind: str, shelf: str) -> None:
         help=f"{kind} directory: made anew, or gone on with (--directory under torchrun)",
     )
     parser.add_argument("--resume", metavar="ID", help=f"go on with one of {shelf}")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
+    parser.add_argument("--threads", type=thread_count, metavar="N", help="CPU threads")
     parser.add_argument("--progress", action="store_true", help="show the bar in any case")
     parser.add_argument("--quiet", action="store_true", help=f"write to the {kind}'s log only")
 

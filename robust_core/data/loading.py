@@ -44,13 +44,22 @@ def data_source(name: str, root: Path | None = None) -> DataSource:
         return DATA.get(name)
     root = root or data_folder()
     if name.endswith(".npz"):
-        return NpzFile(name, Path(name).expanduser())
+        return NpzFile(name, _path(name))
     if "/" in name or "\\" in name:
-        return ImageFolder(name, Path(name).expanduser())
+        return ImageFolder(name, _path(name))
     if name in own_data(root):
         file = root / f"{name}.npz"
         return NpzFile(name, file) if file.is_file() else ImageFolder(name, root / name)
     raise unknown_name("data set", name, DATA.names() + own_data(root))
+
+
+def _path(name: str) -> Path:
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (RuntimeError, OSError, ValueError) as error:  # no such home, too long, a zero byte
+        raise InputError(f"data set {name[:100]!r} cannot be looked for: {error}") from None
+    return path
 
 
 def load_data(

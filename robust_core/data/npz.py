@@ -1,5 +1,7 @@
 """Images in a NumPy archive: a person's own, or a benchmark set without a network."""
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -67,6 +69,8 @@ def read_npz(path: Path, file: str, class_names: Sequence[str] | None = None) ->
         EOFError,
         KeyError,
         RuntimeError,
+        tokenize.TokenError,
+        lzma.LZMAError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
@@ -84,6 +88,8 @@ def _read(
     class_names = _class_names(archive, name)
     if class_names is None:
         num_classes = int(max(y.max() for y in labels.values())) + 1
+        if num_classes > MOST_CLASSES:
+            raise InputError(f"{name}: expected 2 to {MOST_CLASSES} classes, got {num_classes}")
         named = known_names is not None and num_classes <= len(known_names)
         class_names = tuple(known_names if named and known_names else map(str, range(num_classes)))
     check_labels(name, labels, class_names)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import Attack, check_images
+from robust_core.attacks.base import TRAIN_MODE, Attack, check_images
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, PassCounts, attack_batch, predict_batch
 from robust_core.evaluation.finding import Finding
@@ -132,18 +132,23 @@ def evaluate(
             the images (a transfer attack). Its passes count, too. None attacks `model` itself.
         on_progress: called after each batch with the images done and in all.
 
-    Warns in one sentence where the model is in train mode or returns probabilities.
+    Warns in one sentence where the model or a layer is in train mode, where it returns
+    probabilities, and where its outputs for attacked images are not finite: these have fallen.
 
     Raises:
-        InputError: no images; images, labels and outputs that do not fit each other; outputs for
-            clean images that are not finite.
+        InputError: no images; a count below 1; images, labels and outputs that do not fit each
+            other; outputs for clean images that are not finite.
         RuntimeError: the attack left the image box or, if it has a budget, its ball.
     """
     check_images(model, x, y)
     if len(x) == 0:
         raise InputError("an evaluation needs at least one image, got none")
-    if model.training:
-        warnings.warn("the model is in train mode: it is evaluated in eval mode", stacklevel=2)
+    counted = {"batch_size": batch_size, "eot_samples": eot_samples, "num_verdicts": num_verdicts}
+    for name, value in counted.items():
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
+    if any(part.training for part in model.modules()):
+        warnings.warn(TRAIN_MODE + "evaluated in eval mode", stacklevel=2)
     counts = PassCounts()
     started = time.perf_counter()
     outcomes: list[BatchOutcome] = []

@@ -1,5 +1,6 @@
 """The outcome of one batch: what the model says of its images, and of them attacked."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ def predict_batch(
 ) -> BatchOutcome:
     """Return the outcome of a batch without an attack; arguments as for `attack_batch`."""
     counted = _CountedPasses(model, counts)
-    with evaluation_mode(counted), repeatable_noise(number, x.device):
+    with evaluation_mode(counted), repeatable_noise(number, x.device, stream="clean"):
         logits = predict_logits(counted, x, eot_samples=eot_samples)
         check_outputs(logits, y, counted.num_classes)
         verdicts = _more_verdicts(counted, x, logits, num_verdicts, eot_samples)
@@ -101,7 +102,7 @@ def attack_batch(
     if bool(mask.any()):
         counted = _CountedPasses(model, counts)
         subject = model if surrogate is None else surrogate
-        seeded = attack.model_copy(update={"seed": attack.seed + number})
+        seeded = attack.model_copy(update={"seed": (attack.seed + number) % 2**31})
         chosen = mask.to(x.device)
         noise = repeatable_noise(seeded.seed, x.device)
         with evaluation_mode(counted), evaluation_mode(subject), noise:
@@ -113,6 +114,7 @@ def attack_batch(
         length = attack.threat_model.distance(x_adv, x[chosen])
         within = length <= attack.epsilon + BUDGET_TOLERANCE
         right, answer = _judge(verdicts, y[chosen])
+        _warn_of_no_numbers(verdicts)
         robust[mask] = (right | ~within).cpu()
         distance[mask] = length.cpu()
         prediction[mask] = answer.cpu()
@@ -140,6 +142,17 @@ def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     first_wrong = (~right).int().argmax(dim=0)  # 0 where all are right
     answers = logits.argmax(dim=2).gather(0, first_wrong[None]).squeeze(0)
     return right.all(dim=0), answers
+
+
+def _warn_of_no_numbers(logits: Tensor) -> None:
+    """Warn where outputs for attacked images [V,N,K] are no finite numbers."""
+    number = int((~torch.isfinite(logits)).any(dim=2).any(dim=0).sum())
+    if number:
+        warnings.warn(
+            f"the model's outputs for {number} attacked image(s) are not finite: they count as "
+            "fallen",
+            stacklevel=4,
+        )
 
 
 def check_budget(x_adv: Tensor, x: Tensor, attack: Attack) -> None:

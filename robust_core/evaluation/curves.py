@@ -87,6 +87,7 @@ def accuracy_curve(
     *,
     batch_size: int = 256,
     eot_samples: int = 1,
+    num_verdicts: int = 1,
     surrogate: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> Curve:
@@ -108,6 +109,7 @@ def accuracy_curve(
         values: what the parameter takes, in any order; repeated ones count once.
         batch_size: images a batch.
         eot_samples: passes whose mean logits decide, for stochastic models.
+        num_verdicts: decisions, all of which must be right, see `evaluate`.
         surrogate: another model on which the attack is made, see `evaluate`.
         on_progress: called with the attacks on an image done and those needed at most.
 
@@ -115,7 +117,7 @@ def accuracy_curve(
         InputError: no values, an attack without this parameter, or a value out of its range.
     """
     grid = _grid(attack, parameter, values)
-    measured = _Measurement(model, x, y, batch_size, eot_samples, surrogate)
+    measured = _Measurement(model, x, y, batch_size, eot_samples, num_verdicts, surrogate)
     robust = torch.zeros(len(grid), len(x), dtype=torch.bool)
     if len(measured.correct):
         if parameter != "epsilon":
@@ -138,14 +140,23 @@ class _Measurement:
         y: Tensor,
         batch_size: int,
         eot_samples: int,
+        num_verdicts: int,
         surrogate: nn.Module | None,
     ) -> None:
         """Measure clean accuracy."""
         self.surrogate = surrogate
         self.model, self.x, self.y = model, x, y
         self.batch_size, self.eot_samples = batch_size, eot_samples
+        self.num_verdicts = num_verdicts
         self.started = time.perf_counter()
-        clean = evaluate(model, x, y, batch_size=batch_size, eot_samples=eot_samples)
+        clean = evaluate(
+            model,
+            x,
+            y,
+            batch_size=batch_size,
+            eot_samples=eot_samples,
+            num_verdicts=num_verdicts,
+        )
         self.clean_correct = clean.clean_correct
         self.counts = PassCounts()
         self.counts.forward = clean.forward_passes
@@ -174,6 +185,7 @@ class _Measurement:
                 clean,
                 number=number,
                 eot_samples=self.eot_samples,
+                num_verdicts=self.num_verdicts,
                 counts=self.counts,
                 surrogate=self.surrogate,
             )
@@ -218,8 +230,12 @@ def _grid(attack: Attack, parameter: str, values: Sequence[float]) -> list[float
         raise InputError(f"attack {attack.name} has no parameter {parameter!r} to draw a curve of")
     if not values:
         raise InputError(f"a curve needs at least one value of {parameter}, got none")
-    checked = {getattr(_with(attack, **{parameter: value}), parameter) for value in values}
-    return sorted(checked)
+    attacks = [_with(attack, **{parameter: value}) for value in values]
+    if parameter == "eot_samples" and any(
+        one.averaged_passes != one.eot_samples for one in attacks
+    ):  # pyright: ignore[reportAttributeAccessIssue]
+        raise InputError(f"attack {attack.name}, as it is set here, averages no passes")
+    return sorted({getattr(one, parameter) for one in attacks})
 
 
 def _with(attack: Attack, **parameters: Any) -> Attack:

@@ -45,9 +45,13 @@ class EvaluationStatus(WorkStatus):
 
 @dataclass(frozen=True)
 class Subject:
-    """The images of one checkpoint, as the directory keeps them; see `CheckpointResult`."""
+    """The images of one checkpoint, as the directory keeps them; see `CheckpointResult`.
+
+    version: of the checkpoint and of all that attacks on it are made on; a unit counts for one.
+    """
 
     digest: str
+    version: str
     data: str
     split: str
     index: list[int]
@@ -84,10 +88,10 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
         """Keep what was found."""
         self._write(f"units/{name}.json", payload)
 
-    def read_unit(self, unit: Unit, digest: str) -> Payload | None:
-        """Return what was found; None if it was not, or for another version of the checkpoint."""
+    def read_unit(self, unit: Unit, version: str) -> Payload | None:
+        """Return what was found; None if it was not, or for another version of the checkpoints."""
         payload = self._read(f"units/{unit.name}.json")
-        return payload if payload is not None and payload.get("digest") == digest else None
+        return payload if payload is not None and payload.get("version") == version else None
 
     def results(self) -> EvaluationResults:
         """Return what is complete so far: checkpoints, and attacks on all of their images.
@@ -109,12 +113,15 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
         values = self._read(f"subjects/{place}.json")
         if values is None:
             return None
-        subject = Subject(**values)
+        try:
+            subject = Subject(**values)
+        except TypeError:  # written by an older version: it is measured again
+            return None
         batches = range(num_batches(plan, len(subject.y)))
 
         def read(kind: Kind, attack: int = -1, curve: int = -1) -> list[Payload] | None:
             units = (Unit(place, kind, attack, batch, curve) for batch in batches)
-            found = [self.read_unit(unit, subject.digest) for unit in units]
+            found = [self.read_unit(unit, subject.version) for unit in units]
             complete = [payload for payload in found if payload is not None]
             return complete if len(complete) == len(found) else None
 
@@ -126,7 +133,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
             payloads = read("attack", number)
             if payloads is None:
                 continue
-            checks = self.read_unit(Unit(place, "reliability", number, 0), subject.digest)
+            checks = self.read_unit(Unit(place, "reliability", number, 0), subject.version)
             attack = choice.create(plan.seed)
             report = _report(attack, payloads, _findings(checks))
             curves = [

@@ -19,7 +19,7 @@ from robust_core.evaluation_runs.directory import (
 )
 from robust_core.evaluation_runs.measurement import Measurement
 from robust_core.evaluation_runs.plan import EvaluationPlan
-from robust_core.evaluation_runs.subjects import images_for
+from robust_core.evaluation_runs.subjects import images_for, version_of
 from robust_core.evaluation_runs.units import Clock, Unit, cost, units_of
 from robust_core.team import Team
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info
@@ -178,14 +178,15 @@ class _Evaluator:
         left: dict[Unit, float] = {}
         attacks = [choice.create(self.plan.seed) for choice in self.plan.attacks]
         for place, (info, one) in enumerate(zip(infos, images, strict=True)):
+            version = version_of(info, self.plan)
             if self.team.leads:
-                self.run.write_subject(place, _subject(info, one))
+                self.run.write_subject(place, _subject(info, one, version))
             for unit in units_of(self.plan, place, len(one)):
                 turn = unit.attack if unit.kind == "reliability" else unit.batch
                 if turn % self.team.size != self.team.rank:
                     continue
                 mine.append(unit)
-                if self.run.read_unit(unit, info.digest) is None:
+                if self.run.read_unit(unit, version) is None:
                     attack = attacks[unit.attack] if unit.attack >= 0 else None
                     left[unit] = cost(self.plan, unit, attack, len(one))
         return mine, left
@@ -193,7 +194,7 @@ class _Evaluator:
     def _do(self, units: list[Unit], measurement: Measurement, clock: Clock) -> None:
         before: dict[str, str] = {}
         for unit in units:
-            payload = self.run.read_unit(unit, measurement.info.digest)
+            payload = self.run.read_unit(unit, measurement.version)
             if payload is not None:
                 if unit.kind == "clean":
                     measurement.clean[unit.batch] = outcome_from_json(payload)
@@ -207,7 +208,7 @@ class _Evaluator:
             with self._warnings_noted(), use_engine(self.plan.engine):
                 payload = measurement.measure(unit)
             seconds = time.perf_counter() - started
-            self._keep(unit, payload | {"digest": measurement.info.digest, "seconds": seconds})
+            self._keep(unit, payload | {"version": measurement.version, "seconds": seconds})
             clock.note(unit, seconds)
             self._update(share=clock.share(), seconds_left=clock.seconds_left())
 
@@ -237,9 +238,10 @@ class _Evaluator:
             raise StopRequested
 
 
-def _subject(info: CheckpointInfo, images: ImageSet) -> Subject:
+def _subject(info: CheckpointInfo, images: ImageSet, version: str) -> Subject:
     return Subject(
         info.digest,
+        version,
         images.name,
         images.split,
         images.index.tolist(),

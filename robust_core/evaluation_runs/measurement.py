@@ -15,7 +15,7 @@ from robust_core.evaluation.curves import accuracy_curve
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.evaluation_runs.directory import Payload, outcome_to_json
 from robust_core.evaluation_runs.plan import EvaluationPlan
-from robust_core.evaluation_runs.subjects import attacked_checkpoint, fits
+from robust_core.evaluation_runs.subjects import attacked_checkpoint, transfer_source, version_of
 from robust_core.evaluation_runs.units import Unit
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, load_model
 
@@ -45,6 +45,7 @@ class Measurement:
             InputError: the checkpoint cannot be loaded, or is no longer the one of `info`.
         """
         self.plan, self.info, self._on_pass = plan, info, on_pass
+        self.version = version_of(info, plan)
         self.device = device
         self.model = self._load(info.name)
         if checkpoint_info(info.name).digest != info.digest:
@@ -114,6 +115,7 @@ class Measurement:
             asked.values,
             batch_size=self.plan.batch_size,
             eot_samples=self.plan.eot_samples,
+            num_verdicts=self.plan.num_verdicts,
             surrogate=self._crafted_on(unit),
             on_progress=lambda done, total: self._on_pass(),
         )
@@ -153,12 +155,9 @@ class Measurement:
         return None if other is None else self._shared(other.name)
 
     def _other_model(self) -> nn.Module | None:
-        """Return the first other model of the plan that fits, from which images may transfer."""
-        for name in self.plan.checkpoints:
-            other = checkpoint_info(name)
-            if other.path != self.info.path and fits(self.info, other):
-                return self._shared(name)
-        return None
+        """Return the model from which images may transfer, if there is one."""
+        other = transfer_source(self.info, self.plan)
+        return None if other is None else self._shared(other.name)
 
     def _shared(self, name: str) -> nn.Module:
         if name not in self._others:

@@ -1,8 +1,10 @@
 """The images on which a checkpoint is judged, and what the attacks on it are made on."""
 
+import hashlib
+
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
-from robust_core.evaluation_runs.plan import PlannedAttack
+from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info
 from robust_core.training.config import DataChoice
 
@@ -39,6 +41,24 @@ def attacked_checkpoint(info: CheckpointInfo, choice: PlannedAttack) -> Checkpoi
             f"takes {got}"
         )
     return other
+
+
+def version_of(info: CheckpointInfo, plan: EvaluationPlan) -> str:
+    """Return what changes when the checkpoint does, or one that its attacks are made on."""
+    others = [attacked_checkpoint(info, choice) for choice in plan.attacks]
+    if plan.check_reliability:
+        others.append(transfer_source(info, plan))
+    digests = [info.digest, *("" if other is None else other.digest for other in others)]
+    return hashlib.sha256("/".join(digests).encode()).hexdigest()
+
+
+def transfer_source(info: CheckpointInfo, plan: EvaluationPlan) -> CheckpointInfo | None:
+    """Return the first other checkpoint of the plan that fits: its images may transfer."""
+    for name in plan.checkpoints:
+        other = checkpoint_info(name)
+        if other.path != info.path and fits(info, other):
+            return other
+    return None
 
 
 def fits(info: CheckpointInfo, other: CheckpointInfo) -> bool:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from robust_core.attacks.base import ATTACKS
 from robust_core.evaluation.accuracy import RobustnessReport, describe_attack
 from robust_core.evaluation.finding import Finding, Severity, overall
 from robust_core.parameters import Parameters
-from robust_core.training.config import CardAttack, Choice, RunConfig
+from robust_core.training.config import CardAttack, Choice, RunConfig, complete
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(max_length=200)]
@@ -34,6 +35,12 @@ class RobustResult(Parameters):
     role: Literal["claim", "check"] = "check"
     num_verdicts: Annotated[int, Field(ge=1)] = 1
 
+    @field_validator("attack")
+    @classmethod
+    def _check_attack(cls, choice: Choice) -> Choice:
+        complete("attack", choice, ATTACKS.get(choice.name))
+        return choice
+
 
 class CardFinding(Parameters):
     """What a check said about the card's first number; see `robust_core.evaluation.finding`."""
@@ -53,7 +60,7 @@ class Card(Parameters):
     num_images: Annotated[int, Field(ge=1)]
     clean_accuracy: Share
     clean_interval: tuple[Share, Share]
-    robust: Annotated[tuple[RobustResult, ...], Field(max_length=100)]
+    robust: Annotated[tuple[RobustResult, ...], Field(min_length=1, max_length=100)]
     findings: Annotated[tuple[CardFinding, ...], Field(max_length=100)] = ()
     epoch: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.data import data_source
 from robust_core.data.augmentation import Border
+from robust_core.data.base import CUSTOMARY
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import describe_attack
 from robust_core.methods.base import METHODS
@@ -170,12 +171,12 @@ class EvaluationConfig(Parameters):
     @field_validator("attack", "test_attack")
     @classmethod
     def _check_attack(cls, choice: ChoiceT | None) -> ChoiceT | None:
-        return choice and _complete("attack", choice, ATTACKS.get(choice.name))
+        return choice and complete("attack", choice, ATTACKS.get(choice.name))
 
     @field_validator("further_attacks")
     @classmethod
     def _check_attacks(cls, choices: tuple[CardAttack, ...]) -> tuple[CardAttack, ...]:
-        return tuple(_complete("attack", choice, ATTACKS.get(choice.name)) for choice in choices)
+        return tuple(complete("attack", choice, ATTACKS.get(choice.name)) for choice in choices)
 
 
 class RunConfig(Parameters):
@@ -238,7 +239,7 @@ class RunConfig(Parameters):
     @classmethod
     def _check_data(cls, choice: DataChoice, info: ValidationInfo) -> DataChoice:
         try:
-            return _complete("data set", choice, data_source(choice.name).Parameters)
+            return complete("data set", choice, data_source(choice.name).Parameters)
         except InputError:
             if info.context == DATA_MAY_BE_ELSEWHERE:
                 return choice
@@ -247,12 +248,12 @@ class RunConfig(Parameters):
     @field_validator("model")
     @classmethod
     def _check_model(cls, choice: Choice) -> Choice:
-        return _complete("model", choice, MODELS.get(choice.name).Parameters)
+        return complete("model", choice, MODELS.get(choice.name).Parameters)
 
     @field_validator("method")
     @classmethod
     def _check_method(cls, choice: Choice) -> Choice:
-        return _complete("method", choice, METHODS.get(choice.name).Parameters)
+        return complete("method", choice, METHODS.get(choice.name).Parameters)
 
     @model_validator(mode="after")
     def _check_rand_augment(self) -> Self:
@@ -285,17 +286,26 @@ class RunConfig(Parameters):
         """Return whether images and weights lie channels-last, given the precision in use."""
         return bfloat16 if self.channels_last is None else self.channels_last
 
+    def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
+        """Return what the best epoch has most of, given the metrics of an epoch."""
+        robust, clean = record["robust_accuracy"], record["clean_accuracy"]
+        by_clean = self.evaluation.best_by == "clean_accuracy"
+        return (clean, robust) if by_clean else (robust, clean)
+
     def threat_model(self) -> ThreatModel:
         """Return what the run is judged against unless `evaluation` says otherwise.
 
         The ball the method trains against; the data set's standard one for a method without (or
-        with radius 0).
+        with radius 0), the customary one where the data set is not here.
         """
         settings = METHODS.get(self.method.name).Parameters.create(self.method.parameters)
         trained: ThreatModel | None = getattr(settings, "threat_model", None)
-        if trained is None or trained.epsilon == 0:
+        if trained is not None and trained.epsilon > 0:
+            return trained
+        try:
             return data_source(self.data.name).threat_model
-        return trained
+        except InputError:
+            return CUSTOMARY
 
     def validation_attack(self) -> Attack:
         """Return the attack of each epoch, on validation images."""
@@ -341,7 +351,7 @@ def parse_json_object(text: str | bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _complete(kind: str, choice: ChoiceT, parameters: type[Parameters]) -> ChoiceT:
+def complete(kind: str, choice: ChoiceT, parameters: type[Parameters]) -> ChoiceT:
     """Return `choice` with all parameters checked and the defaults written out."""
     try:
         values = parameters.create(choice.parameters)

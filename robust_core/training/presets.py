@@ -34,6 +34,12 @@ PAPERS: dict[str, dict[str, Any]] = {
         "epochs": 110,
         "crop_border": "reflect",
     },
+    "denoising": {  # our own: nothing is published
+        "model": {"name": "denoiser"},
+        "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+        "schedule": {"name": "cyclic", "peak": 0.3},
+        "epochs": 200,
+    },
     "fast_at": {
         "model": {"name": "preact_resnet18"},
         "optimiser": {**SGD, "learning_rate": 0.2},

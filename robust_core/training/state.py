@@ -109,6 +109,8 @@ def compile_network(model: nn.Module, method: TrainingMethod, backend: str = "in
     if method.differentiates_twice:
         raise InputError("compile should be off for a method that differentiates input gradients")
     torch._dynamo.config.suppress_errors = True
+    # a method may go back twice through one pass (ATLD's ratio of gradients)
+    torch._functorch.config.donated_buffer = False  # pyright: ignore[reportAttributeAccessIssue]
     model.compile(backend=backend)
 
 

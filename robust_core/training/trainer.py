@@ -150,7 +150,7 @@ def _train(
                 "seconds": time.perf_counter() - started,
             }
             state.metrics.append(record)
-            if state.best is None or _score(config, record) > _score(config, state.best):
+            if state.best is None or config.rank(record) > config.rank(state.best):
                 state.best = record
                 loop.judge.save_best(report)
             save_state(run.last, config, state)
@@ -267,7 +267,8 @@ class _Loop:
             self.progress.update(
                 phase="training", step=step + 1, seconds_left=self.clock.seconds_left(step + 1)
             )
-        self.team.average_running_statistics(state.model, state.method)
+        averaged = () if state.average is None else (state.average.model,)
+        self.team.average_running_statistics(state.model, state.method, *averaged)
         if not state.is_finite():
             raise InputError(diverged(config, epoch))
         everybody = self.team.gather((sums, state.method.own_state()))
@@ -321,8 +322,3 @@ def _epoch_line(record: dict[str, Any]) -> str:
         f"epoch {record['epoch']}: validation clean {record['clean_accuracy']:.1%}, "
         f"robust {record['robust_accuracy']:.1%}; {terms}; {record['seconds']:.1f} s"
     )
-
-
-def _score(config: RunConfig, record: dict[str, Any]) -> tuple[float, float]:
-    robust, clean = record["robust_accuracy"], record["clean_accuracy"]
-    return (clean, robust) if config.evaluation.best_by == "clean_accuracy" else (robust, clean)

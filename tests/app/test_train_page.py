@@ -145,6 +145,14 @@ def test_every_method_and_preset_has_a_form_that_gives_the_preset(method: str, b
     assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
 
 
+def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
+    page = open_page(method="trades")
+    page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run()
+    press(page, "Start training")
+    config = jobs.run_directory(jobs.list_runs()[0].run_id).config()
+    assert config.method.parameters["awp_gamma"] == 0.005
+
+
 def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
     page = open_page(method="trades", option="he")
     page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run()

@@ -155,8 +155,8 @@ def test_parameters_travel_through_json(name):
     [
         (torch.full((1, 1, 8, 8), 1.5), labels(1), r"must lie in \[0, 1\]"),
         (torch.full((1, 1, 8, 8), float("nan")), labels(1), r"must lie in \[0, 1\]"),
-        (torch.zeros(1, 8, 8), labels(1), r"float \[N,C,H,W\]"),
-        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), labels(1), r"float \[N,C,H,W\]"),
+        (torch.zeros(1, 8, 8), labels(1), r"float32 \[N,C,H,W\]"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), labels(1), r"float32 \[N,C,H,W\]"),
         (torch.zeros(2, 1, 8, 8), labels(1), r"labels must be int64 \[2\]"),
         (torch.zeros(1, 1, 8, 8), torch.tensor([3]), r"labels must be in \[0, 2\], got 3 to 3"),
         (torch.zeros(1, 1, 8, 8), torch.tensor([-1]), r"labels must be in \[0, 2\]"),

@@ -166,3 +166,44 @@ def test_a_claim_of_too_many_pixels_is_refused_before_reading(tmp_path):
                     np.lib.format.write_array(member, value)
     with pytest.raises(InputError, match="x_train may have at most 536870912 values"):
         load_data("own", root=tmp_path)
+
+
+@pytest.mark.parametrize("stray", [2**32 - 1, 2**62])
+def test_one_stray_label_is_told_before_names_are_made_for_all(tmp_path, stray):
+    content = arrays()
+    content["y_train"] = content["y_train"].astype(np.uint64)
+    content["y_train"][3] = stray
+    with pytest.raises(InputError, match=f"expected 2 to 1000 classes, got {stray + 1}"):
+        load(tmp_path, content)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_member_is_refused(tmp_path, compression):
+    np.savez(tmp_path / "plain.npz", **arrays())
+    path = tmp_path / "own.npz"
+    plain = zipfile.ZipFile(tmp_path / "plain.npz")
+    with plain as source, zipfile.ZipFile(path, "w", compression) as archive:
+        for name in source.namelist():
+            archive.writestr(name, source.read(name))
+        place = archive.getinfo("x_train.npy").header_offset + 80
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        load_data("own", root=tmp_path)
+
+
+def test_a_header_cut_short_is_refused(tmp_path):
+    np.savez(tmp_path / "own.npz", **arrays())
+    path = tmp_path / "own.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"(20, 8, 8, 3), }", b"(20, 8, 8, 3    "))
+    assert path.read_bytes() != whole
+    with pytest.raises(InputError, match=r"own\.npz is no npz file or is damaged"):
+        load_data("own", root=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x.npz", "/" + 5000 * "a", 5000 * "a" + ".npz"])
+def test_a_path_that_cannot_be_is_one_sentence(name):
+    with pytest.raises(InputError, match="cannot be looked for"):
+        load_data(name)

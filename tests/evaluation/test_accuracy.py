@@ -139,6 +139,22 @@ def test_no_images_is_one_sentence():
         evaluate(LinearModel(), torch.zeros(0, 1, 4, 4), torch.zeros(0, dtype=torch.int64))
 
 
+def test_the_draws_that_judge_are_not_those_that_chose_the_image():
+    """Else an image counts as right under attack by the luck that had it chosen."""
+    draws: list[Tensor] = []
+
+    class Recording(LinearModel):
+        def forward(self, x: Tensor) -> Tensor:
+            draws.append(torch.rand(1))
+            return super().forward(x)
+
+    model, x = Recording(), middle_images(4)
+    y = model(x).argmax(dim=1)
+    evaluate(model, x, y, create_attack("fgsm", epsilon=0.0))
+    assert len(draws) == 4  # of the labels, the clean image, the attack, and its judge
+    assert len({float(draw) for draw in draws}) == len(draws)
+
+
 def test_wilson_interval_has_its_known_values():
     # Brown, Cai, DasGupta, Statistical Science 16 (2001): the bounds solve |p - s/n| = z sd(p).
     for successes, trials in ((0, 20), (7, 20), (20, 20), (450, 500)):

@@ -115,6 +115,38 @@ def test_a_model_in_train_mode_is_warned_of_judged_in_eval_mode_and_left_as_it_w
         assert torch.equal(evaluate(model.eval(), x, y, PGD).distance, report.distance)
 
 
+def test_a_layer_in_train_mode_is_warned_of():
+    model = SmallNet(num_classes=3).eval()
+    model.layers[3].train()  # Monte Carlo dropout
+    with pytest.warns(UserWarning, match="a layer of it, is in train mode"):
+        evaluate(model, middle_images(8, (1, 8, 8)), labels(8), PGD)
+
+
+def test_outputs_that_are_no_numbers_under_attack_are_warned_of():
+    model, x = LinearModel(SHAPE), middle_images(6)
+    with torch.no_grad():
+        smallest, y = model(x).max(dim=1)
+
+    def spoilt(logits: Tensor) -> Tensor:
+        lowered = logits.gather(1, y[:, None]) < smallest[:, None]
+        return torch.where(lowered, torch.nan, logits)
+
+    with pytest.warns(UserWarning, match=r"outputs for 6 attacked image\(s\) are not finite"):
+        evaluate(Outputs(model, spoilt), x, y, PGD)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "eot_samples", "num_verdicts"])
+def test_counts_below_one_are_refused(name):
+    with pytest.raises(InputError, match=f"{name} must be at least 1, got 0"):
+        evaluate(LinearModel(SHAPE), middle_images(6), labels(6), PGD, **{name: 0})
+
+
+def test_the_largest_seed_is_good_for_several_batches():
+    attack = create_attack("worst_case", epsilon=0.1, seed=2**31 - 1)
+    report = evaluate(LinearModel(SHAPE), middle_images(6), labels(6), attack, batch_size=3)
+    assert report.num_images == 6
+
+
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shelf with the checkpoint "tiny"."""

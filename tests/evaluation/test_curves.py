@@ -14,6 +14,13 @@ from tests.toys import LinearModel, labels, middle_images
 GRID = [0.001 * step for step in range(1, 65)]
 
 
+class NoisyModel(LinearModel):
+    """A linear model of a noisy image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + 0.3 * torch.randn_like(x))
+
+
 def two_classes(n: int = 80) -> tuple[LinearModel, Tensor, Tensor, Tensor]:
     """A linear model, images, its own labels, and the Linf radius at which each image falls."""
     model = LinearModel(num_classes=2)
@@ -190,3 +197,19 @@ def test_wrong_input_is_one_sentence(parameter, values, sentence):
         accuracy_curve(
             LinearModel(), middle_images(2), labels(2), create_attack("pgd"), parameter, values
         )
+
+
+def test_verdicts_of_a_curve_are_those_of_the_evaluation():
+    model, x, y = NoisyModel(), middle_images(40), labels(40)
+    attack = create_attack("pgd", epsilon=0.05, num_steps=2)
+    found = [
+        accuracy_curve(model, x, y, attack, "epsilon", [0.05], num_verdicts=number).accuracies[0]
+        for number in (1, 8)
+    ]
+    assert found[1] < found[0]
+
+
+def test_an_ensemble_that_averages_nothing_has_no_curve_of_averaged_passes():
+    attack = create_attack("autoattack")
+    with pytest.raises(InputError, match="attack autoattack, as it is set here, averages no"):
+        accuracy_curve(LinearModel(), middle_images(4), labels(4), attack, "eot_samples", [20, 40])

@@ -324,6 +324,16 @@ def test_transfer_is_made_on_the_surrogate() -> None:
     assert torch.equal(black.report.distance, expected.distance)
 
 
+def test_a_surrogate_that_has_changed_is_attacked_again(shelf) -> None:
+    plan = make_plan(checkpoints=["tiny"], attacks=[ATTACKS[0] | {"surrogate": "other"}])
+    run = run_evaluation(plan)
+    before = numbers(run.results())
+    (shelf / "other.safetensors").write_bytes((shelf / "tiny.safetensors").read_bytes())
+    run.write_status(EvaluationStatus("stopped"))
+    run_evaluation(run=run)
+    assert numbers(run.results()) == numbers(run_evaluation(plan).results()) != before
+
+
 def test_curves_and_findings_stand_beside_the_numbers(monkeypatch) -> None:
     finding = Finding("logits", Severity.FAIL, float("nan"), 0.0, "A sentence.", "Advice.")
     checked: list[int] = []

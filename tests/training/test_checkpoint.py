@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from robust_core.errors import InputError
+from robust_core.methods.base import create_method
 from robust_core.models.base import create_model
 from robust_core.training import checkpoint, checkpoint_file
 from robust_core.training.checkpoint import (
@@ -156,7 +157,7 @@ def huge_network(document, header) -> None:
     [
         (lambda data, _: data[: len(data) // 2], "damaged or cut short"),
         (lambda data, _: data[:200], "damaged, cut short or something else"),
-        (lambda data, _: data[:4], "damaged, cut short or something else"),
+        (lambda data, _: struct.pack("<Q", 100)[:4], "damaged, cut short or something else"),
         (lambda data, _: b"", "damaged, cut short or something else"),
         (lambda data, _: b"\x89PNG\r\n" * 100, "damaged, cut short or something else"),
         (lambda data, _: struct.pack("<Q", 2**62) + data[8:], "damaged, cut short"),
@@ -185,6 +186,25 @@ def test_bad_files_give_one_sentence(path, tmp_path, damage, sentence) -> None:
     with pytest.raises(InputError, match=sentence):
         import_checkpoint("bad.safetensors", data)
     assert not any(name.startswith("imported/") for name in list_checkpoints())
+
+
+@pytest.mark.parametrize(
+    "robust", [[], [{"attack": {"name": "pgd", "parameters": {"num_restarts": [1]}}}]]
+)
+def test_a_card_must_hold_results_of_real_attacks(path, model, tmp_path, robust) -> None:
+    info = checkpoint_info(str(path))
+    full = [info.card["robust"][0] | one for one in robust]
+    with pytest.raises(InputError, match=r"robust|num_restarts"):
+        save_checkpoint(
+            tmp_path / "wrong.safetensors",
+            model,
+            config=info.config,
+            method=create_method(info.config.method.name, info.config.method.parameters),
+            class_names=info.class_names,
+            epoch=info.epoch,
+            card=info.card | {"robust": full},
+        )
+        checkpoint_info(str(tmp_path / "wrong.safetensors"))
 
 
 def test_weights_must_be_finite(path, model, tmp_path) -> None:

@@ -64,6 +64,16 @@ def test_json_is_strict(text, sentence) -> None:
     assert sentence in str(caught.value)
 
 
+def test_the_best_epoch_is_what_the_configuration_says() -> None:
+    early, late = (
+        {"robust_accuracy": 0.19, "clean_accuracy": 0.2},
+        {"robust_accuracy": 0.1, "clean_accuracy": 0.97},
+    )
+    assert max(early, late, key=tiny_config().rank) is early
+    by_clean = tiny_config(evaluation={"best_by": "clean_accuracy"})
+    assert max(early, late, key=by_clean.rank) is late
+
+
 def test_missing_file_gives_a_sentence(tmp_path) -> None:
     with pytest.raises(InputError, match="no such file"):
         RunConfig.from_json(tmp_path / "none.json")

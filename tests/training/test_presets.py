@@ -4,13 +4,17 @@ import json
 from typing import Any
 
 import pytest
+import torch
 
+from robust_core.data import load_data
 from robust_core.errors import InputError
 from robust_core.methods import list_methods
 from robust_core.methods.base import METHODS
 from robust_core.training.config import RunConfig
 from robust_core.training.presets import list_options, preset
 from robust_core.training.schedules import learning_rate
+from robust_core.training.state import create_state
+from robust_core.training.step import TrainingStep
 
 TRAINING_IMAGES = 45_000  # of the 50,000 of CIFAR-10, the rest is validation
 
@@ -201,6 +205,19 @@ def test_presets_are_complete_and_in_the_standard_threat_model(data, method, bud
     radius = {"digits": 0.1, "mnist": 0.3}.get(data)
     if radius is not None:
         assert config.threat_model().epsilon == radius
+
+
+@pytest.mark.parametrize("method", list_methods())
+def test_paper_presets_take_steps_on_digits(method) -> None:
+    config = preset("digits", method, "paper")
+    images = load_data("digits", "train").subset(slice(96))
+    state = create_state(config, images.image_shape, images.num_classes, torch.device("cpu"))
+    state.method.prepare(images.x, images.y)
+    step = TrainingStep(config, state, images.x, images.y)
+    for number in range(4):
+        rate = learning_rate(config.schedule, config.optimiser.learning_rate, 40, 10, config.epochs)
+        step(torch.arange(24) + 24 * number, rate, number)  # raises where the loss runs away
+    assert state.is_finite()
 
 
 @pytest.mark.parametrize("budget", ["quick", "paper"])

@@ -14,7 +14,9 @@ from robust_core.errors import InputError
 from robust_core.methods.base import Batch, MethodOutput, create_method
 from robust_core.methods.standard import Standard
 from robust_core.models.base import create_model
+from robust_core.models.small_cnn import SmallCNN
 from robust_core.paths import REPOSITORY
+from robust_core.team import Team
 from robust_core.training.checkpoint import load_model
 from robust_core.training.config import RunConfig
 from robust_core.training.run_directory import RunDirectory
@@ -90,6 +92,17 @@ def test_a_team_goes_on_where_each_of_its_processes_was(tmp_path) -> None:
     assert curve(run) == curve(whole)
     mine, other = load_model(run.best).state_dict(), load_model(whole.best).state_dict()
     assert all(torch.equal(mine[key], other[key]) for key in mine)
+
+
+def test_the_averaged_network_gets_everybodys_running_statistics() -> None:
+    class Recording(Team):
+        def average_running_statistics(self, *modules: torch.nn.Module) -> None:
+            told.extend(modules)
+
+    told: list[torch.nn.Module] = []
+    train(plain(epochs=1, ema_decay=0.5), team=Recording())
+    networks = [module for module in told if isinstance(module, SmallCNN)]
+    assert len({id(network) for network in networks}) == 2
 
 
 def test_pieces_of_a_batch_add_up_to_the_batch() -> None:
