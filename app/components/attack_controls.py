@@ -7,9 +7,6 @@ import streamlit as st
 from app.forms import has_form, parameter_form
 from app.words import attack_title
 from robust_core.attacks.base import ATTACKS, Attack
-from robust_core.data import data_source
-from robust_core.errors import InputError
-from robust_core.threat_model import ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
 
 ATTACK_KEY = "attack.attack"
@@ -54,7 +51,7 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
         persist_state="session",
         help=_summary(ATTACKS.get(st.session_state[ATTACK_KEY])),
     )
-    standard = _standard_threat_model(info)
+    standard = info.config.data_threat_model()
     attack = parameter_form(
         ATTACKS.get(name),
         form_key(info, name),
@@ -88,13 +85,6 @@ def _pick_target(info: CheckpointInfo, label: int) -> int | None:
         persist_state="session",
         label_visibility="collapsed",
     )
-
-
-def _standard_threat_model(info: CheckpointInfo) -> ThreatModel:
-    try:
-        return data_source(info.config.data.name).threat_model
-    except InputError:
-        return info.config.threat_model()
 
 
 def _summary(attack: type[Attack]) -> str:

@@ -10,7 +10,6 @@ from app.components.model_picker import MODEL_KEY
 from app.components.page_link import PageLink, State, Step, one_of, only, part
 from app.forms import fill_form, parameter_form
 from app.hard_pairs import StudyPlan
-from robust_core.data import data_source
 from robust_core.errors import InputError
 from robust_core.evaluation.confusion import Denominator
 from robust_core.registry import unknown_name
@@ -119,10 +118,7 @@ def _form_key(info: CheckpointInfo) -> str:
 
 
 def _first_values(info: CheckpointInfo) -> dict:
-    try:
-        standard = data_source(info.config.data.name).threat_model
-    except InputError:
-        standard = info.config.threat_model()
+    standard = info.config.data_threat_model()
     return {"norm": standard.norm, "epsilon": standard.epsilon}
 
 

@@ -12,7 +12,6 @@ from app.honesty import Interruptible
 from app.units import count_words, duration_words
 from app.words import distance_words
 from robust_core.attacks.base import Attack, create_attack
-from robust_core.data import data_source
 from robust_core.models.retinotopic_classifier import RetinotopicClassifier
 from robust_core.threat_model import ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
@@ -23,7 +22,7 @@ ALL_VIEWS, ONE_VIEW = "All views", "One view"
 
 def threat_model(info: CheckpointInfo) -> ThreatModel:
     """Return the threat model of the data set that a checkpoint was trained on."""
-    return data_source(info.config.data.name).threat_model
+    return info.config.data_threat_model()
 
 
 def pick_adversarial(

@@ -298,14 +298,22 @@ class RunConfig(Parameters):
         The ball the method trains against; the data set's standard one for a method without (or
         with radius 0), the customary one where the data set is not here.
         """
+        return self._trained_threat_model() or self._standard_threat_model() or CUSTOMARY
+
+    def data_threat_model(self) -> ThreatModel:
+        """Return the standard ball of the data set; where that is not here, the training's."""
+        return self._standard_threat_model() or self._trained_threat_model() or CUSTOMARY
+
+    def _trained_threat_model(self) -> ThreatModel | None:
         settings = METHODS.get(self.method.name).Parameters.create(self.method.parameters)
         trained: ThreatModel | None = getattr(settings, "threat_model", None)
-        if trained is not None and trained.epsilon > 0:
-            return trained
+        return None if trained is None or trained.epsilon == 0 else trained
+
+    def _standard_threat_model(self) -> ThreatModel | None:
         try:
             return data_source(self.data.name).threat_model
         except InputError:
-            return CUSTOMARY
+            return None
 
     def validation_attack(self) -> Attack:
         """Return the attack of each epoch, on validation images."""

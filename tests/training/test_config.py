@@ -2,7 +2,7 @@ import pytest
 
 from robust_core.errors import InputError
 from robust_core.threat_model import Norm
-from robust_core.training.config import RunConfig, parse_json_object
+from robust_core.training.config import DATA_MAY_BE_ELSEWHERE, RunConfig, parse_json_object
 from tests.training.conftest import tiny_config
 
 
@@ -72,6 +72,17 @@ def test_the_best_epoch_is_what_the_configuration_says() -> None:
     assert max(early, late, key=tiny_config().rank) is early
     by_clean = tiny_config(evaluation={"best_by": "clean_accuracy"})
     assert max(early, late, key=by_clean.rank) is late
+
+
+def test_a_data_set_that_is_not_here_does_not_take_the_threat_model_along() -> None:
+    values = tiny_config().model_dump(mode="json")
+    values["data"] = {"name": "elsewhere"}
+    trained = RunConfig.model_validate(values, context=DATA_MAY_BE_ELSEWHERE)
+    assert trained.data_threat_model().epsilon == trained.threat_model().epsilon == 0.1
+    values["method"] = {"name": "standard"}
+    plain = RunConfig.model_validate(values, context=DATA_MAY_BE_ELSEWHERE)
+    assert plain.data_threat_model().epsilon == plain.threat_model().epsilon == 8 / 255
+    assert tiny_config(method={"name": "pgd_at"}).data_threat_model().epsilon == 0.1
 
 
 def test_missing_file_gives_a_sentence(tmp_path) -> None:
