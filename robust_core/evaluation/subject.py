@@ -1,5 +1,6 @@
 """What the checks of a robustness number look at: the model, the attack, and how both met."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -8,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, attack_from
+from robust_core.attacks.ensemble import AttackChoice, AutoAttack, WorstCase
+from robust_core.attacks.fgsm import FGSM
 from robust_core.evaluation.accuracy import RobustnessReport, evaluate
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
 
 
 @dataclass
@@ -51,6 +54,23 @@ class Subject:
         return self.report(self.attack).robust_accuracy
 
     @cached_property
+    def correct(self) -> Tensor:
+        """Which images are right without an attack, and so are attacked at all: bool [N]."""
+        return self.report(self.attack).clean_correct.to(self.x.device)
+
+    @cached_property
+    def spread(self) -> float:
+        """Largest difference between the logits of two passes; 0 if both answers are the same."""
+        with evaluation_mode(self.model), self._noise():
+            one, other = (predict_logits(self.model, self.x) for _ in range(2))
+        return float((one - other).abs().max())
+
+    @cached_property
+    def random(self) -> bool:
+        """Whether the model draws at random: it says so (`stochastic`), or two passes differ."""
+        return bool(getattr(self.model, "stochastic", False)) or self.spread > 0
+
+    @cached_property
     def finite(self) -> bool:
         """Whether all outputs for the images are finite numbers."""
         return bool(torch.isfinite(self.predict()).all())
@@ -77,6 +97,14 @@ class Subject:
         known = {name: value for name, value in parameters.items() if self.has(name)}
         return attack_from(self.attack.name, {**self.attack.model_dump(), **known})
 
+    def averaging(self, num_passes: int) -> Attack | None:
+        """Return the attack in doubt with the mean of `num_passes` or more for each gradient.
+
+        None where it can average nothing.
+        """
+        attack = _averaging(self.attack, num_passes)
+        return attack if attack.averaged_passes >= num_passes else None
+
     def other(self, name: str, **parameters: Any) -> Attack:
         """Return another attack in the same ball and with the same seed."""
         attack = self.attack
@@ -96,14 +124,43 @@ class Subject:
         return self.told(one="the image", many=f"{share:.0%} of the images")
 
     def left(self, share: float) -> str:
-        """Return what an attack leaves: "leaves 12.0%", or whether the image falls to it."""
+        """Return what an attack leaves beside the number in doubt: "leaves 12.0%, not 40.0%".
+
+        The number is left out where it reads the same; of one image, whether it falls is said.
+        """
         one = "does not break the image" if share > 0 else "breaks the image"
-        return self.told(one=one, many=f"leaves {share:.1%}")
+        direct, doubted = f"{share:.1%}", f"{self.robust_accuracy:.1%}"
+        instead = "" if direct == doubted else f", not {doubted}"
+        return self.told(one=one, many=f"leaves {direct}{instead}")
+
+    def alarm_above(self, share: float) -> float:
+        """Return the share of images beyond which a check gives alarm: `share`, and one image.
+
+        One image of several may be chance, and of few it is a large share: it is a doubt. Where
+        there is only one image, it is what the number is about.
+        """
+        num_images = len(self.x)
+        return share if num_images == 1 else max(share, 1.5 / num_images)  # between one and two
 
     def predict(self) -> Tensor:
         """Return the logits of the images, one pass: float32 [N,K]."""
-        with evaluation_mode(self.model):
+        with evaluation_mode(self.model), self._noise():
             return predict_logits(self.model, self.x)
+
+    def judge(self, x: Tensor) -> Tensor:
+        """Return the mean logits that decide on other images; each call draws the same noise.
+
+        Args:
+            x: images [M,C,H,W] in [0, 1].
+
+        Returns:
+            float32 [M,K].
+        """
+        with evaluation_mode(self.model), self._noise():
+            return predict_logits(self.model, x, eot_samples=self.eot_samples)
+
+    def _noise(self) -> AbstractContextManager[None]:
+        return repeatable_noise(self.attack.seed, self.x.device)
 
     def _report(self, attack: Attack, source: nn.Module | None) -> RobustnessReport:
         key = attack, source
@@ -117,3 +174,28 @@ class Subject:
                 surrogate=source,
             )
         return self._reports[key]
+
+
+def takes_one_step(attack: Attack) -> bool:
+    """Return whether the attack looks at one gradient and takes one step, as FGSM does."""
+    if isinstance(attack, WorstCase):
+        return all(takes_one_step(member) for member in attack.members())
+    return isinstance(attack, FGSM) or getattr(attack, "num_steps", None) == 1
+
+
+def _averaging(attack: Attack, num_passes: int) -> Attack:
+    """Return the attack with `num_passes` per gradient, or more, wherever it has that choice."""
+    values = attack.model_dump()
+    if isinstance(attack, AutoAttack):  # its `standard` has no choice
+        num_passes = max(num_passes, attack.eot_samples)
+        return attack_from(attack.name, {**values, "version": "rand", "eot_samples": num_passes})
+    if isinstance(attack, WorstCase):
+        members = [_averaging(member, num_passes) for member in attack.members()]
+        choices = [
+            AttackChoice(name=member.name, parameters=member.model_dump(mode="json"))
+            for member in members
+        ]
+        return attack_from(attack.name, {**values, "attacks": choices})
+    if "eot_samples" not in values:
+        return attack
+    return attack_from(attack.name, {**values, "eot_samples": num_passes})

@@ -44,7 +44,7 @@ def test_a_masked_model_resists_splendidly_and_is_called_out():
     assert SECTION in [subheader.value for subheader in page.subheader]
     assert "This result cannot be trusted" in words(page)
     assert {"Gradients", "Large radius"} <= set(titles_with(page, "alarm"))
-    assert "The gradient is zero at the image" in words(page)
+    assert "The gradient of cross-entropy is zero at the image" in words(page)
     assert "*Try next:* Pass the gradient through the part that hides it (BPDA)" in words(page)
     assert "measured 100 %, fine up to 2 %" in words(page)
 

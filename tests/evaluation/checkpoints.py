@@ -24,7 +24,14 @@ def write_checkpoint(path: Path, seed: int) -> None:
         "num_images": 1,
         "clean_accuracy": 0.0,
         "clean_interval": [0.0, 1.0],
-        "robust": [],
+        "robust": [
+            {
+                "attack": {"name": "fgsm", "parameters": {}},
+                "accuracy": 0.0,
+                "interval": [0.0, 1.0],
+                "num_images": 1,
+            }
+        ],
         "epoch": 1,
         "seed": 0,
         "versions": {},

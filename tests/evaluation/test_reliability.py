@@ -1,17 +1,31 @@
 """Each check raises its alarm on a model made to deserve it, and none on a sound one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.accuracy import evaluate
-from robust_core.evaluation.checks.outputs import check_gradients
-from robust_core.evaluation.checks.strength import check_logit_scale, check_margin_loss
+from robust_core.evaluation.checks.outputs import (
+    check_deterministic,
+    check_gradients,
+    check_logits,
+)
+from robust_core.evaluation.checks.strength import (
+    check_converged,
+    check_large_radius,
+    check_logit_scale,
+    check_margin_loss,
+    check_silent_success,
+)
 from robust_core.evaluation.checks.target import (
     check_attacked_model,
+    check_black_box,
     check_randomness,
     check_through_defence,
+    check_transfer,
 )
 from robust_core.evaluation.finding import Severity, graded, overall
 from robust_core.evaluation.reliability import Subject, check_reliability
@@ -285,3 +299,203 @@ def test_grades_follow_the_thresholds():
 
     assert [severity(v) for v in (0.1, 0.11, 0.2, 0.21)] == ["ok", "warn", "warn", "fail"]
     assert overall([]) is Severity.OK
+
+
+class UndeclaredNoise(Noisy):
+    stochastic = False
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "severity"),
+    [
+        ("autoattack", {}, Severity.FAIL),
+        ("autoattack", {"version": "rand"}, Severity.OK),
+        ("pgd", {}, Severity.FAIL),
+        ("deepfool", {}, Severity.FAIL),
+        (
+            "worst_case",
+            {"attacks": [{"name": "pgd", "parameters": {"eot_samples": 20}}]},
+            Severity.OK,
+        ),
+    ],
+)
+def test_the_passes_that_count_are_those_a_gradient_averages(name, parameters, severity):
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    finding = check_deterministic(subject_of(Noisy(SHAPE), attack, num_images=4))
+    assert finding.severity is severity
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("pgd", {}),
+        ("autoattack", {}),
+        ("worst_case", {"attacks": [{"name": "pgd"}, {"name": "autoattack"}]}),
+        ("deepfool", {}),
+    ],
+)
+def test_an_attack_is_made_to_average_or_it_cannot(name, parameters):
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    more = subject_of(LinearModel(SHAPE), attack, num_images=1).averaging(30)
+    assert attack.averaged_passes == 1
+    assert (more is None) == (name == "deepfool")
+    assert more is None or (more.averaged_passes, more.epsilon) == (30, 0.1)
+
+
+def test_an_attack_that_cannot_average_leaves_a_doubt():
+    attack = create_attack("deepfool", epsilon=0.1)
+    finding = check_attacked_model(subject_of(Noisy(SHAPE), attack, num_images=4, eot_samples=8))
+    assert finding.severity is Severity.WARN
+    assert "1 of the 8 views" in finding.sentence and "cannot" in finding.sentence
+
+
+def test_noise_that_the_model_does_not_declare_is_measured():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=2)
+    subject = subject_of(UndeclaredNoise(SHAPE), attack, num_images=8, eot_samples=8)
+    assert subject.random and not subject_of(LinearModel(SHAPE)).random
+    assert check_attacked_model(subject).severity is not Severity.OK
+    assert check_randomness(subject) is not None
+
+
+def test_what_reads_the_same_is_not_told_twice():
+    subject = subject_of(LinearModel(SHAPE))
+    subject.__dict__["robust_accuracy"] = 0.375
+    assert subject.left(0.3751) == "leaves 37.5%"
+    assert subject.left(0.25) == "leaves 25.0%, not 37.5%"
+
+
+@pytest.mark.parametrize("num_images", [2, 16, 25, 100])
+def test_an_alarm_takes_more_than_one_image(num_images):
+    above = subject_of(LinearModel(SHAPE), num_images=num_images).alarm_above(0.05)
+    assert 1 / num_images <= above
+    assert 2 / num_images > above or above == 0.05
+
+
+def test_of_one_image_an_alarm_takes_that_one():
+    assert subject_of(LinearModel(SHAPE), num_images=1).alarm_above(0.05) == 0.05
+
+
+@pytest.mark.parametrize(
+    ("num_broken", "severity"), [(0, Severity.OK), (1, Severity.WARN), (2, Severity.FAIL)]
+)
+def test_one_image_of_sixteen_is_a_doubt_and_two_are_an_alarm(num_broken, severity):
+    subject = subject_of(LinearModel(SHAPE), create_attack("fgsm", epsilon=0.0), num_images=16)
+    surrogate = LinearModel(SHAPE, seed=5)
+    report = subject.report(subject.attack)
+    standing = torch.arange(16) >= num_broken
+    subject.surrogate = surrogate
+    subject._reports[subject.attack, surrogate] = replace(report, robust_correct=standing)
+    finding = check_transfer(subject)
+    assert finding is not None and (finding.value, finding.severity) == (num_broken / 16, severity)
+
+
+class Band(torch.nn.Module):
+    """The mean pixel leaves class 0 between 0.56 and 0.66 only."""
+
+    num_classes = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        within = 0.05 - (x.flatten(1).mean(dim=1) - 0.61).abs()
+        return torch.stack([torch.zeros_like(within), within], dim=1)
+
+
+@pytest.mark.parametrize("name", ["pgd", "bpda", "mim"])
+def test_a_success_on_the_way_is_counted(name):
+    parameters = {"epsilon": 0.3, "step_size": 0.1, "num_steps": 2, "random_start": False}
+    x, y = torch.full((4, *SHAPE), 0.5), torch.zeros(4, dtype=torch.int64)
+    subject = Subject(Band().eval(), x, y, create_attack(name, **parameters))
+    finding = check_silent_success(subject)  # the steps go to 0.6 and on to 0.7
+    assert finding is not None and (finding.severity, finding.value) == (Severity.FAIL, 1.0)
+
+
+def test_an_attack_that_keeps_its_first_success_is_not_asked_for_it():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=2, stop_when_fallen=True)
+    assert check_silent_success(subject_of(LinearModel(SHAPE), attack)) is None
+
+
+@pytest.mark.parametrize("eot_samples", [1, 4])
+def test_noisy_looks_on_the_way_are_no_success(eot_samples):
+    attack = create_attack("pgd", epsilon=0.0, num_steps=10)
+    finding = check_silent_success(subject_of(Noisy(SHAPE), attack, eot_samples=eot_samples))
+    assert finding is not None and finding.value == 0.0
+
+
+def test_one_step_says_nothing_of_gradients_either():
+    attack = create_attack("fgsm", epsilon=0.1)
+    finding = check_transfer(
+        subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE), num_images=8)
+    )
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "one step is a weak attack" in finding.sentence
+
+
+def test_a_longer_search_without_gradients_says_nothing_of_gradients():
+    attack = create_attack("random_search", epsilon=0.1, num_queries=1)
+    finding = check_black_box(subject_of(LinearModel(SHAPE), attack))
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "gradient" not in (finding.sentence + finding.advice)
+    assert "more queries" in finding.advice
+
+
+def test_a_ball_of_form_only_is_not_shared_with_other_attacks():
+    attack = create_attack("spatial", num_rotations=1, num_shifts=1)
+    subject = subject_of(LinearModel(SHAPE), attack, surrogate=LinearModel(SHAPE, seed=5))
+    assert check_black_box(subject) is None and check_transfer(subject) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("fgsm", {}),
+        ("pgd", {"num_steps": 1}),
+        ("worst_case", {"attacks": [{"name": "fgsm"}]}),
+    ],
+)
+def test_a_single_step_is_not_asked_to_break_a_large_ball(name, parameters):
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    assert check_large_radius(subject_of(LinearModel(SHAPE), attack)) is None
+
+
+def test_a_ball_that_cannot_reach_grey_is_not_asked_about():
+    shape = (3, 120, 120)  # 0.5 * sqrt(n) is 104, the largest L2 radius 100
+    x = middle_images(2, shape)
+    model = LinearModel(shape)
+    attack = create_attack("pgd", norm="L2", epsilon=1.0, num_steps=2)
+    assert check_large_radius(Subject(model, x, model(x).argmax(1), attack)) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "severity", "word"),
+    [("cross_entropy", Severity.FAIL, "cross-entropy"), ("margin", Severity.OK, "margin")],
+)
+def test_the_gradient_in_doubt_is_that_of_the_attack_s_own_loss(loss, severity, word):
+    finding = check_gradients(subject_of(Saturated(SHAPE), create_attack("pgd", loss=loss)))
+    assert finding is not None and finding.severity is severity
+    assert word in finding.sentence
+    assert ("Attack the margin" in finding.advice) == (loss == "cross_entropy")
+
+
+def test_momentum_is_asked_for_more_steps_and_one_start_for_no_restarts():
+    model = LinearModel(SHAPE)
+    weak = {"epsilon": 0.1, "num_steps": 2, "step_size": 0.002}
+    found = check_converged(subject_of(model, create_attack("mim", **weak)))
+    assert found is not None and found.severity is Severity.FAIL
+    for random_start in (True, False):
+        attack = create_attack("pgd", **weak, random_start=random_start)
+        found = check_converged(subject_of(model, attack))
+        assert found is not None and ("restarts" in found.sentence) == random_start
+
+
+class BreaksWhenBright(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.where(x[:, :, 0, 0] > 0.7, float("nan"), 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:the model's outputs for")
+def test_outputs_that_the_attack_breaks_are_told():
+    subject = subject_of(BreaksWhenBright(SHAPE), create_attack("fgsm", epsilon=0.2))
+    finding = check_logits(subject)
+    assert finding.severity is Severity.FAIL and 0 < finding.value < 1
+    assert finding.sentence.startswith("Once attacked")
+    moved = create_attack("fgsm", epsilon=0.2)(subject.model, subject.x, subject.y)
+    assert finding.value == pytest.approx(float((moved[:, 0, 0, 0] > 0.7).float().mean()))

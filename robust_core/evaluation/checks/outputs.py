@@ -2,28 +2,43 @@
 
 import torch
 
+from robust_core.attacks.base import Attack
 from robust_core.attacks.bpda import BPDA
 from robust_core.attacks.goal import Goal
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.outputs import are_probabilities
 from robust_core.evaluation.subject import Subject
-from robust_core.gradients import evaluation_mode, input_gradient
+from robust_core.gradients import evaluation_mode, input_gradient, repeatable_noise
 
-TINY_GRADIENT = 1e-8  # L2 norm of an image's loss gradient that gives no direction in float32
+TINY_GRADIENT = 1e-12  # L2 norm; cross-entropy of a sure, sound model goes down to 1e-9
+LOSS_WORDS = {
+    "cross_entropy": "cross-entropy",
+    "margin": "the margin",
+    "dlr": "the difference of logits ratio",
+}
 
 
 def check_logits(subject: Subject) -> Finding:
-    """Outputs should be finite logits; probabilities and overflow hide gradients."""
+    """Outputs should be finite logits; probabilities and overflow hide gradients.
+
+    Attacked images whose outputs are not finite count as fallen, which says nothing of the model.
+    """
     logits = subject.predict()
     broken = float((~torch.isfinite(logits)).any(dim=1).float().mean())
     if broken > 0:
         sentence = f"The outputs for {subject.images(broken)} are not finite numbers."
         return Finding("logits", Severity.FAIL, broken, 0.0, sentence, "Look for an overflow.")
+    broken = _broken_by_attack(subject)
+    if broken > 0:
+        severity = Severity.FAIL if broken > subject.alarm_above(0.05) else Severity.WARN
+        sentence = f"Once attacked, the outputs for {subject.images(broken)} are not finite "
+        sentence += "numbers, which counts as fallen."
+        return Finding("logits", severity, broken, 0.0, sentence, "Look for an overflow.")
     return graded(
         "logits",
         float(are_probabilities(logits).float().mean()),
         warn_above=0.5,
-        fail_above=0.99,
+        fail_above=subject.alarm_above(0.99),
         ok="The outputs are finite logits, not probabilities.",
         otherwise="The outputs are probabilities: cross-entropy takes their softmax once more, and "
         "its gradient shrinks.",
@@ -31,10 +46,19 @@ def check_logits(subject: Subject) -> Finding:
     )
 
 
+def _broken_by_attack(subject: Subject) -> float:
+    """Return the share of the images whose outputs are finite before the attack only."""
+    x, y = subject.x[subject.correct], subject.y[subject.correct]
+    if len(x) == 0:
+        return 0.0
+    with evaluation_mode(subject.attacked):
+        logits = subject.judge(subject.attack(subject.attacked, x, y))
+    return int((~torch.isfinite(logits)).any(dim=1).sum()) / len(subject.x)
+
+
 def check_deterministic(subject: Subject) -> Finding:
     """A model that answers differently each time must be attacked with EOT."""
-    moved = float((subject.predict() - subject.predict()).abs().max())
-    averaged = getattr(subject.attack, "eot_samples", 1)
+    moved, averaged = subject.spread, subject.attack.averaged_passes
     if moved > 0 and averaged > 1:
         sentence = f"The output is random, and the attack averages {averaged} passes per gradient."
         return Finding("deterministic", Severity.OK, moved, 0.0, sentence)
@@ -50,27 +74,44 @@ def check_deterministic(subject: Subject) -> Finding:
 
 
 def check_gradients(subject: Subject) -> Finding | None:
-    """Zero or non-finite gradients give an attacker nothing to climb, if he needs any."""
+    """Zero or non-finite gradients give an attacker nothing to climb, if he needs any.
+
+    They are those of the loss that the attack names, and of the margin where it names none.
+    """
     if subject.attack.gradient_free:
         return None
-    model = subject.attacked
-    if isinstance(subject.attack, BPDA):
-        model = subject.attack.twin(model)
-    with evaluation_mode(model):
-        at = input_gradient(model, subject.x, Goal("margin", subject.y))
-    length = at.gradient.flatten(1).norm(dim=1)
-    infinite = float((~torch.isfinite(length)).float().mean())
-    tiny = float((length < TINY_GRADIENT).float().mean())
+    loss = _own_loss(subject.attack)
+    tiny, infinite = _without_direction(subject, loss)
+    advice = "Pass the gradient through the part that hides it (BPDA), or do without (Square)."
+    if tiny + infinite > 0 and loss != "margin" and sum(_without_direction(subject, "margin")) == 0:
+        advice = "Attack the margin instead, whose gradient is there."
     return graded(
         "gradients",
         tiny + infinite,
         warn_above=0.02,
-        fail_above=0.2,
-        ok="The attack's gradients are finite and not zero.",
-        otherwise=f"The gradient is {_blindness(subject, tiny, infinite)}: a gradient attack is "
-        "blind there, which is no robustness.",
-        advice="Pass the gradient through the part that hides it (BPDA), or do without (Square).",
+        fail_above=subject.alarm_above(0.2),
+        ok=f"The gradients of {LOSS_WORDS[loss]} are finite and not zero.",
+        otherwise=f"The gradient of {LOSS_WORDS[loss]} is {_blindness(subject, tiny, infinite)}: a "
+        "gradient attack is blind there, which is no robustness.",
+        advice=advice,
     )
+
+
+def _own_loss(attack: Attack) -> str:
+    loss = attack.model_dump().get("loss", "margin")
+    return "dlr" if loss == "targeted_dlr" else loss
+
+
+def _without_direction(subject: Subject, loss: str) -> tuple[float, float]:
+    """Return the shares of images with a tiny gradient of `loss` and with one not finite."""
+    model = subject.attacked
+    if isinstance(subject.attack, BPDA):
+        model = subject.attack.twin(model)
+    with evaluation_mode(model), repeatable_noise(subject.attack.seed, subject.x.device):
+        at = input_gradient(model, subject.x, Goal(loss, subject.y))
+    length = at.gradient.flatten(1).norm(dim=1)
+    tiny = float((length < TINY_GRADIENT).float().mean())
+    return tiny, float((~torch.isfinite(length)).float().mean())
 
 
 def _blindness(subject: Subject, tiny: float, infinite: float) -> str:

@@ -1,13 +1,14 @@
 """Checks of the attack: does it find what there is to be found?"""
 
 import torch
-from torch import Tensor
 
 from robust_core.attacks.base import AttackStep
 from robust_core.attacks.goal import Goal
+from robust_core.attacks.mim import MIM
+from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.finding import Finding, graded
-from robust_core.evaluation.subject import Subject
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.evaluation.subject import Subject, takes_one_step
+from robust_core.gradients import evaluation_mode
 from robust_core.losses import cosine_floor
 from robust_core.models.heads import CosineHead
 from robust_core.models.wrappers import ScaledLogits
@@ -24,7 +25,7 @@ def check_epsilon_zero(subject: Subject) -> Finding | None:
         "epsilon_zero",
         gap,
         warn_above=0.0,
-        fail_above=0.02,
+        fail_above=subject.alarm_above(0.02),
         ok="At radius 0 the attacked accuracy is the clean one.",
         otherwise=subject.told(
             one="At radius 0 the image falls", many=f"At radius 0 accuracy falls by {gap:.1%}"
@@ -43,7 +44,7 @@ def check_one_step(subject: Subject) -> Finding | None:
         "one_step",
         subject.robust_accuracy - single,
         warn_above=0.01,
-        fail_above=0.05,
+        fail_above=subject.alarm_above(0.05),
         ok="One step does not beat many.",
         otherwise=subject.told(
             one="A single step breaks the image, many steps do not",
@@ -63,7 +64,7 @@ def check_margin_loss(subject: Subject) -> Finding | None:
         "margin_loss",
         subject.robust_accuracy - other,
         warn_above=0.04,
-        fail_above=0.10,
+        fail_above=subject.alarm_above(0.10),
         ok="The margin loss finds about as much as cross-entropy.",
         otherwise=subject.told(
             one="With the margin loss the attack breaks the image, with cross-entropy it does not",
@@ -87,7 +88,7 @@ def check_logit_scale(subject: Subject) -> Finding | None:
         "logit_scale",
         subject.robust_accuracy - other,
         warn_above=0.02,
-        fail_above=0.10,
+        fail_above=subject.alarm_above(0.10),
         ok="The scale of the logits does not matter.",
         otherwise=f"Dividing all logits by {lead:.3g} changes no prediction, but the attack then "
         + subject.told(
@@ -112,26 +113,36 @@ def _flatness_of_cosines(subject: Subject) -> str:
 
 
 def check_silent_success(subject: Subject) -> Finding | None:
-    """An earlier iterate may have been adversarial although the last one is not."""
-    if subject.attack.name not in {"pgd", "mim"}:
+    """An earlier iterate may have been adversarial although the last one is not.
+
+    Both are judged alike, by the passes that decide and with the same noise: what one noisy look
+    on the way took for a success is none.
+    """
+    attack = subject.attack
+    if not isinstance(attack, PGD | MIM) or getattr(attack, "stop_when_fallen", False):
         return None
-    goal = Goal("margin", subject.y)
-    fallen_before: list[Tensor] = []
+    x, y = subject.x[subject.correct], subject.y[subject.correct]
+    if len(x) == 0:
+        return None
+    goal = Goal("margin", y)
+    best, best_margin = x, torch.full((len(x),), float("-inf"), device=x.device)
+
+    def remember(step: AttackStep) -> None:
+        nonlocal best, best_margin
+        margin = goal(step.logits)
+        best = torch.where((margin > best_margin).view(-1, 1, 1, 1), step.x_adv, best)
+        best_margin = torch.maximum(margin, best_margin)
+
     with evaluation_mode(subject.attacked):
-        last = subject.changed(num_restarts=1)(
-            subject.attacked,
-            subject.x,
-            subject.y,
-            on_step=lambda step: fallen_before.append(_fallen(goal, step)),
-        )
-        missed = torch.stack(fallen_before).any(dim=0)
-        missed &= ~goal.reached(predict_logits(subject.attacked, last))
-    share = float(missed.float().mean())
+        last = subject.changed(num_restarts=1)(subject.attacked, x, y, on_step=remember)
+    missed = subject.report(attack).robust_correct.to(x.device)[subject.correct]
+    missed &= goal.reached(subject.judge(best)) & ~goal.reached(subject.judge(last))
+    share = int(missed.sum()) / len(subject.x)
     return graded(
         "silent_success",
         share,
         warn_above=0.005,
-        fail_above=0.05,
+        fail_above=subject.alarm_above(0.05),
         ok="No earlier step was better than the last one, which is judged.",
         otherwise="An earlier step of the attack fooled the model on "
         + subject.told(one="the image", many=f"{share:.1%} of the images")
@@ -140,52 +151,53 @@ def check_silent_success(subject: Subject) -> Finding | None:
     )
 
 
-def _fallen(goal: Goal, step: AttackStep) -> Tensor:
-    return goal.reached(step.logits)
-
-
 def check_large_radius(subject: Subject) -> Finding | None:
-    """In a ball that reaches the same grey image from everywhere, nothing can be robust."""
-    if subject.attack.minimum_norm or not subject.has("epsilon"):
+    """In a ball that reaches the same grey image from everywhere, nothing can be robust.
+
+    Not asked where a ball of that size is not offered, and of attacks of a single step: a step of
+    that length goes past what is near.
+    """
+    attack = subject.attack
+    if attack.minimum_norm or not subject.has("epsilon") or takes_one_step(attack):
         return None
-    norm = subject.attack.norm
-    reach = 0.5 if norm is Norm.LINF else 0.5 * subject.x[0].numel() ** 0.5
-    reach = min(reach, LARGEST_EPSILON[norm])
+    reach = 0.5 if attack.norm is Norm.LINF else 0.5 * subject.x[0].numel() ** 0.5
+    if reach > LARGEST_EPSILON[attack.norm]:
+        return None
     left = subject.report(subject.changed(epsilon=reach, step_size=None)).robust_accuracy
     chance = 1.0 / subject.predict().shape[1]
     return graded(
         "large_radius",
         left,
         warn_above=max(0.02, chance / 2),
-        fail_above=max(0.1, 1.5 * chance),
+        fail_above=subject.alarm_above(max(0.1, 1.5 * chance)),
         ok=subject.told(
             one="At a large radius the image falls.", many="Accuracy vanishes at a large radius."
         ),
         otherwise=subject.told(one="The image survives", many=f"{left:.0%} survive")
         + f" radius {reach:.2g}, at which every image can be turned grey: it is the attack that "
         "fails.",
-        advice="Use a stronger attack."
-        if subject.attack.gradient_free
-        else "Suspect masked gradients.",
+        advice="Use a stronger attack." if attack.gradient_free else "Suspect masked gradients.",
     )
 
 
 def check_converged(subject: Subject) -> Finding | None:
-    """More steps and restarts should not matter any more."""
-    if not (subject.has("num_steps") and subject.has("num_restarts")):
+    """More steps, and more restarts where they begin elsewhere, should not matter any more."""
+    if not subject.has("num_steps"):
         return None
     values = subject.attack.model_dump()
-    steps = min(values["num_steps"] * subject.count(4, 2), 10_000)
-    restarts = min(values["num_restarts"] + subject.count(4), 100)
-    longer = subject.changed(num_steps=steps, num_restarts=restarts)
-    gap = subject.robust_accuracy - subject.report(longer).robust_accuracy
+    longer = {"num_steps": min(values["num_steps"] * subject.count(4, 2), 10_000)}
+    words = f"{longer['num_steps']} steps"
+    if subject.has("num_restarts") and values.get("random_start", True):
+        longer["num_restarts"] = min(values["num_restarts"] + subject.count(4), 100)
+        words += f" and {longer['num_restarts']} restarts"
+    gap = subject.robust_accuracy - subject.report(subject.changed(**longer)).robust_accuracy
     return graded(
         "converged",
         gap,
         warn_above=0.01,
-        fail_above=0.05,
-        ok=f"{steps} steps and {restarts} restarts find nothing more.",
-        otherwise=f"With {steps} steps and {restarts} restarts "
+        fail_above=subject.alarm_above(0.05),
+        ok=f"{words} find nothing more.",
+        otherwise=f"With {words} "
         + subject.told(one="the image falls", many=f"accuracy falls by another {gap:.1%}")
         + ": the attack had not converged.",
         advice="Report the longer attack.",

@@ -8,7 +8,7 @@ from torch import Tensor
 from robust_core.attacks.base import Attack
 from robust_core.attacks.bpda import BPDA
 from robust_core.evaluation.finding import Finding, Severity, graded
-from robust_core.evaluation.subject import Subject
+from robust_core.evaluation.subject import Subject, takes_one_step
 
 TRANSFER_GAP = 0.05  # share of the images that makes a doubt an alarm
 EOT_SAMPLES = (5, 20)  # passes per gradient, at full effort
@@ -28,26 +28,34 @@ def check_attacked_model(subject: Subject) -> Finding:
             "made on the judged one, it",
             "Attack the judged model itself.",
         )
-    views, judged = getattr(subject.attack, "eot_samples", None), subject.eot_samples
-    if views is not None and views < judged and getattr(subject.model, "stochastic", False):
-        more = subject.changed(eot_samples=judged)
-        return _elsewhere(
-            subject,
-            subject.direct(more).robust_accuracy,
-            f"The attack looked at {views} of the {judged} views whose mean decides",
-            f"with all {judged}, it",
-            f"Average {judged} passes per gradient (EOT).",
-        )
+    averaged, judged = subject.attack.averaged_passes, subject.eot_samples
+    if averaged < judged and subject.random:
+        return _fewer_views(subject, averaged, judged)
     sentence = "The attack was made on the very model that is judged."
     return Finding("attacked_model", Severity.OK, 0.0, 0.0, sentence)
+
+
+def _fewer_views(subject: Subject, averaged: int, judged: int) -> Finding:
+    fact = f"The attack looked at {averaged} of the {judged} views whose mean decides"
+    more = subject.averaging(judged)
+    if more is None:
+        advice = "Use an attack that averages passes (EOT)."
+        sentence = f"{fact}, and cannot look at more."
+        return Finding("attacked_model", Severity.WARN, 0.0, 0.0, sentence, advice)
+    return _elsewhere(
+        subject,
+        subject.direct(more).robust_accuracy,
+        fact,
+        f"with {more.averaged_passes}, it",
+        f"Average {judged} passes per gradient (EOT).",
+    )
 
 
 def _elsewhere(subject: Subject, direct: float, fact: str, settled: str, advice: str) -> Finding:
     """Return a doubt in any case, and an alarm where the attack on what is judged finds more."""
     gap = subject.robust_accuracy - direct
-    severity = Severity.FAIL if gap > TRANSFER_GAP else Severity.WARN
-    instead = subject.told(one="", many=f", not {subject.robust_accuracy:.1%}")
-    sentence = f"{fact}: {settled} {subject.left(direct)}{instead}."
+    severity = Severity.FAIL if gap > subject.alarm_above(TRANSFER_GAP) else Severity.WARN
+    sentence = f"{fact}: {settled} {subject.left(direct)}."
     return Finding("attacked_model", severity, gap, 0.0, sentence, advice)
 
 
@@ -74,11 +82,10 @@ def check_through_defence(subject: Subject) -> Finding | None:
         "through_defence",
         subject.robust_accuracy - through,
         warn_above=0.01,
-        fail_above=0.05,
+        fail_above=subject.alarm_above(0.05),
         ok="An attack that passes through the defence at test time finds no more.",
         otherwise="The attack went around the defence at test time; one that passes through it "
         + subject.left(through)
-        + subject.told(one="", many=f", not {subject.robust_accuracy:.1%}")
         + ".",
         advice="Attack through the whole defence (BPDA where it hides the gradient).",
     )
@@ -92,20 +99,23 @@ def _shared_with_bpda(attack: Attack) -> dict[str, Any]:
 
 def check_randomness(subject: Subject) -> Finding | None:
     """For a random model accuracy may fall as more passes are averaged per gradient."""
-    if not getattr(subject.model, "stochastic", False) or not subject.has("eot_samples"):
+    if not subject.random:
         return None
-    numbers = sorted({subject.count(full, 5) for full in EOT_SAMPLES})
+    attacks = [subject.averaging(subject.count(full, 5)) for full in EOT_SAMPLES]
     left = {
-        number: subject.report(subject.changed(eot_samples=number)).robust_accuracy
-        for number in numbers
+        attack.averaged_passes: subject.report(attack).robust_accuracy
+        for attack in attacks
+        if attack is not None
     }
-    most = numbers[-1]
+    if not left:
+        return None
+    most = max(left)
     listed = ", ".join(f"{share:.1%} with {number}" for number, share in left.items())
     return graded(
         "randomness",
         subject.robust_accuracy - min(left.values()),
         warn_above=0.02,
-        fail_above=0.10,
+        fail_above=subject.alarm_above(0.10),
         ok=f"Averaging up to {most} passes per gradient changes little.",
         otherwise=subject.told(
             one=f"With up to {most} passes per gradient the image falls",
@@ -118,7 +128,7 @@ def check_randomness(subject: Subject) -> Finding | None:
 
 def check_transfer(subject: Subject) -> Finding | None:
     """Images made for another model should not beat the attack on this one."""
-    if subject.surrogate is None:
+    if subject.surrogate is None or not subject.has("epsilon"):
         return None
     transferred = subject.transferred(subject.attack, subject.surrogate)
     return _beaten(
@@ -126,8 +136,13 @@ def check_transfer(subject: Subject) -> Finding | None:
     )
 
 
-def check_black_box(subject: Subject) -> Finding:
-    """An attacker who sees outputs only should not beat one who sees gradients."""
+def check_black_box(subject: Subject) -> Finding | None:
+    """An attacker who sees outputs only should not beat one who sees gradients.
+
+    Not asked of attacks whose ball is a form (rotations): there is none to share with them.
+    """
+    if not subject.has("epsilon"):
+        return None
     attacks = [
         subject.other("random_search", noise="corner", num_queries=subject.count(50, 10)),
         subject.other("square", num_queries=subject.count(1000, 100)),
@@ -142,16 +157,23 @@ def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
     names = [_word(other) for other, fallen in broken.items() if bool((fallen & standing).any())]
     missed = torch.stack([fallen & standing for fallen in broken.values()]).any(dim=0)
     share = float(missed.float().mean())
+    where, why = "In the same ball", "it did not search long enough"
+    advice = "Report the worst case over both, and give the attack more queries."
+    if takes_one_step(subject.attack):
+        why = "one step is a weak attack"
+        advice = "Take more steps before suspecting the gradients."
+    elif not subject.attack.gradient_free:
+        where, why = "Without gradients of this model", "the gradients hide the weakness"
+        advice = "Report the worst case over both, and find what masks the gradients."
     return graded(
         name,
         share,
         warn_above=0.01,
-        fail_above=0.05,
+        fail_above=subject.alarm_above(0.05),
         ok=f"The attack in doubt is not beaten by {' or '.join(map(_word, broken))}.",
-        otherwise=f"Without gradients of this model, {' and '.join(names)} broke "
-        f"{subject.images(share)}, which the attack in doubt left standing: the gradients hide the "
-        "weakness.",
-        advice="Report the worst case over both, and find what masks the gradients.",
+        otherwise=f"{where}, {' and '.join(names)} broke {subject.images(share)}, which the attack "
+        f"in doubt left standing: {why}.",
+        advice=advice,
     )
 
 
