@@ -126,6 +126,7 @@ QUICK_LARGE_GREY: dict[str, Any] = {
     "optimiser": {**QUICK_GREY["optimiser"], "learning_rate": 1e-3},
     "epochs": 5,
 }
+QUICK_LARGE_GREY_PARAMETERS = {"pag": {"weight": 0.1}}  # with more no class is learnt in time
 QUICK_LARGE_GREY_EPOCHS = {"ciiv": 3, "denoising": 3}  # costlier steps
 # without batch norm nothing learns to resist on colour images in so few epochs
 QUICK_COLOUR: dict[str, Any] = {
@@ -277,6 +278,8 @@ def _method_parameters(data: str, method: str, budget: str) -> dict[str, Any]:
     if budget == "paper":
         return values | PAPER_PARAMETERS.get((method, data), {})
     values |= QUICK_PARAMETERS.get(method, {})
+    if data in LARGE_GREY:
+        values |= QUICK_LARGE_GREY_PARAMETERS.get(method, {})
     if "num_steps" in fields and method != "ciiv":  # CiiV attacks only if it is told to
         few = {"num_steps": 2, "step_size": 0.625 * threat_model.epsilon}
         values |= few if _like_cifar(data) else {"num_steps": 5}
