@@ -41,7 +41,7 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
         f"`{config.method.name}`",
         f"{card['clean_accuracy']:.1%}",
         _number(claimed) + _judged(claimed),
-        _number(settled),
+        _number(settled) + ("" if settled is claimed else _judged(settled)),
         verdict(card),
         f"{info.epoch} of {config.epochs}, {card['seed']}",
     )
