@@ -12,10 +12,14 @@ import pytest
 from robust_core.attacks.base import ATTACKS
 from robust_core.command_line.main import COMMANDS, main
 from robust_core.command_line.options import apply_settings, help_text, parse_value
+from robust_core.command_line.subject import with_balls
+from robust_core.data import load_data
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
+from robust_core.gradients import predict_logits
 from robust_core.paths import REPOSITORY
-from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
+from robust_core.threat_model import Norm, ThreatModel
+from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
 from robust_core.training.run_directory import RunDirectory
 from robust_core.training.trainer import train
 from tests.training.conftest import tiny_config
@@ -109,6 +113,15 @@ def test_help_text_says_limits_and_default() -> None:
         (["attack", "pgd", "--model", "tiny", "--epsilon", "none"], "epsilon needs a value"),
         (["attack", "pgd", "--model", "tiny", "--num-steps", "many"], "valid integer"),
         (["attack", "pgd", "--model", "tiny", "--norm", "L7"], "norm must be one of"),
+        (["attack", "pgd", "--model", "tiny", "--norm", "L2"], "--norm L2 needs --epsilon"),
+        (["attack", "cw", "--model", "tiny", "--norm", "Linf"], "cw has norm L2 only, got --norm"),
+        (
+            ["attack", "spatial", "--model", "tiny", "--epsilon", "0.1"],
+            "spatial has epsilon 1 only",
+        ),
+        (["attack", "worst_case", "--model", "tiny", "--attacks", "pgd"], "attacks should be JSON"),
+        (["attack", "worst_case", "--model", "tiny", "--attacks", "[8]"], "attacks.0 should be"),
+        (["attack", "pgd", "--model", "tiny", "--index", "3", "--target", "4"], "the image's own"),
         (["attack", "pgd", "--model", "tiny", "--index", "360"], "must be in [0, 359]"),
         (["attack", "pgd", "--model", "tiny", "--index", "-1"], "must be in [0, 359]"),
         (["attack", "pgd", "--model", "tiny", "--target", "10"], "unknown class in --target"),
@@ -123,6 +136,18 @@ def test_help_text_says_limits_and_default() -> None:
             "argument --num-images: should be a whole number from 1, got '0'",
         ),
         (["evaluate", "--model", "tiny", "--attack", "pdg"], "unknown attack 'pdg'"),
+        (["evaluate", "--model", "tiny", "--norm", "L2"], "--norm L2 needs --epsilon"),
+        (
+            ["evaluate", "--model", "tiny", "--attack", "spatial", "--norm", "L2"],
+            "spatial has norm Linf only, got --norm L2",
+        ),
+        (
+            [
+                *["evaluate", "--model", "tiny", "--epsilon", "0.3"],
+                *["--attack", "cw", "--attack", "spatial"],
+            ],
+            "cw has norm L2 only and spatial has epsilon 1 only, got --epsilon 0.3",
+        ),
         (["evaluate"], "evaluate needs --model, --plan, --run or --resume"),
         (["evaluate", "--plan", "none.json"], "no such file"),
         (["evaluate", "--plan", "none.json", "--model", "tiny"], "not both"),
@@ -202,6 +227,75 @@ def test_attack_takes_the_standard_threat_model_of_the_data(model, capsys) -> No
     assert "Linf, epsilon 25.5/255" in capsys.readouterr().out
 
 
+LINF, L2 = ThreatModel(Norm.LINF, 0.1), ThreatModel(Norm.L2, 2.0)
+CW, SPATIAL = ThreatModel(Norm.L2, 0.5), ThreatModel(Norm.LINF, 1.0)  # their own
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "balls"),
+    [
+        (["pgd"], {}, [LINF]),
+        (["deepfool"], {"epsilon": "0.1"}, [LINF]),  # its own default norm is L2
+        (["pgd"], {"norm": "Linf"}, [LINF]),
+        (["pgd"], {"norm": "L2", "epsilon": "2"}, [L2]),
+        (["cw"], {}, [CW]),
+        (["cw"], {"norm": "L2"}, [CW]),
+        (["cw"], {"epsilon": "2"}, [L2]),
+        (["spatial"], {}, [SPATIAL]),
+        (["spatial"], {"norm": "Linf", "epsilon": "1"}, [SPATIAL]),
+        (["pgd", "cw", "spatial"], {}, [LINF, CW, SPATIAL]),
+        (["fgsm", "cw", "spatial"], {"norm": "L2", "epsilon": "2"}, [L2, L2, SPATIAL]),
+        ([], {}, []),
+    ],
+)
+def test_every_attack_gets_as_much_of_the_ball_as_it_can_have(names, given, balls) -> None:
+    attacks = [ATTACKS.get(name) for name in names]
+    found = with_balls(attacks, {"seed": 3, **given}, lambda: [LINF])
+    made = [attack.create(values) for attack, values in zip(attacks, found, strict=True)]
+    assert [attack.threat_model for attack in made] == balls
+    assert {attack.seed for attack in made} <= {3}
+
+
+def test_standards_that_differ_are_asked_for_only_where_they_matter() -> None:
+    pgd, spatial = ATTACKS.get("pgd"), ATTACKS.get("spatial")
+    standards = [LINF, ThreatModel(Norm.LINF, 8 / 255)]
+    with pytest.raises(InputError, match=r"different standards, .* expected --epsilon"):
+        with_balls([pgd], {}, lambda: standards)
+    (values,) = with_balls([pgd], {"epsilon": "0.2"}, lambda: standards)
+    assert pgd.create(values).threat_model == ThreatModel(Norm.LINF, 0.2)
+    assert with_balls([spatial], {}, lambda: standards) == [{"norm": Norm.LINF}]
+
+
+def test_attacks_of_the_worst_case_are_json(model, capsys) -> None:
+    members = '[{"name": "fgsm"}, {"name": "random_search", "parameters": {"num_queries": 2}}]'
+    assert main(["attack", "worst_case", "--model", model, "--attacks", members]) == 0
+    out = capsys.readouterr().out
+    assert "'num_queries': 2" in out
+    assert "at most 3 " in out
+    default = help_text(ATTACKS.get("worst_case").model_fields["attacks"])
+    assert '[{"name":"pgd","parameters":{}},' in default
+
+
+def test_attack_says_that_the_model_answers_at_random(monkeypatch, model, capsys) -> None:
+    assert main(["attack", "fgsm", "--model", model]) == 0
+    assert "at random" not in capsys.readouterr().out
+    network = type(load_model(model))
+    monkeypatch.setattr(network, "stochastic", True)
+    assert main(["attack", "fgsm", "--model", model]) == 0
+    assert "note      the model answers at random" in capsys.readouterr().out
+
+
+def test_a_target_that_is_seen_without_an_attack_is_no_success(model, capsys) -> None:
+    subject = load_model(model)
+    images = load_data("digits", "test")
+    seen = predict_logits(subject, images.x).argmax(dim=1)
+    wrong = int((seen != images.y).nonzero()[0])
+    target = str(int(seen[wrong]))
+    arguments = ["attack", "fgsm", "--model", model, "--index", str(wrong), "--target", target]
+    assert main(arguments) == 0
+    assert f"is taken for {target}, the target" in capsys.readouterr().out
+
+
 def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> None:
     path, table = tmp_path / "report.json", tmp_path / "table.csv"
     arguments = ["evaluate", "--model", model, "--attack", "fgsm", "--num-images", "20"]
@@ -230,6 +324,14 @@ def test_evaluate_several_attacks_shows_the_worst_case_and_takes_the_standard_ba
     assert captured.out.count("Linf, epsilon 25.5/255, seed 3") == 2
     assert "worst case" in captured.out
     assert "starting" in captured.err
+
+
+def test_evaluate_mixes_attacks_of_several_balls(model, capsys) -> None:
+    attacks = ["--attack", "fgsm", "--attack", "spatial", "--num-images", "2"]
+    assert main(["evaluate", "--model", model, *attacks, "--epsilon", "6/255"]) == 0
+    out = capsys.readouterr().out
+    assert "fgsm, Linf, epsilon 6/255" in out
+    assert "spatial, Linf, epsilon 255/255" in out
 
 
 def test_evaluate_goes_on_with_what_was_stopped(model, tmp_path, capsys) -> None:

@@ -2,40 +2,29 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import streamlit as st
 from pydantic import Field
 
 from app import cached
 from app.components.evaluation_link import DATA_KEY, models_key, select_evaluation
+from app.components.evaluation_offers import OFFERS, Randomness, offer_words, planned_attack
 from app.forms import parameter_form, show_input_error
 from app.units import count_words, duration_words
-from app.words import checkpoint_title, distance_words
+from app.words import attack_title, checkpoint_title, distance_words
 from robust_core import jobs
-from robust_core.attacks.base import attack_from
+from robust_core.attacks.base import Attack
 from robust_core.data import data_source
 from robust_core.errors import InputError
+from robust_core.evaluation.checks.target import EOT_SAMPLES
 from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, PlannedCurve
 from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
-from robust_core.evaluation_runs.units import cost, units_of
+from robust_core.evaluation_runs.units import CHECKS_WITH_THE_ATTACK, Unit, cost, units_of
 from robust_core.parameters import Parameters
 from robust_core.threat_model import BallParameters, ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
 
-OFFERS: dict[str, tuple[str, dict[str, Any]]] = {  # title -> registered name, parameters
-    "FGSM": ("fgsm", {}),
-    "PGD-20": ("pgd", {"num_steps": 20}),
-    "PGD-50 x 5": ("pgd", {"num_steps": 50, "num_restarts": 5}),
-    "APGD": ("apgd", {"loss": "cross_entropy"}),
-    "APGD, targeted DLR": ("apgd", {"loss": "targeted_dlr"}),
-    "Square-200": ("square", {"num_queries": 200}),
-    "Square-5,000": ("square", {"num_queries": 5000}),
-    "FAB": ("fab", {}),
-    "DeepFool": ("deepfool", {}),
-    "BPDA": ("bpda", {}),
-    "AutoAttack": ("autoattack", {}),
-}
 FIRST_ATTACKS = ["PGD-20", "APGD", "Square-200"]
 FIRST_DATA, FIRST_MODELS = "digits", ["digits-standard", "digits-pgd_at"]
 CURVE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the radius
@@ -87,7 +76,7 @@ class Extent(Parameters):
     ] = False
     reliability_images: Annotated[
         int, Field(ge=1, le=10_000, description="Images of the checks, the first ones.")
-    ] = 16
+    ] = 32
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Added to every attack's own.")] = 0
 
 
@@ -99,7 +88,8 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     """
     st.subheader("New evaluation", anchor=False)
     chosen = _pick_models(infos)
-    titles = _pick_attacks()
+    randomness = _pick_randomness(chosen)
+    titles = _pick_attacks(randomness)
     extent = parameter_form(
         Extent, "robustness.extent", advanced=("reliability_images", "seed", *CHOICES)
     )
@@ -107,8 +97,8 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     plan = None
     if chosen and extent is not None and ball is not None:
         try:
-            plan = make_plan(chosen, titles, ball, extent)
-            _say_cost(plan, chosen)
+            plan = make_plan(chosen, titles, ball, extent, randomness)
+            _say_cost(plan, chosen, ball)
         except InputError as error:
             show_input_error(error)
     if st.button(
@@ -122,20 +112,19 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
 
 
 def make_plan(
-    infos: Sequence[CheckpointInfo], titles: Sequence[str], ball: ThreatModel, extent: Extent
+    infos: Sequence[CheckpointInfo],
+    titles: Sequence[str],
+    ball: ThreatModel,
+    extent: Extent,
+    randomness: Randomness | None = None,
 ) -> EvaluationPlan:
-    """Return the plan: the attacks of `OFFERS` named by `titles`, all in the same ball.
+    """Return the plan: the attacks of `OFFERS` named by `titles`, see `planned_attack`.
 
     Raises:
         InputError: an attack does not work in this ball.
     """
-    attacks = [
-        PlannedAttack(
-            name=name,
-            parameters={**parameters, "norm": str(ball.norm), "epsilon": ball.epsilon},
-        )
-        for name, parameters in (OFFERS[title] for title in titles)
-    ]
+    attacks = [planned_attack(title, ball, randomness) for title in titles]
+    judged = randomness or Randomness()
     if extent.as_claimed:
         if not all(info.inference for info in infos):
             raise InputError(
@@ -146,31 +135,68 @@ def make_plan(
             attack.model_copy(update={"crafted_on": "", "role": "claim"}) for attack in attacks
         ]
         attacks = [one for pair in zip(claims, attacks, strict=True) for one in pair]
-    return EvaluationPlan(
-        checkpoints=tuple(info.name for info in infos),
-        attacks=tuple(attacks),
-        curves=tuple(_curves(attacks, ball, extent)),
-        **extent.model_dump(exclude=set(CHOICES)),
+    return EvaluationPlan.create(
+        {
+            "checkpoints": [info.name for info in infos],
+            "attacks": attacks,
+            "curves": list(_curves(attacks, ball, extent)),
+            "eot_samples": judged.passes_that_decide,
+            "num_verdicts": judged.answers_that_must_all_be_right,
+            **extent.model_dump(exclude=set(CHOICES)),
+        }
     )
 
 
 def _curves(
     attacks: Sequence[PlannedAttack], ball: ThreatModel, extent: Extent
 ) -> Iterator[PlannedCurve]:
-    """Yield the curves that are wanted and that an attack has the parameter for."""
+    """Yield the curves that are wanted and that an attack has the parameter for.
+
+    Raises:
+        InputError: an attack cannot take the values of a curve.
+    """
+    if extent.eot_curve and any(one.name == "autoattack" for one in attacks):
+        raise InputError(
+            "AutoAttack averages 20 passes or none, so it has no curve over the passes per "
+            "gradient: leave out the one or the other"
+        )
     radii = tuple(share * ball.epsilon for share in CURVE_SHARES)
     for name, (parameter, values) in {"radius_curve": ("epsilon", radii), **CURVES}.items():
         if getattr(extent, name) and any(has_parameter(one, parameter) for one in attacks):
             yield PlannedCurve(parameter=parameter, values=values)
 
 
-def planned_cost(plan: EvaluationPlan, num_images: int) -> float:
-    """Return at most how many passes of an image a plan takes on each of its models."""
+def planned_cost(plan: EvaluationPlan, num_images: int, *, stochastic: bool = False) -> float:
+    """Return at most how many passes of an image a plan takes on each of its models.
+
+    Args:
+        plan: the plan.
+        num_images: images of the model.
+        stochastic: whether the model answers at random.
+    """
     attacks = [choice.create(plan.seed) for choice in plan.attacks]
-    return sum(
-        cost(plan, unit, None if unit.attack < 0 else attacks[unit.attack], num_images)
-        for unit in units_of(plan, 0, num_images)
-    )
+    passes = 0.0
+    for unit in units_of(plan, 0, num_images):
+        attack = None if unit.attack < 0 else attacks[unit.attack]
+        passes += cost(plan, unit, attack, num_images)
+        passes += _further_passes(plan, unit, attack, num_images, stochastic)
+    return passes
+
+
+def _further_passes(
+    plan: EvaluationPlan, unit: Unit, attack: Attack | None, num_images: int, stochastic: bool
+) -> float:
+    """Return what randomness adds to the cost of a unit, which counts one pass a decision."""
+    if unit.kind == "reliability" and attack is not None:
+        images = min(plan.reliability_images, num_images)
+        checks = 0.0
+        if stochastic and has_parameter(plan.attacks[unit.attack], "eot_samples"):
+            once = attack.passes() / attack.averaged_passes
+            checks = once * sum((*EOT_SAMPLES, plan.eot_samples))
+        return images * (checks + 2 * CHECKS_WITH_THE_ATTACK * (plan.eot_samples - 1))
+    images = min(plan.batch_size, num_images - unit.batch * plan.batch_size)
+    decisions = 1 + len(plan.curves[unit.curve].values) if unit.kind == "curve" else 1
+    return images * (decisions * plan.eot_samples * plan.num_verdicts - 1)
 
 
 def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
@@ -197,12 +223,34 @@ def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
     return [by_name[name] for name in chosen]
 
 
-def _pick_attacks() -> list[str]:
+def _pick_randomness(infos: Sequence[CheckpointInfo]) -> Randomness | None:
+    """Draw what matters for models that answer at random; None, and nothing, without one."""
+    names = [info.name for info in infos if _is_random(info)]
+    if not names:
+        return None
+    words = f"{' and '.join(names)} {'answers' if len(names) == 1 else 'answer'} at random"
+    if len(names) < len(infos):
+        words += (
+            "; the other models are attacked in the same way, which costs more and in AutoAttack "
+            "finds less: better judge them apart"
+        )
+    st.caption(f"{words}.")
+    return parameter_form(Randomness, "robustness.randomness")
+
+
+def _is_random(info: CheckpointInfo) -> bool:
+    try:
+        return cached.load_model(info).stochastic
+    except InputError:
+        return False  # it cannot be judged at all, and the evaluation says why
+
+
+def _pick_attacks(randomness: Randomness | None) -> list[str]:
     st.session_state.setdefault(ATTACKS_KEY, FIRST_ATTACKS)
     return st.multiselect(
         "Attacks",
         list(OFFERS),
-        format_func=_offer_words,
+        format_func=lambda title: offer_words(title, randomness),
         key=ATTACKS_KEY,
         persist_state="session",
         placeholder="None: clean accuracy only",
@@ -212,18 +260,9 @@ def _pick_attacks() -> list[str]:
     )
 
 
-def _offer_words(title: str) -> str:
-    name, parameters = OFFERS[title]
-    passes = attack_from(name, parameters).passes()
-    return f"{title} (up to {passes:,} passes)" if name == "autoattack" else title
-
-
 def _pick_ball(info: CheckpointInfo) -> ThreatModel | None:
     data = info.config.data.name
-    try:
-        standard = data_source(data).threat_model
-    except InputError:
-        standard = info.config.threat_model()
+    standard = info.config.data_threat_model()
     words = f"{standard.norm}, {distance_words(standard.norm, standard.epsilon)}"
     with st.expander("Radius", icon=":material/radio_button_checked:", key="robustness.radius"):
         st.caption(f"Standard of {data}: {words}.")
@@ -235,7 +274,7 @@ def _pick_ball(info: CheckpointInfo) -> ThreatModel | None:
     return None if ball is None else ball.threat_model
 
 
-def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo]) -> None:
+def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo], ball: ThreatModel) -> None:
     """Say what is going to happen, and how much of it."""
     passes = seconds = 0.0
     num_images = 0
@@ -245,13 +284,15 @@ def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo]) -> None:
             return
         num_images = len(cached.load_images(info, plan.split))
         num_images = min(num_images, plan.num_images or num_images)
-        own = planned_cost(plan, num_images)
+        own = planned_cost(plan, num_images, stochastic=_is_random(info))
         passes += own
         seconds += own * cached.seconds_per_pass(info, MEASURED_IMAGES)
-    ball = plan.attacks[0].create().threat_model if plan.attacks else None
+    free = [one.name for one in plan.attacks if one.create().threat_model != ball]
     within = ""
-    if ball is not None:
+    if len(free) < len(plan.attacks):
         within = f" within {ball.norm} {distance_words(ball.norm, ball.epsilon)}"
+    if free:
+        within += f", {' and '.join(map(attack_title, free))} within limits of its own"
     st.caption(
         f"{count_words(num_images, 'test image')}, {count_words(len(infos), 'model')}, "
         f"{count_words(len(plan.attacks), 'attack')}{within}. Cost: at most {passes:,.0f} passes "

@@ -19,6 +19,10 @@ from robust_core.registry import unknown_name
 from robust_core.training.atomic import write_atomically
 
 NUM_SHOWN = 5
+RANDOM_NOTE = (
+    "note      the model answers at random: two answers to one and the same image differ, and each "
+    "line above is about a single one"
+)
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -27,7 +31,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     subject = load_subject(options)
     attack = subject.attack(options.attack, options)
     x, y, name = _image(subject, options)
-    target = None if options.target is None else _label(subject, "target", options.target)
+    target = None if options.target is None else _target(subject, options.target, y)
     x_adv = attack(subject.model, x, y, target=target)
     sys.stdout.write("\n".join([name, *_report(subject, attack, x, x_adv, y, target)]) + "\n")
     if options.output is not None:
@@ -37,7 +41,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m robust_core attack", description="Attack one image of a data set or a file."
+        prog="python -m robust_core attack",
+        description="Attack one image of a data set or a file. Norm and epsilon are the standard "
+        "of the data set where they are not given.",
     )
     kinds = parser.add_subparsers(dest="attack", required=True, metavar="ATTACK")
     for name in ATTACKS.names():
@@ -79,6 +85,15 @@ def _image(subject: Subject, options: argparse.Namespace) -> tuple[Tensor, Tenso
     return image.x, image.y, name
 
 
+def _target(subject: Subject, text: str, y: Tensor) -> Tensor:
+    """Return the class to reach, int64 [1], which is another than that of the image, y [1]."""
+    target = _label(subject, "target", text)
+    if int(target) == int(y):
+        name = subject.info.class_names[int(y)]
+        raise InputError(f"--target should be another class than {name}, the image's own")
+    return target
+
+
 def _label(subject: Subject, option: str, text: str) -> Tensor:
     """Return a class given by name or number, as int64 [1]."""
     names = subject.info.class_names
@@ -95,7 +110,7 @@ def _report(
     names = subject.info.class_names
     before, after = (predict_logits(subject.model, image)[0] for image in (x, x_adv))
     distance = float(attack.threat_model.distance(x_adv, x))
-    return [
+    lines = [
         f"attack    {attack_line(attack)}",
         f"cost      at most {attack.passes()} forward-backward passes",
         f"distance  {distance:.5f} ({distance * 255:.2f}/255) in {attack.norm}",
@@ -103,6 +118,7 @@ def _report(
         f"after     {_top(after, names)}",
         f"verdict   {_verdict(attack, before, after, distance, y, target, names)}",
     ]
+    return [*lines, RANDOM_NOTE] if subject.model.stochastic else lines
 
 
 def _top(logits: Tensor, names: tuple[str, ...]) -> str:
@@ -125,6 +141,8 @@ def _verdict(
         return f"the attack failed: it needed more than epsilon {attack.epsilon:.5f}"
     if target is not None:
         goal = names[int(target)]
+        if first == goal:
+            return f"the model is wrong without an attack: {true} is taken for {goal}, the target"
         reached = last == goal
         return f"the attack {'reached' if reached else 'failed to reach'} {goal}: {first} -> {last}"
     if first != true:

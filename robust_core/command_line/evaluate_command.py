@@ -19,7 +19,7 @@ from robust_core.command_line.options import (
     parse_value,
     positive,
 )
-from robust_core.command_line.subject import attack_line
+from robust_core.command_line.subject import attack_line, with_balls
 from robust_core.command_line.work import Work, add_work_options, time_left, watched
 from robust_core.data import data_source
 from robust_core.engine import Engine, fastest_engine
@@ -85,7 +85,8 @@ def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
         description="Measure clean accuracy and accuracy under attacks. Every batch is kept: "
         "Ctrl-C or SIGTERM stops, --resume goes on. Several processes share the work under "
         "torchrun. --attack NAME --help shows the parameters of another attack; several attacks "
-        "take those that all of them have.",
+        "take those that all of them have. Norm and epsilon are the standard of the data set where "
+        "they are not given; attacks that are bound to others keep their own.",
     )
     parser.add_argument(
         "--model",
@@ -190,10 +191,8 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
         return EvaluationPlan.from_json(options.plan)
     if not options.model:
         return None
-    values = given_parameters(options, parameters)
-    if not values.keys() & {"norm", "epsilon"}:
-        threat_model = _standard(options)
-        values |= {"norm": threat_model.norm, "epsilon": threat_model.epsilon}
+    attacks = [ATTACKS.get(name) for name in _names(options)]
+    values = with_balls(attacks, given_parameters(options, parameters), lambda: _standards(options))
     made = {
         "surrogate": None if options.surrogate is None else _portable(options.surrogate),
         "crafted_on": "" if options.crafted_on == NETWORK else options.crafted_on,
@@ -207,11 +206,11 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
             "checkpoints": [_portable(name) for name in options.model],
             "attacks": [
                 {
-                    "name": name,
-                    "parameters": ATTACKS.get(name).create(values).model_dump(mode="json"),
+                    "name": ATTACKS.name_of(attack),
+                    "parameters": attack.create(own).model_dump(mode="json"),
                     **made,
                 }
-                for name in _names(options)
+                for attack, own in zip(attacks, values, strict=True)
             ],
             "data": None if options.data is None else _data(options),
             "split": options.split,
@@ -227,16 +226,11 @@ def _plan(options: Namespace, parameters: type[Parameters]) -> EvaluationPlan | 
     )
 
 
-def _standard(options: Namespace) -> ThreatModel:
+def _standards(options: Namespace) -> set[ThreatModel]:
     """Return the standard threat model of the data set, or of those of the models."""
     names = [options.data] if options.data else []
     names = names or [checkpoint_info(name).config.data.name for name in options.model]
-    found = {data_source(name).threat_model for name in names}
-    if len(found) > 1:
-        raise InputError(
-            "the models' data sets have different standard radii; expected --norm and --epsilon"
-        )
-    return found.pop()
+    return {data_source(name).threat_model for name in names}
 
 
 def _data(options: Namespace) -> dict[str, Any]:

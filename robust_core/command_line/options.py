@@ -2,11 +2,13 @@
 
 import argparse
 import enum
+import json
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
+from pydantic_core import to_json
 
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, Parameters
@@ -53,16 +55,30 @@ def add_parameters(parser: argparse.ArgumentParser, parameters: type[Parameters]
 
 
 def given_parameters(namespace: argparse.Namespace, parameters: type[Parameters]) -> dict[str, Any]:
-    """Return the parameters that were given, ready for `parameters.create`."""
+    """Return the parameters that were given, ready for `parameters.create`.
+
+    Raises:
+        InputError: no value where one is needed; a list that is no JSON.
+    """
     values: dict[str, Any] = {}
     for name, field in parameters.model_fields.items():
         given = vars(namespace).get(f"{DESTINATION}{name}")
         if given is None:
             continue
+        if any(get_origin(member) in (tuple, list) for member in _members(field.annotation)):
+            values[name] = _parse_list(name, field, given)
+            continue
         values[name] = parse_value(given) if isinstance(given, str) else given
         if values[name] is None and type(None) not in _members(field.annotation):
             raise InputError(f"{name} needs a value, got {given!r}")
     return values
+
+
+def _parse_list(name: str, field: FieldInfo, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"{name} should be JSON such as {_default(field)}, got {text!r}") from None
 
 
 def parse_value(text: str) -> Any:
@@ -142,6 +158,8 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if isinstance(value, float) and field.json_schema_extra == PIXEL_UNIT:
         return f"{value * 255:.4g}/255"
+    if isinstance(value, tuple | list):
+        return to_json(value).decode()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from app.components import evaluation_form
 from app.components.evaluation_fallen import choose_fallen
-from app.components.evaluation_form import OFFERS, Extent, make_plan, planned_cost
+from app.components.evaluation_form import Extent, make_plan, planned_cost
+from app.components.evaluation_offers import OFFERS, Randomness, offer_words
 from app.components.evaluation_report import report_html
 from app.components.evaluation_rows import (
     BEATEN,
@@ -26,7 +27,7 @@ from app.components.evaluation_rows import (
 from app.components.image_picker import ChosenImage
 from app.fallen_again import breaking_attack
 from robust_core import jobs
-from robust_core.attacks.base import create_attack
+from robust_core.attacks.base import ATTACKS, create_attack
 from robust_core.data import load_data
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import evaluate
@@ -39,12 +40,14 @@ from robust_core.evaluation_runs import (
     create_evaluation,
     run_evaluation,
 )
+from robust_core.evaluation_runs.subjects import version_of
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
 from robust_core.training.checkpoint import checkpoint_info, load_model
 
 MAIN = REPOSITORY / "app" / "main.py"
 MODEL = "digits-standard"
+RANDOM_MODEL = "digits-ciiv"
 BALL = {"norm": "Linf", "epsilon": 0.1}
 PLAN = EvaluationPlan(
     checkpoints=(MODEL,),
@@ -87,8 +90,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROBUST_CHECKPOINTS", str(root))
         run = run_evaluation(PLAN)
-        digest = checkpoint_info(MODEL).digest
-        run.write_unit("0-reliability-0-0", {"digest": digest, "findings": FINDINGS})
+        version = version_of(checkpoint_info(MODEL), PLAN)
+        run.write_unit("0-reliability-0-0", {"version": version, "findings": FINDINGS})
         yield root, run.run_id
 
 
@@ -410,15 +413,102 @@ def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize("norm", list(Norm))
 def test_every_offer_works_in_both_norms(norm: Norm) -> None:
-    plan = make_plan(
-        [checkpoint_info(MODEL)],
-        list(OFFERS),
-        ThreatModel(norm, 0.25),
-        Extent(radius_curve=True, steps_curve=True),
-    )
-    assert {choice.create().threat_model for choice in plan.attacks} == {ThreatModel(norm, 0.25)}
+    ball = ThreatModel(norm, 0.25)
+    titles = [title for title, (name, _) in OFFERS.items() if (name, norm) != ("cw", Norm.LINF)]
+    extent = Extent(radius_curve=True, steps_curve=True)
+    plan = make_plan([checkpoint_info(MODEL)], titles, ball, extent)
+    elsewhere = [one.name for one in plan.attacks if one.create().threat_model != ball]
+    assert elsewhere == ["spatial"]  # bound by its own limits
     assert [curve.parameter for curve in plan.curves] == ["epsilon", "num_steps"]
     assert plan.curves[0].values[0] == 0.0
+
+
+def test_every_attack_is_offered() -> None:
+    assert {name for name, _ in OFFERS.values()} == set(ATTACKS.names()) - {"worst_case"}
+    assert ("pgd", {"num_steps": 20, "loss": "margin"}) in OFFERS.values()
+
+
+def test_what_cannot_be_planned_is_one_sentence() -> None:
+    infos, ball = [checkpoint_info(MODEL)], ThreatModel(Norm.LINF, 0.1)
+    with pytest.raises(InputError, match="CW measures in L2 only"):
+        make_plan(infos, ["PGD-20", "CW (L2 only)"], ball, Extent())
+    with pytest.raises(InputError, match="AutoAttack averages 20 passes or none"):
+        make_plan(infos, ["PGD-20", "AutoAttack"], ball, Extent(eot_curve=True))
+    page = open_page()
+    page.multiselect(key="robustness.attacks").set_value(["CW (L2 only)"])
+    check(page.run())
+    assert [str(one.value) for one in page.error] == [
+        "CW measures in L2 only: choose that norm under Radius, or leave it out."
+    ]
+
+
+def test_the_cost_names_what_is_bound_by_other_limits() -> None:
+    page = open_page()
+    assert "3 attacks within Linf 25.5/255. Cost" in said(page)
+    page.multiselect(key="robustness.attacks").set_value(["FGSM", "Spatial (turns and shifts)"])
+    words = "2 attacks within Linf 25.5/255, SPATIAL within limits of its own. Cost"
+    assert words in said(check(page.run()))
+
+
+def test_attacks_on_a_random_model_average_and_the_passes_that_decide_are_chosen() -> None:
+    infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
+    titles = ["PGD-20", "Square-200", "SPSA", "FAB", "AutoAttack"]
+    plan = make_plan(infos, titles, ball, Extent(), Randomness())
+    assert [one.create().averaged_passes for one in plan.attacks] == [10, 1, 1, 1, 20]
+    assert plan.attacks[-1].parameters["version"] == "rand"
+    chosen = Randomness(
+        passes_that_decide=3, answers_that_must_all_be_right=4, passes_per_gradient=30
+    )
+    plan = make_plan(infos, titles, ball, Extent(), chosen)
+    assert [one.create().averaged_passes for one in plan.attacks] == [30, 1, 1, 1, 30]
+    assert (plan.eot_samples, plan.num_verdicts) == (3, 4)
+    plain = make_plan(infos, titles, ball, Extent())
+    assert {one.create().averaged_passes for one in plain.attacks} == {1}
+    assert (plain.eot_samples, plain.num_verdicts) == (1, 1)
+    assert offer_words("AutoAttack", Randomness()) == "AutoAttack (up to 4,040 passes)"
+
+
+def test_what_randomness_needs_is_asked_for_random_models_only() -> None:
+    remove_all()
+    page = open_page()
+    assert not asked_for_randomness(page)
+    page.multiselect(key="robustness.attacks").set_value(["AutoAttack", "PGD-20"])
+    check(page.run())
+    page.multiselect(key="robustness.models.digits").set_value([RANDOM_MODEL, MODEL])
+    check(page.run())
+    assert asked_for_randomness(page) == [
+        "Passes that decide",
+        "Answers that must all be right",
+        "Passes per gradient",
+    ]
+    assert f"{RANDOM_MODEL} answers at random; the other models" in said(page)
+    page.number_input(key="robustness.randomness.passes_that_decide").set_value(2)
+    press(check(page.run()), "Start evaluation")
+    plan = the_only_run().plan()
+    assert [one.name for one in plan.attacks] == ["autoattack", "pgd"]
+    assert [one.create().averaged_passes for one in plan.attacks] == [20, 10]
+    assert (plan.eot_samples, plan.num_verdicts) == (2, 1)
+    page.multiselect(key="robustness.models.digits").set_value([MODEL])
+    assert not asked_for_randomness(check(page.run()))
+
+
+def asked_for_randomness(page: AppTest) -> list[str]:
+    return [one.label for one in page.number_input if str(one.key).startswith("robustness.randomn")]
+
+
+def test_the_cost_of_a_random_model_is_what_it_takes_at_most() -> None:
+    infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
+    extent = Extent(num_images=2, check_reliability=False)
+    chosen = Randomness(
+        passes_that_decide=3, answers_that_must_all_be_right=2, passes_per_gradient=4
+    )
+    plan = make_plan(infos, ["FGSM"], ball, extent, chosen)
+    (result,) = run_evaluation(plan).results().checkpoints
+    attacked = int(result.clean.clean_correct.sum())
+    assert attacked > 0
+    taken = result.clean.forward_passes + result.attacks[0].report.forward_passes
+    assert taken == 2 * 6 + attacked * (4 + 6)
+    assert planned_cost(plan, 2, stochastic=True) == 2 * (6 + 4 + 6)
 
 
 def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:
