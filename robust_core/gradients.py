@@ -179,12 +179,19 @@ def _gradient_of_columns(
     return torch.cat(parts).transpose(0, 1)
 
 
-def _gradient_of_sum(scores: Tensor, x: Tensor, **options: bool) -> Tensor:
+def _gradient_of_sum(
+    scores: Tensor, x: Tensor, *, retain_graph: bool = False, create_graph: bool = False
+) -> Tensor:
     """Return the gradient of the sum of `scores` [N] at x: like x, zero where there is no path."""
     if not scores.requires_grad:
         return torch.zeros_like(x)
     (gradient,) = torch.autograd.grad(
-        scores.sum(), x, allow_unused=True, materialize_grads=True, **options
+        scores.sum(),
+        x,
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        allow_unused=True,
+        materialize_grads=True,
     )
     return gradient
 

@@ -231,9 +231,8 @@ def _grid(attack: Attack, parameter: str, values: Sequence[float]) -> list[float
     if not values:
         raise InputError(f"a curve needs at least one value of {parameter}, got none")
     attacks = [_with(attack, **{parameter: value}) for value in values]
-    if parameter == "eot_samples" and any(
-        one.averaged_passes != one.eot_samples for one in attacks
-    ):  # pyright: ignore[reportAttributeAccessIssue]
+    averaged = [one.averaged_passes == getattr(one, "eot_samples", 1) for one in attacks]
+    if parameter == "eot_samples" and not all(averaged):
         raise InputError(f"attack {attack.name}, as it is set here, averages no passes")
     return sorted({getattr(one, parameter) for one in attacks})
 

@@ -137,8 +137,9 @@ def test_outputs_that_are_no_numbers_under_attack_are_warned_of():
 
 @pytest.mark.parametrize("name", ["batch_size", "eot_samples", "num_verdicts"])
 def test_counts_below_one_are_refused(name):
+    wrong: dict[str, Any] = {name: 0}
     with pytest.raises(InputError, match=f"{name} must be at least 1, got 0"):
-        evaluate(LinearModel(SHAPE), middle_images(6), labels(6), PGD, **{name: 0})
+        evaluate(LinearModel(SHAPE), middle_images(6), labels(6), PGD, **wrong)
 
 
 def test_the_largest_seed_is_good_for_several_batches():
