@@ -67,11 +67,14 @@ def test_clean_accuracy_of_the_card_is_measured_again(name):
 def test_robust_accuracy_of_the_card_is_within_reach_of_a_short_attack(name):
     info, model = rc.checkpoint_info(name), rc.load_model(name)
     data = rc.load_data(info.config.data.name, "test", info.config.data.parameters)
-    chosen = data.subset(torch.arange(60))
+    many_passes = info.config.model.name in ("retinotopic", "denoiser")  # for one output
+    chosen = data.subset(torch.arange(20 if many_passes else 60))
     result = info.card["robust"][0]
-    attack = rc.create_attack("pgd", epsilon=result["attack"]["parameters"]["epsilon"])
+    epsilon = result["attack"]["parameters"]["epsilon"]
+    attack = rc.create_attack("pgd", epsilon=epsilon, num_steps=7 if many_passes else 20)
     measured = rc.evaluate(model, chosen.x, chosen.y, attack).robust_accuracy
-    assert measured == pytest.approx(result["accuracy"], abs=0.17)  # 60 images, a weaker attack
+    tolerance = 0.25 if many_passes else 0.17  # few images, a weaker attack
+    assert measured == pytest.approx(result["accuracy"], abs=tolerance)
 
 
 def test_the_robust_digits_models_keep_their_promise():

@@ -1,5 +1,7 @@
 """Attacks on models whose gradients are no numbers, or that have none."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -39,19 +41,24 @@ def test_a_pixel_without_a_slope_does_not_stop_an_attack(name):
     """Where the other pixels show the way, the image falls as that of the plain model does."""
     x = images()
     y = LinearModel(SHAPE)(x).argmax(dim=1)
-    norm = {} if name == "cw" else {"norm": "Linf"}
-    attack = create_attack(name, epsilon=5.0 if name == "cw" else 0.5, **norm)
+    settings: dict[str, Any] = {"norm": "Linf", "epsilon": 0.5}
+    if name == "cw":
+        settings = {"epsilon": 5.0, "num_steps": 40, "num_binary_searches": 5}
+    attack = create_attack(name, **settings)
     plain = evaluate(LinearModel(SHAPE), x, y, attack)
     found = evaluate(Rooted(SHAPE), x, y, attack)
     assert plain.robust_accuracy < 0.5
     assert abs(found.robust_accuracy - plain.robust_accuracy) <= 2 / len(x)
 
 
-@pytest.mark.parametrize("name", sorted(set(ATTACKS.names()) - {"autoattack", "bpda"}))
+@pytest.mark.parametrize(
+    "name", ["pgd", "mim", "fgsm", "apgd", "fab", "deepfool", "cw", "feature", "worst_case"]
+)
 def test_a_model_without_a_way_for_the_gradient_is_attacked_all_the_same(name):
     x = images()[:4]
     model = Detached(SHAPE)
-    x_adv = create_attack(name)(model, x, model(x).argmax(dim=1))
+    few: dict[str, Any] = {"num_steps": 10} if name in ("cw", "feature") else {}
+    x_adv = create_attack(name, **few)(model, x, model(x).argmax(dim=1))
     assert x_adv.isfinite().all()
 
 

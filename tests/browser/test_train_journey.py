@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.axe import Known, new_violations
 from tests.browser.conftest import PATIENCE, Server, Visitor, set_number
@@ -14,8 +14,13 @@ EPOCHS = 30  # enough to be stopped in time on a fast machine
 TRAINING = 120_000  # milliseconds; a busy machine takes long
 
 
+def button(page: Page, name: str) -> Locator:
+    """A button of the page itself: while a page runs, Streamlit's header has a Stop of its own."""
+    return page.get_by_test_id("stMainBlockContainer").get_by_role("button", name=name, exact=True)
+
+
 def click(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).click()
+    button(page, name).click()
 
 
 def wait_for_epochs(page: Page, more_than: int) -> int:
@@ -45,13 +50,13 @@ def test_a_training_is_watched_stopped_resumed_and_its_model_attacked(
     wait_for_epochs(page, 0)
 
     click(page, "Stop")
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(button(page, "Resume")).to_be_visible()
     stopped = wait_for_epochs(page, 0)
     assert stopped < EPOCHS
     expect(page.get_by_role("radio").first).to_be_checked()
 
     click(page, "Resume")
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    expect(button(page, "Stop")).to_be_visible()
     expect(page).to_have_url(re.compile(r"run=digits-pgd_at-"))
     address = page.url.removeprefix(server.address)
 
