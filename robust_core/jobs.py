@@ -37,6 +37,7 @@ from robust_core.training.run_directory import (
 from robust_core.training.work_directory import StatusT, WorkDirectory
 
 MAX_JOBS = 2
+ENDING_SECONDS = 3.0  # in which a child that has written its last status lets go of its directory
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -266,7 +267,7 @@ def _resume(run: WorkDirectory[Any], max_jobs: int) -> None:
                 f"it is {status.state}"
             )
         _check_room(max_jobs)
-        with run.lock():
+        with run.lock(ENDING_SECONDS):
             fresh = run.fresh_status()
             run.withdraw_stop()
             run.beat()
@@ -279,7 +280,7 @@ def _delete(run: WorkDirectory[Any]) -> None:
         raise InputError(f"{run.kind} {run.run_id!r} is active; stop it before deleting it")
     doomed = run.path.with_name(f".deleted-{run.run_id}")
     try:
-        with run.lock():
+        with run.lock(ENDING_SECONDS):
             run.path.rename(doomed)
         shutil.rmtree(doomed)
     except OSError as error:

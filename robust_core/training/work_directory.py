@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
+from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 import torch
 
@@ -26,6 +26,7 @@ State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
 LOST_AFTER = 20.0  # seconds without a heartbeat; importing torch on a busy machine takes a few
 HEARTBEAT_INTERVAL = 2.0  # seconds
 STATUS_INTERVAL = 0.5  # seconds between two writings of the status
+LOCK_INTERVAL = 0.05  # seconds between two attempts at the lock
 LONGEST_LOG = 1_000_000  # bytes of the log's end that are looked at
 
 logger = logging.getLogger("robust_core.training")
@@ -168,8 +169,11 @@ class WorkDirectory(ABC, Generic[StatusT]):
             thread.join()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, patience: float = 0.0) -> Iterator[None]:
         """Hold the directory for this process; the system lets go of it when the process dies.
+
+        Args:
+            patience: seconds to wait for a process that has finished and is about to end.
 
         Raises:
             InputError: the folder does not exist, or a process is at work in it.
@@ -181,13 +185,14 @@ class WorkDirectory(ABC, Generic[StatusT]):
             raise InputError(
                 f"{self.path} should be {article} {self.kind} directory, but is none"
             ) from None
+        deadline = time.monotonic() + patience
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"{self.kind} {self.run_id!r} is being worked on by another process"
-                ) from None
+            while not _locked(file):
+                if time.monotonic() >= deadline:
+                    raise InputError(
+                        f"{self.kind} {self.run_id!r} is being worked on by another process"
+                    )
+                time.sleep(LOCK_INTERVAL)
             yield
 
     def _heartbeat_age(self) -> float | None:
@@ -331,3 +336,11 @@ def _log_file(run: WorkDirectory[Any]) -> Iterator[None]:
         package.removeHandler(handler)
         package.setLevel(level)
         handler.close()
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

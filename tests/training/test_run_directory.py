@@ -1,4 +1,5 @@
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_second_process_is_refused(run) -> None:
         pass
     with run.lock():
         pass
+
+
+def test_a_process_that_is_about_to_end_is_waited_for(run) -> None:
+    held = run.lock()
+    held.__enter__()
+    timer = threading.Timer(0.2, held.__exit__, (None, None, None))
+    timer.start()
+    with run.lock(patience=5.0):
+        assert not timer.is_alive() or timer.finished.is_set()
+    timer.join()
 
 
 def test_lock_of_a_missing_folder(tmp_path) -> None:

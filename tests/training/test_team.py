@@ -25,6 +25,7 @@ from robust_core.training.trainer import train
 from tests.training.conftest import tiny_config
 
 PATIENCE = 240  # seconds
+LONG = bool(os.environ.get("ROBUST_LONG_TESTS"))
 STANDARD = {"name": "standard", "parameters": {}}
 
 
@@ -73,6 +74,7 @@ def test_two_processes_follow_the_curve_of_one(tmp_path) -> None:
     assert all(torch.allclose(mine[key], other[key], atol=1e-5) for key in mine)
 
 
+@pytest.mark.skipif(not LONG, reason="six processes start: set ROBUST_LONG_TESTS=1")
 def test_a_team_goes_on_where_each_of_its_processes_was(tmp_path) -> None:
     parameters = {"epsilon": 0.1, "num_replays": 2}  # each process has a perturbation of its own
     config = plain(method={"name": "free_at", "parameters": parameters}, epochs=12)
