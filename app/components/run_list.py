@@ -1,6 +1,6 @@
 """The list of runs: what each is, where it stands, which one is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 
 import streamlit as st
@@ -51,9 +51,15 @@ def pick_run(runs: Sequence[RunSummary], shown: RunSummary) -> None:
             format_func=lambda run_id: _label(by_id[run_id]),
             captions=[_caption(run) for run in runs],
             key=CHOICE_KEY,
-            on_change=lambda: select_run(st.session_state[CHOICE_KEY]),
+            on_change=lambda: _choose(by_id),
             label_visibility="collapsed",
         )
+
+
+def _choose(known: Container[str]) -> None:
+    """Show the chosen run; of a label that has changed since it was drawn, no id comes back."""
+    if st.session_state[CHOICE_KEY] in known:
+        select_run(st.session_state[CHOICE_KEY])
 
 
 def _label(run: RunSummary) -> str:
