@@ -1,26 +1,15 @@
 """ResNet-18 with activations behind the sums, the network of many published defences."""
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.models.base import MODELS, Classifier, Normalize
-from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
+from robust_core.models.heads import create_head
+from robust_core.models.preact_resnet import PreActResNet18Parameters
 from robust_core.models.preact_trunk import conv3x3
-from robust_core.parameters import Parameters
 
 
-class ResNet18Parameters(Parameters):
-    """Parameters of `resnet18`."""
-
-    width: Annotated[
-        int,
-        Field(ge=4, le=128, description="Channels of the first group; doubled in each further."),
-    ] = 64
-    head: HeadKind = "linear"
-    head_bias: HeadBias = True
-    head_normalisation: HeadNormalisation = "functional"
+class ResNet18Parameters(PreActResNet18Parameters):
+    """Parameters of `resnet18`, those of its pre-activation twin."""
 
 
 class Shortcut(nn.Module):
