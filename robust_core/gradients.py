@@ -172,10 +172,11 @@ def _gradient_of_columns(
         ]
         return torch.stack(columns, dim=1)
     chosen = torch.eye(scores.shape[1], device=x.device)[:, None].expand(-1, len(x), -1)
-    parts = [
-        torch.autograd.grad(scores, x, part, retain_graph=True, is_grads_batched=True)[0]
-        for part in chosen.split(num_together)  # [M', N, M]
-    ]
+
+    def backward(weights: Tensor) -> Tensor:  # [N, M]
+        return torch.autograd.grad(scores, x, weights, retain_graph=True)[0]
+
+    parts = [torch.vmap(backward)(part) for part in chosen.split(num_together)]  # [M', N, M] each
     return torch.cat(parts).transpose(0, 1)
 
 

@@ -14,13 +14,11 @@ from app.forms import parameter_form, show_input_error
 from app.units import count_words, duration_words
 from app.words import attack_title, checkpoint_title, distance_words
 from robust_core import jobs
-from robust_core.attacks.base import Attack
 from robust_core.data import data_source
 from robust_core.errors import InputError
-from robust_core.evaluation.checks.target import EOT_SAMPLES
 from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, PlannedCurve
 from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
-from robust_core.evaluation_runs.units import CHECKS_WITH_THE_ATTACK, Unit, cost, units_of
+from robust_core.evaluation_runs.units import plan_cost
 from robust_core.parameters import Parameters
 from robust_core.threat_model import BallParameters, ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
@@ -166,39 +164,6 @@ def _curves(
             yield PlannedCurve(parameter=parameter, values=values)
 
 
-def planned_cost(plan: EvaluationPlan, num_images: int, *, stochastic: bool = False) -> float:
-    """Return at most how many passes of an image a plan takes on each of its models.
-
-    Args:
-        plan: the plan.
-        num_images: images of the model.
-        stochastic: whether the model answers at random.
-    """
-    attacks = [choice.create(plan.seed) for choice in plan.attacks]
-    passes = 0.0
-    for unit in units_of(plan, 0, num_images):
-        attack = None if unit.attack < 0 else attacks[unit.attack]
-        passes += cost(plan, unit, attack, num_images)
-        passes += _further_passes(plan, unit, attack, num_images, stochastic)
-    return passes
-
-
-def _further_passes(
-    plan: EvaluationPlan, unit: Unit, attack: Attack | None, num_images: int, stochastic: bool
-) -> float:
-    """Return what randomness adds to the cost of a unit, which counts one pass a decision."""
-    if unit.kind == "reliability" and attack is not None:
-        images = min(plan.reliability_images, num_images)
-        checks = 0.0
-        if stochastic and has_parameter(plan.attacks[unit.attack], "eot_samples"):
-            once = attack.passes() / attack.averaged_passes
-            checks = once * sum((*EOT_SAMPLES, plan.eot_samples))
-        return images * (checks + 2 * CHECKS_WITH_THE_ATTACK * (plan.eot_samples - 1))
-    images = min(plan.batch_size, num_images - unit.batch * plan.batch_size)
-    decisions = 1 + len(plan.curves[unit.curve].values) if unit.kind == "curve" else 1
-    return images * (decisions * plan.eot_samples * plan.num_verdicts - 1)
-
-
 def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
     by_name = {info.name: info for info in infos}
     data_names = list(dict.fromkeys(info.config.data.name for info in infos))
@@ -284,7 +249,7 @@ def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo], ball: Threa
             return
         num_images = len(cached.load_images(info, plan.split))
         num_images = min(num_images, plan.num_images or num_images)
-        own = planned_cost(plan, num_images, stochastic=_is_random(info))
+        own = plan_cost(plan, num_images, stochastic=_is_random(info))
         passes += own
         seconds += own * cached.seconds_per_pass(info, MEASURED_IMAGES)
     free = [one.name for one in plan.attacks if one.create().threat_model != ball]

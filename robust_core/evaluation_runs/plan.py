@@ -227,6 +227,14 @@ class EvaluationPlan(Parameters):
 
 
 def has_parameter(choice: Choice, parameter: str) -> bool:
-    """Return whether an attack has a parameter for anybody to choose."""
+    """Return whether an attack has a parameter for anybody to choose, and follows it.
+
+    AutoAttack's standard ensemble has passes to average for its other version only.
+    """
     field = ATTACKS.get(choice.name).model_fields.get(parameter)
-    return field is not None and get_origin(field.annotation) is not Literal
+    if field is None or get_origin(field.annotation) is Literal:
+        return False
+    if parameter != "eot_samples":
+        return True
+    attack = attack_from(choice.name, choice.parameters)
+    return attack.averaged_passes == attack.model_dump()[parameter]

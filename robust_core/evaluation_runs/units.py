@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robust_core.attacks.base import Attack, attack_from
-from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve
+from robust_core.evaluation.checks.target import EOT_SAMPLES
+from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve, has_parameter
 
 Kind = Literal["clean", "attack", "curve", "reliability"]
 CHECKS_WITH_THE_ATTACK, CHECKS_WITHOUT = 25, 2000  # passes an image that the checks cost, roughly
@@ -54,25 +55,65 @@ def units_of(plan: EvaluationPlan, checkpoint: int, num_images: int) -> Iterator
             yield from (Unit(checkpoint, "curve", attack, batch, curve) for batch in batches)
 
 
-def cost(plan: EvaluationPlan, unit: Unit, attack: Attack | None, num_images: int) -> float:
-    """Return about how many passes of an image a unit takes.
+def plan_cost(plan: EvaluationPlan, num_images: int, *, stochastic: bool = False) -> float:
+    """Return at most how many passes of an image a plan takes on one of its models.
+
+    Args:
+        plan: the plan.
+        num_images: images of the model.
+        stochastic: whether the model answers at random.
+    """
+    attacks = [choice.create(plan.seed) for choice in plan.attacks]
+    return sum(
+        cost(
+            plan,
+            unit,
+            attacks[unit.attack] if unit.attack >= 0 else None,
+            num_images,
+            stochastic=stochastic,
+        )
+        for unit in units_of(plan, 0, num_images)
+    )
+
+
+def cost(
+    plan: EvaluationPlan,
+    unit: Unit,
+    attack: Attack | None,
+    num_images: int,
+    *,
+    stochastic: bool = False,
+) -> float:
+    """Return at most how many passes of an image a unit takes, the checks of an attack about.
 
     Args:
         plan: the plan.
         unit: the unit.
         attack: its attack, if any.
         num_images: images of the checkpoint.
+        stochastic: whether the model answers at random; only checks need to know.
     """
+    decision = plan.eot_samples * plan.num_verdicts
     images = min(plan.batch_size, num_images - unit.batch * plan.batch_size)
     if attack is None:
-        return images
-    passes = attack.passes()
+        return images * decision
     if unit.kind == "reliability":
         images = min(plan.reliability_images, num_images)
-        return images * (passes * CHECKS_WITH_THE_ATTACK + CHECKS_WITHOUT)
+        return images * _check_passes(plan, unit, attack, stochastic)
     if unit.kind == "curve":
-        passes = _curve_passes(attack, plan.curves[unit.curve])
-    return images * (passes + 1)
+        curve = plan.curves[unit.curve]
+        return images * (_curve_passes(attack, curve) + (len(curve.values) + 1) * decision)
+    return images * (attack.passes() + decision)
+
+
+def _check_passes(plan: EvaluationPlan, unit: Unit, attack: Attack, stochastic: bool) -> float:
+    """Return about how many passes an image takes: every check attacks or decides anew."""
+    decisions = 2 * CHECKS_WITH_THE_ATTACK * (plan.eot_samples - 1)
+    averaging = 0.0
+    if stochastic and has_parameter(plan.attacks[unit.attack], "eot_samples"):
+        once = attack.passes() / attack.averaged_passes
+        averaging = once * sum((*EOT_SAMPLES, plan.eot_samples))
+    return attack.passes() * CHECKS_WITH_THE_ATTACK + CHECKS_WITHOUT + decisions + averaging
 
 
 def _curve_passes(attack: Attack, curve: PlannedCurve) -> int:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.components import evaluation_form
 from app.components.evaluation_fallen import choose_fallen
-from app.components.evaluation_form import Extent, make_plan, planned_cost
+from app.components.evaluation_form import Extent, make_plan
 from app.components.evaluation_offers import OFFERS, Randomness, offer_words
 from app.components.evaluation_report import report_html
 from app.components.evaluation_rows import (
@@ -41,6 +41,7 @@ from robust_core.evaluation_runs import (
     run_evaluation,
 )
 from robust_core.evaluation_runs.subjects import version_of
+from robust_core.evaluation_runs.units import plan_cost
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
 from robust_core.training.checkpoint import checkpoint_info, load_model
@@ -399,16 +400,16 @@ def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
     info = checkpoint_info(MODEL)
     ball = ThreatModel(Norm.LINF, 0.1)
     plain = Extent(num_images=50, check_reliability=False)
-    alone = planned_cost(make_plan([info], ["PGD-20"], ball, plain), 50)
+    alone = plan_cost(make_plan([info], ["PGD-20"], ball, plain), 50)
     assert alone == 50 * (1 + 21)  # one clean pass; 20 steps and a last look
-    checked = planned_cost(make_plan([info], ["PGD-20"], ball, Extent(num_images=50)), 50)
+    checked = plan_cost(make_plan([info], ["PGD-20"], ball, Extent(num_images=50)), 50)
     assert checked > alone
     for curve in ("radius_curve", "steps_curve", "restarts_curve", "eot_curve"):
         drawn = make_plan([info], ["PGD-20"], ball, plain.model_copy(update={curve: True}))
-        assert planned_cost(drawn, 50) > 2 * alone
+        assert plan_cost(drawn, 50) > 2 * alone
     queries = plain.model_copy(update={"queries_curve": True})
     assert make_plan([info], ["PGD-20"], ball, queries).curves == ()  # PGD asks no queries
-    assert planned_cost(make_plan([info], ["AutoAttack"], ball, plain), 50) > 100 * alone
+    assert plan_cost(make_plan([info], ["AutoAttack"], ball, plain), 50) > 100 * alone
 
 
 @pytest.mark.parametrize("norm", list(Norm))
@@ -508,7 +509,7 @@ def test_the_cost_of_a_random_model_is_what_it_takes_at_most() -> None:
     assert attacked > 0
     taken = result.clean.forward_passes + result.attacks[0].report.forward_passes
     assert taken == 2 * 6 + attacked * (4 + 6)
-    assert planned_cost(plan, 2, stochastic=True) == 2 * (6 + 4 + 6)
+    assert plan_cost(plan, 2, stochastic=True) == 2 * (6 + 4 + 6)
 
 
 def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:

@@ -419,6 +419,10 @@ def curve(parameter: str, *values: float) -> dict[str, Any]:
         (curve("num_steps", 1.5), "num_steps should be a valid integer"),
         (curve("loss", 1), "parameter must be one of"),
         ({"attacks": [], **curve("epsilon", 0.1)}, "no attack of the plan has epsilon"),
+        (
+            {"attacks": [{"name": "autoattack"}], **curve("eot_samples", 20)},
+            "no attack of the plan has eot_samples",
+        ),
         ({"curves": 2 * curve("epsilon", 0.1)["curves"]}, "got epsilon twice"),
         (
             {"attacks": [ATTACKS[0] | {"surrogate": "other", "crafted_on": ""}]},
