@@ -26,6 +26,10 @@ EMPTY = (
     "No evaluation yet. Press **Start evaluation** on the left: two shipped models under three "
     "attacks, in a process of its own that goes on when you close this page."
 )
+INCOMPLETE = (
+    "Some of what was found cannot be read: files of this evaluation are missing or damaged, or an "
+    "older version of this laboratory wrote them. Start the same evaluation again."
+)
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
     st.title("Robustness", anchor=False)
     st.markdown(STORY)
     LINK.warn()
-    controls, stage = st.columns([1.1, 3.6], gap="large")
+    controls, stage = st.columns([1.3, 3.4], gap="large")
     with controls:
         infos = in_order(cached.checkpoints())
         if infos:
@@ -58,7 +62,10 @@ def _show(summary: EvaluationSummary) -> None:
     try:
         run = jobs.evaluation_directory(summary.run_id)
         show_progress(summary, run)
-        show_results(read_results(run), summary.run_id, active=summary.status.active)
+        results = read_results(run)
+        if summary.status.state == "finished" and not results.complete:
+            st.warning(INCOMPLETE, icon=":material/warning:")
+        show_results(results, summary.run_id, active=summary.status.active)
         show_log(EVALUATION, run)
     except InputError as error:  # damaged, or deleted in another tab
         show_input_error(error)

@@ -114,6 +114,18 @@ class EvaluationResults:
     plan: EvaluationPlan
     checkpoints: tuple[CheckpointResult, ...]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every attack on every checkpoint is there, and every curve."""
+        return len(self.checkpoints) == len(self.plan.checkpoints) and all(
+            len(one.attacks) == len(self.plan.attacks)
+            and all(
+                len(found.curves) == len(self.plan.curves_of(number))
+                for number, found in enumerate(one.attacks)
+            )
+            for one in self.checkpoints
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
         return {

@@ -390,6 +390,10 @@ def test_a_failed_and_a_damaged_evaluation_say_why() -> None:
     run = the_only_run()
     run.write_status(EvaluationStatus("failed", error="the disk is full"))
     assert "The disk is full." in [str(error.value) for error in open_page().error]
+    run.write_status(EvaluationStatus("finished"))
+    assert "cannot be read" not in said(open_page())
+    (run.path / "units" / "0-attack-0-0.json").unlink()
+    assert "cannot be read" in said(open_page())
     (run.path / "plan.json").write_text("{")
     page = open_page()
     assert "Plan.json is missing or damaged." in [str(error.value) for error in page.error]
