@@ -20,6 +20,7 @@ from robust_core.gradients import predict_logits
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
+from robust_core.training.config import CardAttack
 from robust_core.training.run_directory import RunDirectory
 from robust_core.training.trainer import train
 from tests.training.conftest import tiny_config
@@ -397,8 +398,28 @@ def test_settings_reach_parameters_and_new_names_drop_old_ones() -> None:
     assert changed["optimiser"]["momentum"] == "0.5"
     assert changed["data"]["seed"] == "4"
     assert values["method"]["parameters"]["num_steps"] == 1
-    with pytest.raises(InputError, match="no field of a single value"):
-        apply_settings(values, ["epochs.x=3"])
+    chosen = CardAttack.create({"name": "pgd"}).model_dump(mode="json")
+    values["evaluation"]["test_attack"] = chosen
+    deep = ["evaluation.test_attack.num_images=7", "evaluation.test_attack.seed=3"]
+    attack = apply_settings(values, deep)["evaluation"]["test_attack"]
+    assert (attack["num_images"], attack["parameters"]) == ("7", {"seed": "3"})
+    further = apply_settings(values, ['evaluation.further_attacks=[{"name": "fgsm"}]'])
+    assert further["evaluation"]["further_attacks"] == [{"name": "fgsm"}]
+    ball = apply_settings(values, ["method.norm=L2", "method.epsilon=1/2"])["method"]["parameters"]
+    assert (ball["norm"], ball["epsilon"]) == ("L2", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("epochs.x=3", "no field of a single value"),
+        ("schedule.milestones=[1,", r"should be JSON such as \[1, 2\]"),
+        ("method.norm=L2", "needs --set method.epsilon, for a radius belongs to its norm"),
+    ],
+)
+def test_a_bad_setting_is_named(setting, sentence) -> None:
+    with pytest.raises(InputError, match=sentence):
+        apply_settings(tiny_config().model_dump(mode="json"), [setting])
 
 
 def test_values() -> None:

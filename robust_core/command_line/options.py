@@ -125,18 +125,36 @@ def apply_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, 
     """Return a configuration with `settings` such as "method.beta=3" or "epochs=5" applied.
 
     What is not a field of a choice is one of its parameters: "method.beta" is short for
-    "method.parameters.beta". A new name drops the old one's parameters.
+    "method.parameters.beta". A new name drops the old one's parameters. Lists and objects are
+    written as JSON: "schedule.milestones=[10, 15]".
 
     Raises:
-        InputError: a setting without "=", or a path through something that has no fields.
+        InputError: a setting without "=", a path through something that has no fields, broken
+            JSON, or a norm without a radius.
     """
     changed = dict(values)
+    paths = []
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise InputError(f"--set expects NAME=VALUE such as method.beta=3, got {setting!r}")
-        changed = _with(changed, path.split("."), parse_value(text), path)
+        changed = _with(changed, path.split("."), _parse_setting(path, text), path)
+        paths.append(path)
+    for path in paths:
+        owner, dot, name = path.rpartition(".")
+        radius = f"{owner}{dot}epsilon"
+        if name == "norm" and radius not in paths:
+            raise InputError(f"--set {path} needs --set {radius}, for a radius belongs to its norm")
     return changed
+
+
+def _parse_setting(path: str, text: str) -> Any:
+    if not text.startswith(("[", "{")):
+        return parse_value(text)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"--set {path} should be JSON such as [1, 2], got {text!r}") from None
 
 
 def _with(node: Any, path: list[str], value: Any, whole: str) -> dict[str, Any]:
@@ -144,7 +162,7 @@ def _with(node: Any, path: list[str], value: Any, whole: str) -> dict[str, Any]:
         raise InputError(f"--set {whole}: {path[0]!r} is no field of a single value")
     changed = dict(node or {})
     key, *rest = path
-    if "parameters" in changed and key not in ("name", "parameters", "seed"):
+    if "parameters" in changed and key not in changed:
         path, (key, *rest) = ["parameters", *path], ("parameters", *path)
     if key == "name" and "parameters" in changed:
         changed["parameters"] = {}
