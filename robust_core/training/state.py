@@ -60,12 +60,20 @@ class TrainingState:
 def create_state(
     config: RunConfig, image_shape: tuple[int, int, int], num_classes: int, device: torch.device
 ) -> TrainingState:
-    """Return the state before the first epoch; depends on nothing but the arguments."""
+    """Return the state before the first epoch; depends on nothing but the arguments.
+
+    Raises:
+        InputError: a parameter of the network or the method is wrong; channels last would corrupt
+            memory.
+    """
     model = create_model(
         config.model.name, image_shape, num_classes, config.model.parameters, seed=config.seed
     )
     model = model.to(device)
-    if config.use_channels_last(use_bfloat16(config, device)):
+    bfloat16 = use_bfloat16(config, device)
+    if config.use_channels_last(bfloat16):
+        if device.type == "cpu" and not bfloat16:
+            _check_channels_last(model)
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -74,6 +82,25 @@ def create_state(
         method.to(device)
     average = None if config.ema_decay is None else WeightAverage(model, config.ema_decay)
     return TrainingState(model, method, create_optimiser(config.optimiser, model), average)
+
+
+def _check_channels_last(model: nn.Module) -> None:
+    """Refuse what kills the process.
+
+    On the CPU, torch 2.13 and 2.15 write beyond the weight gradient of a 1x1 convolution with a
+    stride in float32, if its input has fewer than 8 channels, side by side.
+    """
+    for part in model.modules():
+        if (
+            isinstance(part, nn.Conv2d)
+            and part.kernel_size == (1, 1)
+            and part.stride != (1, 1)
+            and part.in_channels < 8
+        ):
+            raise InputError(
+                "channels_last should be off for so narrow a network: torch corrupts memory on the "
+                f"CPU at a shortcut of {part.in_channels} channels (8 work)"
+            )
 
 
 def create_optimiser(config: OptimiserConfig, model: nn.Module) -> torch.optim.Optimizer:

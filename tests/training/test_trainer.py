@@ -198,6 +198,18 @@ def test_other_configuration_is_refused() -> None:
         train(tiny_config(epochs=3), run)
 
 
+def test_channels_last_that_would_corrupt_memory_is_refused() -> None:
+    narrow = {"name": "preact_resnet18", "parameters": {"width": 4}}
+    config = tiny_config(model=narrow, channels_last=True, precision="float32")
+    with pytest.raises(InputError, match="channels_last should be off"):
+        train(config)
+    wide = {"name": "preact_resnet18", "parameters": {"width": 8}}
+    state = create_state(
+        tiny_config(model=wide, channels_last=True), (1, 32, 32), 10, torch.device("cpu")
+    )
+    assert next(state.model.parameters()).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_second_process_is_refused_and_changes_nothing() -> None:
     run = create_run(tiny_config())
     with run.lock(), pytest.raises(InputError, match="another process"):
