@@ -28,7 +28,7 @@ from robust_core.registry import unknown_name
 CHANNELS = 3  # grey images are repeated, as in the released code
 KEEP_EPSILON = 1e-9
 V1_VIEWS = 15  # of version 1 on CIFAR-10; 20 on MNIST and 10 on mini-ImageNet
-TRAINED_WITH = ("backbone", "backbone_width", "version", "normalisation")
+TRAINED_WITH = ("backbone", "backbone_width", "backbone_depth", "version", "normalisation")
 WIDTH_FIELDS = ("width", "widen_factor", "hidden")  # what the architectures call it
 
 # mean and standard deviation of the training images' channels
@@ -47,7 +47,7 @@ class RetinotopicParameters(Parameters):
     """Parameters of `retinotopic`; defaults: v2 on CIFAR-10 of the released code."""
 
     backbone: Annotated[
-        Literal["preact_resnet18", "wide_resnet", "vit", "small_cnn"],
+        Literal["preact_resnet18", "resnet18", "wide_resnet", "vit", "small_cnn"],
         Field(description="Network behind the sampler."),
     ] = "preact_resnet18"
     backbone_width: Annotated[
@@ -56,6 +56,15 @@ class RetinotopicParameters(Parameters):
             ge=1,
             le=768,
             description="Its width, widen factor or hidden size; automatic: its own default.",
+        ),
+    ] = None
+    backbone_depth: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=40,
+            description="Its layers, of wide_resnet (34 as published) and vit; automatic: its own "
+            "default.",
         ),
     ] = None
     version: Annotated[
@@ -323,12 +332,23 @@ class RetinotopicClassifier(Classifier):
 def _create_backbone(
     parameters: RetinotopicParameters, view_shape: tuple[int, int, int], num_classes: int
 ) -> Classifier:
-    """Return the network for views of `view_shape`, which takes them as they are."""
+    """Return the network for views of `view_shape`, which takes them as they are.
+
+    Raises:
+        InputError: a size that the network cannot have.
+    """
     architecture: Any = MODELS.get(parameters.backbone)
+    fields = architecture.Parameters.model_fields
     values: dict[str, Any] = {}
     if parameters.backbone_width is not None:
-        fields = architecture.Parameters.model_fields
-        values = {next(name for name in WIDTH_FIELDS if name in fields): parameters.backbone_width}
+        values[next(name for name in WIDTH_FIELDS if name in fields)] = parameters.backbone_width
+    if parameters.backbone_depth is not None:
+        if "depth" not in fields:
+            raise InputError(
+                f"backbone_depth should be automatic for {parameters.backbone}, whose depth is "
+                f"fixed, got {parameters.backbone_depth}"
+            )
+        values["depth"] = parameters.backbone_depth
     backbone = architecture(view_shape, num_classes, architecture.Parameters.create(values))
     backbone.normalize = nn.Identity()
     return backbone

@@ -416,12 +416,30 @@ def test_any_size_fits_both_versions(shape, version):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "width"), [("preact_resnet18", 4), ("wide_resnet", 1), ("vit", 24)]
+    ("backbone", "width", "depth"),
+    [("preact_resnet18", 4, None), ("resnet18", 4, None), ("wide_resnet", 1, 34), ("vit", 24, 2)],
 )
-def test_every_backbone_fits(backbone, width):
-    model = retinotopic(backbone=backbone, backbone_width=width, num_views=1)
+def test_every_backbone_fits(backbone, width, depth):
+    model = retinotopic(backbone=backbone, backbone_width=width, backbone_depth=depth, num_views=1)
     with torch.no_grad():
         assert model(images(2)).isfinite().all()
+
+
+def test_the_published_wide_network_stands_behind_the_sampler():
+    model = retinotopic((3, 32, 32), backbone="wide_resnet", backbone_width=2, backbone_depth=34)
+    alone = create_model("wide_resnet", (3, 32, 32), 5, {"depth": 34, "widen_factor": 2})
+    assert num_weights(model.backbone) == num_weights(alone)
+
+
+def num_weights(network: nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def test_a_depth_that_the_backbone_cannot_have_is_refused():
+    with pytest.raises(InputError, match="backbone_depth should be automatic for small_cnn"):
+        retinotopic(backbone="small_cnn", backbone_depth=3)
+    with pytest.raises(InputError, match="depth must be 6n"):
+        retinotopic(backbone="wide_resnet", backbone_depth=33)
 
 
 def test_the_colour_toys_pale_channels_are_the_same_to_the_sampler():
