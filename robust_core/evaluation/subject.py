@@ -105,6 +105,23 @@ class Subject:
         attack = _averaging(self.attack, num_passes)
         return attack if attack.averaged_passes >= num_passes else None
 
+    def longer(self) -> Attack | None:
+        """Return the attack in doubt with more steps, and more restarts where they are random.
+
+        Steps so short that all of them together hardly cross the ball get their automatic length.
+        None where it takes no steps.
+        """
+        if not self.has("num_steps"):
+            return None
+        values = self.attack.model_dump()
+        more: dict[str, Any] = {"num_steps": min(values["num_steps"] * self.count(4, 2), 10_000)}
+        step = values.get("step_size")
+        if step is not None and step * values["num_steps"] < 2 * self.attack.epsilon:
+            more["step_size"] = None
+        if self.has("num_restarts") and values.get("random_start", True):
+            more["num_restarts"] = min(values["num_restarts"] + self.count(4), 100)
+        return self.changed(**more)
+
     def other(self, name: str, **parameters: Any) -> Attack:
         """Return another attack in the same ball and with the same seed."""
         attack = self.attack

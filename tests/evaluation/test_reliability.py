@@ -18,6 +18,7 @@ from robust_core.evaluation.checks.strength import (
     check_large_radius,
     check_logit_scale,
     check_margin_loss,
+    check_one_step,
     check_silent_success,
 )
 from robust_core.evaluation.checks.target import (
@@ -136,6 +137,11 @@ def test_a_weak_attack_is_told_to_try_harder():
     found = severities(subject_of(LinearModel(SHAPE), attack))
     assert found["converged"] is Severity.FAIL
     assert found["one_step"] is Severity.FAIL
+    for check in (check_one_step, check_black_box):
+        finding = check(subject_of(LinearModel(SHAPE), attack))
+        assert finding is not None and finding.severity is Severity.FAIL
+        assert "gradient" not in finding.sentence + finding.advice
+        assert "steps" in finding.advice or "longer" in finding.advice
 
 
 def test_transfer_from_a_better_surrogate_is_noticed():

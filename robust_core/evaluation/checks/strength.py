@@ -14,6 +14,8 @@ from robust_core.models.heads import CosineHead
 from robust_core.models.wrappers import ScaledLogits
 from robust_core.threat_model import LARGEST_EPSILON, Norm
 
+WARN_ABOVE = 0.01  # share of the images that makes a doubt
+
 
 def check_epsilon_zero(subject: Subject) -> Finding | None:
     """With no room to move, robust accuracy is clean accuracy."""
@@ -40,18 +42,26 @@ def check_one_step(subject: Subject) -> Finding | None:
     if not subject.has("num_steps") or subject.attack.gradient_free:
         return None
     single = subject.report(subject.other("fgsm")).robust_accuracy
+    gap = subject.robust_accuracy - single
+    why, advice = (
+        "the gradients on the way mislead",
+        "Suspect masked gradients; try smaller steps and Square.",
+    )
+    longer = subject.longer() if gap > WARN_ABOVE else None
+    if longer is not None and subject.report(longer).robust_accuracy <= single:
+        why, advice = "they are too few, for more of them do better", "Report the longer attack."
     return graded(
         "one_step",
-        subject.robust_accuracy - single,
-        warn_above=0.01,
+        gap,
+        warn_above=WARN_ABOVE,
         fail_above=subject.alarm_above(0.05),
         ok="One step does not beat many.",
         otherwise=subject.told(
             one="A single step breaks the image, many steps do not",
             many=f"A single step leaves {single:.1%}, many leave {subject.robust_accuracy:.1%}",
         )
-        + ": the gradients on the way mislead.",
-        advice="Suspect masked gradients; try smaller steps and Square.",
+        + f": {why}.",
+        advice=advice,
     )
 
 
@@ -182,19 +192,20 @@ def check_large_radius(subject: Subject) -> Finding | None:
 
 def check_converged(subject: Subject) -> Finding | None:
     """More steps, and more restarts where they begin elsewhere, should not matter any more."""
-    if not subject.has("num_steps"):
+    longer = subject.longer()
+    if longer is None:
         return None
-    values = subject.attack.model_dump()
-    longer = {"num_steps": min(values["num_steps"] * subject.count(4, 2), 10_000)}
-    words = f"{longer['num_steps']} steps"
-    if subject.has("num_restarts") and values.get("random_start", True):
-        longer["num_restarts"] = min(values["num_restarts"] + subject.count(4), 100)
-        words += f" and {longer['num_restarts']} restarts"
-    gap = subject.robust_accuracy - subject.report(subject.changed(**longer)).robust_accuracy
+    values, before = longer.model_dump(), subject.attack.model_dump()
+    words = f"{values['num_steps']} steps"
+    if values.get("step_size") != before.get("step_size"):
+        words += " of automatic length"
+    if values.get("num_restarts") != before.get("num_restarts"):
+        words += f" and {values['num_restarts']} restarts"
+    gap = subject.robust_accuracy - subject.report(longer).robust_accuracy
     return graded(
         "converged",
         gap,
-        warn_above=0.01,
+        warn_above=WARN_ABOVE,
         fail_above=subject.alarm_above(0.05),
         ok=f"{words} find nothing more.",
         otherwise=f"With {words} "

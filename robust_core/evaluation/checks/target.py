@@ -10,6 +10,7 @@ from robust_core.attacks.bpda import BPDA
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.subject import Subject, takes_one_step
 
+WARN_ABOVE = 0.01  # share of the images that makes a doubt
 TRANSFER_GAP = 0.05  # share of the images that makes a doubt an alarm
 EOT_SAMPLES = (5, 20)  # passes per gradient, at full effort
 
@@ -162,19 +163,29 @@ def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
     if takes_one_step(subject.attack):
         why = "one step is a weak attack"
         advice = "Take more steps before suspecting the gradients."
+    elif share > WARN_ABOVE and _finds(subject.longer(), subject, missed):
+        why, advice = "it takes too few steps", "Report the attack with more steps."
     elif not subject.attack.gradient_free:
         where, why = "Without gradients of this model", "the gradients hide the weakness"
         advice = "Report the worst case over both, and find what masks the gradients."
     return graded(
         name,
         share,
-        warn_above=0.01,
+        warn_above=WARN_ABOVE,
         fail_above=subject.alarm_above(0.05),
         ok=f"The attack in doubt is not beaten by {' or '.join(map(_word, broken))}.",
         otherwise=f"{where}, {' and '.join(names)} broke {subject.images(share)}, which the attack "
         f"in doubt left standing: {why}.",
         advice=advice,
     )
+
+
+def _finds(longer: Attack | None, subject: Subject, missed: Tensor) -> bool:
+    """Return whether the longer attack breaks the images that the attack in doubt missed."""
+    if longer is None:
+        return False
+    still = missed & subject.report(longer).robust_correct
+    return float(still.float().mean()) <= WARN_ABOVE
 
 
 def _word(attack_name: str) -> str:
