@@ -1,7 +1,7 @@
 """The form of a new run: three choices and a button; everything else waits behind an expander."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -37,12 +37,12 @@ from robust_core.training.config import (
 from robust_core.training.presets import NO_OPTION, list_options, preset
 
 FIRST = {DATA_KEY: "digits", METHOD_KEY: "pgd_at", BUDGET_KEY: "quick"}
-BUDGET_WORDS: dict[Any, str] = {"quick": "Quick", "paper": "As published"}
+BUDGET_WORDS: dict[str, str] = {"quick": "Quick", "paper": "As published"}
 BUDGET_HELP = (
     "Quick: a small network and few epochs, meant for two cores and the embedded data sets. "
     "As published: the recipe of the paper, meant for a graphics card."
 )
-OPTION_WORDS: dict[Any, str] = {NO_OPTION: "None", "awp": "AWP", "he": "HE"}
+OPTION_WORDS: dict[str, str] = {NO_OPTION: "None", "awp": "AWP", "he": "HE"}
 OPTION_HELP = (
     "AWP, adversarial weight perturbation: the loss is taken at the worst weights nearby, which "
     "holds robust overfitting back. HE, hypersphere embedding: logits are cosines of features and "
@@ -99,21 +99,11 @@ def _pick_preset() -> RunConfig | None:
     )
     st.caption(_summary(method))
     option = _pick_option(method)
-    budget = st.segmented_control(
-        "Preset",
-        BUDGETS,
-        format_func=lambda name: BUDGET_WORDS[name],
-        key=BUDGET_KEY,
-        persist_state="session",
-        required=True,
-        help=BUDGET_HELP,
-        on_change=_remember,
-        args=("budget", BUDGET_KEY),
-    )
+    budget = _pick("Preset", BUDGET_WORDS, BUDGETS, "budget", BUDGET_KEY, BUDGET_HELP)
     try:
         if not data_source(data).is_available():
             st.info(f"{data} is not on this computer yet; the run downloads it first.")
-        return preset(data, method, str(budget), option)
+        return preset(data, method, budget, option)
     except InputError as error:
         show_input_error(error)
         return None
@@ -125,17 +115,24 @@ def _pick_option(method: str) -> str:
         return NO_OPTION
     if st.session_state.get(OPTION_KEY) not in options:
         st.session_state[OPTION_KEY] = NO_OPTION
+    return _pick("Option", OPTION_WORDS, options, "option", OPTION_KEY, OPTION_HELP)
+
+
+def _pick(
+    label: str, words: Mapping[str, str], names: Sequence[str], part: str, key: str, text: str
+) -> str:
+    """Offer one of a few names, which `part` of the link remembers."""
     return str(
         st.segmented_control(
-            "Option",
-            options,
-            format_func=lambda name: OPTION_WORDS[name],
-            key=OPTION_KEY,
+            label,
+            names,
+            format_func=lambda name: words[name],
+            key=key,
             persist_state="session",
             required=True,
-            help=OPTION_HELP,
+            help=text,
             on_change=_remember,
-            args=("option", OPTION_KEY),
+            args=(part, key),
         )
     )
 

@@ -1,5 +1,6 @@
 """Several attacks, each on the survivors of those before; AutoAttack."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -28,16 +29,40 @@ class AttackChoice(Parameters):
         return hash((self.name, repr(sorted(self.parameters.items()))))
 
 
+class Ensemble(Attack):
+    """Several attacks in one ball, each on the images that all before it left standing."""
+
+    searches_low_precision: ClassVar[bool] = True
+
+    @abstractmethod
+    def members(self) -> list[Attack]:
+        """Return the attacks in their order, with this one's norm, radius and seed."""
+
+    @property
+    def averaged_passes(self) -> int:
+        """The fewest of its members; those that need no gradient do not count."""
+        looking = [one.averaged_passes for one in self.members() if not one.gradient_free]
+        return min(looking, default=1)
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
+    ) -> Tensor:
+        """Run the members on the survivors."""
+        return attack_survivors(self.members(), model, x, Goal("margin", y, target), on_step)
+
+    def passes(self) -> int:
+        """Return the sum over the members, an upper bound: later ones see survivors only."""
+        return sum(member.passes() for member in self.members())
+
+
 @ATTACKS.register("worst_case")
-class WorstCase(Attack):
+class WorstCase(Ensemble):
     """Run a list of attacks, each on the images that all before it left standing.
 
     All attack in this one's norm and radius and with its seed. A minimum-norm attack counts where
     it stays within epsilon. The result is the per-image worst case, the way AutoAttack and
     RobustBench report: Croce and Hein, arXiv:2003.01690, section 5.
     """
-
-    searches_low_precision: ClassVar[bool] = True
 
     attacks: Annotated[
         tuple[AttackChoice, ...],
@@ -60,24 +85,9 @@ class WorstCase(Attack):
         """Return the attacks with this one's norm, radius and seed."""
         return [_member(self, choice.name, **choice.parameters) for choice in self.attacks]
 
-    @property
-    def averaged_passes(self) -> int:
-        """The fewest of its members; those that need no gradient do not count."""
-        return _fewest_averaged(self.members())
-
-    def perturb(
-        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
-    ) -> Tensor:
-        """Run the members on the survivors."""
-        return attack_survivors(self.members(), model, x, Goal("margin", y, target), on_step)
-
-    def passes(self) -> int:
-        """Return the sum over the members, an upper bound: later ones see survivors only."""
-        return sum(member.passes() for member in self.members())
-
 
 @ATTACKS.register("autoattack")
-class AutoAttack(Attack):
+class AutoAttack(Ensemble):
     """AutoAttack, the complete ensemble.
 
     standard: APGD-CE, APGD-T with 9 targets, FAB-T with 9 targets, Square with 5,000 queries, each
@@ -88,8 +98,6 @@ class AutoAttack(Attack):
     Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690. Difference: an image leaves each
     attack as soon as it has fallen, and every image draws its own random squares.
     """
-
-    searches_low_precision: ClassVar[bool] = True
 
     version: Annotated[
         Literal["standard", "rand"], Field(description="standard, or rand for stochastic models.")
@@ -113,30 +121,10 @@ class AutoAttack(Attack):
             _member(self, "square", num_queries=5000),
         ]
 
-    @property
-    def averaged_passes(self) -> int:
-        """Those of rand; 1 for standard, whose members look once."""
-        return _fewest_averaged(self.members())
-
-    def perturb(
-        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
-    ) -> Tensor:
-        """Run the members on the survivors."""
-        return attack_survivors(self.members(), model, x, Goal("margin", y, target), on_step)
-
-    def passes(self) -> int:
-        """Return the sum over the members, an upper bound: later ones see survivors only."""
-        return sum(member.passes() for member in self.members())
-
 
 def _member(ensemble: Attack, name: str, **parameters: Any) -> Attack:
     shared = {"norm": ensemble.norm, "epsilon": ensemble.epsilon, "seed": ensemble.seed}
     return attack_from(name, {**parameters, **shared})
-
-
-def _fewest_averaged(members: Sequence[Attack]) -> int:
-    looking = [member.averaged_passes for member in members if not member.gradient_free]
-    return min(looking, default=1)
 
 
 def attack_survivors(
