@@ -34,11 +34,7 @@ class Measured:
 
 def exact_words(attack: Attack) -> str:
     """Return an attack with its seed: "PGD, Linf 25.5/255, 20 steps, seed 0"."""
-    parameters = attack.model_dump(mode="json")
-    words = attack_words(attack.name, parameters)
-    if "num_queries" in parameters:
-        words += f", {count_words(parameters['num_queries'], 'query').replace('querys', 'queries')}"
-    return f"{words}, seed {attack.seed}"
+    return f"{attack_words(attack.name, attack.model_dump(mode='json'))}, seed {attack.seed}"
 
 
 def find_image(rule: ImageRule, shelf: Shelf, first: CheckpointInfo) -> ChosenImage:

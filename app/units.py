@@ -1,5 +1,7 @@
 """Shares, counts and durations as a person reads them."""
 
+PLURALS = {"pass": "passes", "query": "queries"}  # of a last word; the others take an s
+
 
 def percent(share: float) -> str:
     """Return a share in [0, 1]: "98 %", ">99 %" just below one, "<1 %" just above zero."""
@@ -18,5 +20,8 @@ def duration_words(seconds: float) -> str:
 
 
 def count_words(number: int, noun: str) -> str:
-    """Return "1 step" or "20 steps"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return "1 step", "20 steps" or "1,000 queries"."""
+    if number == 1:
+        return f"1 {noun}"
+    first, space, last = noun.rpartition(" ")
+    return f"{number:,} {first}{space}{PLURALS.get(last, f'{last}s')}"

@@ -35,15 +35,19 @@ def attack_title(name: str) -> str:
 def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
     """Return an exact attack: "PGD, Linf 25.5/255, 50 steps, 5 restarts"."""
     loss = parameters.get("loss", "cross_entropy")
-    parts = [attack_title(name) + ("" if loss == "cross_entropy" else f" ({loss} loss)")]
+    version = parameters.get("version", "")
+    parts = [f"{attack_title(name)} {version}".strip()]
+    parts[0] += "" if loss == "cross_entropy" else f" ({loss} loss)"
     if "norm" in parameters and "epsilon" in parameters:
         norm = Norm(parameters["norm"])
         parts.append(f"{norm} {distance_words(norm, parameters['epsilon'])}")
     if "num_steps" in parameters:
         parts.append(count_words(parameters["num_steps"], "step"))
+    if "num_queries" in parameters:
+        parts.append(count_words(parameters["num_queries"], "query"))
     if "num_restarts" in parameters:
         parts.append(count_words(parameters["num_restarts"], "restart"))
-    if parameters.get("eot_samples", 1) > 1 and parameters.get("version") != "standard":
+    if parameters.get("eot_samples", 1) > 1 and version != "standard":
         parts.append(f"EOT {parameters['eot_samples']}")
     return ", ".join(parts)
 
@@ -216,10 +220,5 @@ def _budget_words(attack: Attack) -> str:
 def _effort_words(attack: Attack) -> str:
     nouns = {"num_steps": "step", "num_queries": "query", "num_restarts": "start"}
     values = attack.model_dump()
-    parts = [_count(values[name], noun) for name, noun in nouns.items() if name in values]
-    return ", ".join([*parts, f"at most {_count(attack.passes(), 'pass')} through the model"])
-
-
-def _count(number: int, noun: str) -> str:
-    plural = {"query": "queries", "pass": "passes"}.get(noun, f"{noun}s")
-    return f"{number:,} {noun if number == 1 else plural}"
+    parts = [count_words(values[name], noun) for name, noun in nouns.items() if name in values]
+    return ", ".join([*parts, f"at most {count_words(attack.passes(), 'pass')} through the model"])

@@ -14,7 +14,7 @@ from app.components.image_picker import ChosenImage, pick_image
 from app.components.model_picker import in_order, pick_model
 from app.components.surface_panel import show_surface
 from app.forms import show_input_error
-from app.units import duration_words
+from app.units import count_words, duration_words
 from robust_core.errors import InputError
 from robust_core.training.checkpoint import CheckpointInfo
 
@@ -84,7 +84,7 @@ def _wanted(info: CheckpointInfo, plan: AttackPlan) -> bool:
     pressed = st.button("Run attack", type="primary", icon=":material/bolt:", width="stretch")
     live = seconds <= LIVE_SECONDS
     st.caption(
-        f"Cost: {passes:,} forward-backward pass{'' if passes == 1 else 'es'}, "
+        f"Cost: {count_words(passes, 'forward-backward pass')}, "
         f"{duration_words(seconds)} by a measurement here. "
         + ("Runs at once when you move a control." if live else "Starts when you press the button.")
     )
