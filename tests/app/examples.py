@@ -1,6 +1,7 @@
 """Images on which the shipped models for digits differ."""
 
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -51,3 +52,9 @@ def masked_image() -> tuple[str, str]:
         fits &= report.clean_correct & (report.robust_correct == stands)
     chosen = int(torch.where(fits)[0][0])
     return images.image_id(chosen), images.class_names[int(images.y[chosen])]
+
+
+def attack_link(model: str = STANDARD, **more: Any) -> dict[str, str]:
+    """Return the query of the page Attack with PGD on the telling image, or as `more` says."""
+    state = {"model": model, "image": telling_image()[0], "attack": "pgd"} | ATTACK | more
+    return {name: str(value) for name, value in state.items()}

@@ -1,39 +1,23 @@
 import io
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from tests.app.conftest import ROOT
-from tests.app.examples import ATTACK, ROBUST, STANDARD, telling_image
+from tests.app.examples import ROBUST, STANDARD, attack_link, telling_image
+from tests.app.pages import check, check_no_error, labels, open_view, press, said
 
 FORM = "attack.form.digits.pgd"
 
 
-def open_page(query: dict[str, Any] | None = None) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
-    page.switch_page("views/attack.py")
-    page.query_params.update(query or {})
-    page.run()
-    assert not page.exception
-    return page
-
-
-def link(model: str = STANDARD, **more: Any) -> dict[str, str]:
-    state = {"model": model, "image": telling_image()[0], "attack": "pgd"} | ATTACK | more
-    return {name: str(value) for name, value in state.items()}
-
-
-def texts(page: AppTest) -> str:
-    elements = (*page.success, *page.warning, *page.info, *page.error, *page.markdown)
-    return "\n".join([element.value for element in elements])
+def open_page(query: dict[str, str] | None = None) -> AppTest:
+    return open_view("attack", query)
 
 
 def test_the_first_visit_shows_an_attack():
     page = open_page()
-    assert [button.label for button in page.button if button.label == "Run attack"]
+    assert "Run attack" in labels(page)
     assert "What the attacker was allowed to do" in [s.value for s in page.subheader]
     assert len(page.metric) == 3
     assert not page.error
@@ -41,9 +25,9 @@ def test_the_first_visit_shows_an_attack():
 
 def test_pgd_breaks_the_standard_model_and_not_the_robust_one():
     _, label = telling_image()
-    page = open_page(link(STANDARD))
+    page = open_page(attack_link(STANDARD))
     assert f"{label} becomes" in page.warning[0].value
-    page.selectbox(key="attack.model").set_value(ROBUST).run()
+    check(page.selectbox(key="attack.model").set_value(ROBUST).run())
     assert f"{label} stays {label}: the robust model resists PGD" in page.success[0].value
     assert not page.warning
     assert page.slider(key=f"{FORM}.epsilon.Linf").value == 25.5
@@ -52,15 +36,15 @@ def test_pgd_breaks_the_standard_model_and_not_the_robust_one():
 def test_a_targeted_attack_names_its_target():
     _, label = telling_image()
     target = next(name for name in "0123456789" if name != label)
-    page = open_page(link(STANDARD, target=target, epsilon=0.3, num_steps=40))
+    page = open_page(attack_link(STANDARD, target=target, epsilon=0.3, num_steps=40))
     assert page.checkbox(key="attack.targeted").value
     assert f"{label} becomes {target}, the target" in page.warning[0].value
-    assert f"the class {target}" in texts(page)
+    assert f"the class {target}" in said(page)
 
 
 def test_the_target_cannot_be_the_label_itself():
     _, label = telling_image()
-    page = open_page(link(STANDARD, target=label))
+    page = open_page(attack_link(STANDARD, target=label))
     assert [error.value for error in page.error] == [
         f"The target should be another class than {label} itself."
     ]
@@ -68,24 +52,23 @@ def test_the_target_cannot_be_the_label_itself():
 
 def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
     page = open_page()
-    page.segmented_control(key="attack.source").set_value("Upload").run()
-    assert "Choose a picture" in texts(page)
+    check(page.segmented_control(key="attack.source").set_value("Upload").run())
+    assert "Choose a picture" in said(page)
     buffer = io.BytesIO()
     Image.new("RGBA", (300, 200), (200, 30, 90, 255)).save(buffer, "PNG")
-    page.file_uploader[0].set_value(("mine.png", buffer.getvalue(), "image/png")).run()
-    assert not page.exception and not page.error
+    picture = ("mine.png", buffer.getvalue(), "image/png")
+    check_no_error(page.file_uploader[0].set_value(picture).run())
     assert len(page.metric) == 3
-    assert "nothing left to break" not in texts(page)
+    assert "nothing left to break" not in said(page)
 
 
 def test_a_file_that_is_no_picture_gets_one_sentence_and_the_page_goes_on():
     page = open_page()
-    page.segmented_control(key="attack.source").set_value("Upload").run()
-    page.file_uploader[0].set_value(("mine.png", b"no picture at all", "image/png")).run()
-    assert not page.exception
+    check(page.segmented_control(key="attack.source").set_value("Upload").run())
+    check(page.file_uploader[0].set_value(("mine.png", b"no picture at all", "image/png")).run())
     assert len(page.error) == 1
     assert "picture" in page.error[0].value
-    page.segmented_control(key="attack.source").set_value("Gallery").run()
+    check(page.segmented_control(key="attack.source").set_value("Gallery").run())
     assert not page.error and len(page.metric) == 3
 
 
@@ -114,49 +97,49 @@ def test_a_bad_link_gives_one_clear_sentence_and_defaults(query, sentence):
 
 
 def test_a_costly_attack_waits_for_the_button_and_says_what_it_costs():
-    page = open_page(link(STANDARD, num_steps=10_000, num_restarts=2))
+    page = open_page(attack_link(STANDARD, num_steps=10_000, num_restarts=2))
     assert "20,002 forward-backward passes" in "\n".join(c.value for c in page.caption)
-    assert "press Run attack" in texts(page)
+    assert "press Run attack" in said(page)
     assert not page.metric
 
 
 def test_the_button_runs_a_costly_attack(monkeypatch):
     monkeypatch.setattr("app.cached.seconds_per_pass", lambda info: 1.0)
-    page = open_page(link(STANDARD, num_steps=3, seed=77))
+    page = open_page(attack_link(STANDARD, num_steps=3, seed=77))
     assert not page.metric
-    next(button for button in page.button if button.label == "Run attack").click().run()
+    press(page, "Run attack")
     assert len(page.metric) == 3
-    page.run()
+    check(page.run())
     assert len(page.metric) == 3, "a result that is known stays"
 
 
 def test_copying_the_link_puts_the_whole_state_into_the_address():
-    query = link(ROBUST, step_size=0.01, seed=3, target="1", norm="L2", epsilon=1.25)
+    query = attack_link(ROBUST, step_size=0.01, seed=3, target="1", norm="L2", epsilon=1.25)
     page = open_page(query)
     page.session_state["attack.copy_link"] = {"copied": "anything"}
-    page.run()
+    check(page.run())
     state = {name: "".join(value) for name, value in page.query_params.items()}
     assert set(state) > set(query)
     assert query.items() <= state.items()
     again = open_page(state)
-    assert texts(again) == texts(page)
+    assert said(again) == said(page)
 
 
 def test_values_survive_a_change_of_page():
     page = open_page()
     page.slider(key=f"{FORM}.epsilon.Linf").set_value(12.0)
     page.selectbox(key="attack.model").set_value(ROBUST)
-    page.run()
-    page.switch_page("views/start.py").run()
-    page.switch_page("views/attack.py").run()
+    check(page.run())
+    check(page.switch_page("views/start.py").run())
+    check(page.switch_page("views/attack.py").run())
     assert page.slider(key=f"{FORM}.epsilon.Linf").value == 12.0
     assert page.selectbox(key="attack.model").value == ROBUST
 
 
 def test_random_and_class_filter_agree():
     page = open_page()
-    page.selectbox(key="attack.class.digits").set_value(7).run()
-    next(button for button in page.button if button.label == "Random").click().run()
+    check(page.selectbox(key="attack.class.digits").set_value(7).run())
+    press(page, "Random")
     assert page.metric[1].label == "Confidence in 7"
 
 
@@ -164,5 +147,5 @@ def test_the_page_leaves_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    open_page(link(STANDARD, seed=9))
+    open_page(attack_link(STANDARD, seed=9))
     assert torch.equal(torch.rand(1), expected)

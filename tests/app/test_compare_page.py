@@ -13,31 +13,13 @@ from robust_core.data import load_data
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import checkpoint_info, load_model
-from tests.app.conftest import ROOT
 from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, masked_image, telling_image
+from tests.app.pages import check, check_no_error, open_view, press, press_where_needed, said
 
 
 def open_page(**more: Any) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
-    page.switch_page("views/compare.py")
     state = {"model": STANDARD, "image": telling_image()[0], "with": ROBUST, "num_steps": 20}
-    page.query_params.update({name: str(value) for name, value in (state | more).items()})
-    page.run()
-    return press(page, "Run attack on all")
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    for button in page.button:
-        if button.label == label:
-            button.click().run()
-            break
-    assert not page.exception and not page.error
-    return page
-
-
-def texts(page: AppTest) -> str:
-    elements = (*page.markdown, *page.caption, *page.info, *page.warning, *page.success)
-    return "\n".join([element.value for element in elements])
+    return press_where_needed(open_view("compare", state | more, timeout=60), "Run attack on all")
 
 
 def test_each_model_has_its_verdict_on_the_same_image():
@@ -56,27 +38,26 @@ def test_one_slider_moves_all_models():
     page = open_page()
     slider = step_slider(page)
     assert slider.value == slider.max
-    slider.set_value(0).run()
-    assert not page.exception
+    check(slider.set_value(0).run())
 
 
 def test_playing_begins_anew_goes_on_with_every_run_and_stops_at_the_end():
-    page = press(open_page(num_steps=30), "Play")
+    page = check_no_error(press(open_page(num_steps=30), "Play"))
     shown = []
     while any(button.label == "Pause" for button in page.button):
         shown.append(step_slider(page).value)
         assert step_slider(page).disabled
-        page.run()
+        check(page.run())
     assert shown == list(range(2, 31, 2))
     assert step_slider(page).value == 30 and not step_slider(page).disabled
 
 
 def test_a_pause_keeps_the_step_and_playing_goes_on_from_there():
-    page = press(open_page(), "Play")
-    page.run()
-    page = press(page, "Pause")
+    page = check_no_error(press(open_page(), "Play"))
+    check(page.run())
+    page = check_no_error(press(page, "Pause"))
     assert step_slider(page).value == 2 and not step_slider(page).disabled
-    page = press(page, "Play")
+    page = check_no_error(press(page, "Play"))
     assert step_slider(page).value == 3
 
 
@@ -88,21 +69,21 @@ def test_two_to_four_models_fit(others: str):
 
 
 def test_a_single_model_asks_for_another():
-    assert "at least one more model" in texts(open_page(**{"with": ""}))
+    assert "at least one more model" in said(open_page(**{"with": ""}))
 
 
 def test_the_matrix_over_test_images_names_its_attack_and_the_masked_model():
     page = open_page(**{"with": MASKED, "sample": "64"})
     passes = 64 * 4 * create_attack("pgd", **ATTACK).passes()
-    assert f"Cost: {passes:,} forward-backward passes" in texts(page)
-    page = press(page, "Measure transfer")
-    assert "first 64 test images" in texts(page)
-    assert "a sign of masked gradients" in texts(page)
+    assert f"Cost: {passes:,} forward-backward passes" in said(page)
+    page = press_where_needed(page, "Measure transfer")
+    assert "first 64 test images" in said(page)
+    assert "a sign of masked gradients" in said(page)
 
 
 def test_the_curves_start_at_clean_accuracy_and_never_rise():
-    page = press(open_page(), "Measure curves")
-    assert "first 16 test images; bars are 95 % intervals" in texts(page)
+    page = press_where_needed(open_page(), "Measure curves")
+    assert "first 16 test images; bars are 95 % intervals" in said(page)
     infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
     attack = create_attack("pgd", **ATTACK)
     curves = compare.measure_curves(infos, attack, 8, check=lambda: None, on_share=lambda _: None)
@@ -115,13 +96,13 @@ def test_the_curves_start_at_clean_accuracy_and_never_rise():
 
 def test_a_model_that_only_its_own_gradient_cannot_fool_is_named():
     page = open_page(**{"with": f"{ROBUST},{MASKED}", "image": masked_image()[0]})
-    assert "masked withstands the attack on itself" in texts(page)
+    assert "masked withstands the attack on itself" in said(page)
 
 
 def test_a_bad_link_says_so_and_the_page_works():
     page = open_page(sample="7", **{"with": "nobody"})
-    assert "unknown number of test images '7'" in texts(page)
-    assert "unknown model 'nobody'" in texts(page)
+    assert "unknown number of test images '7'" in said(page)
+    assert "unknown model 'nobody'" in said(page)
 
 
 def test_an_image_crafted_on_a_model_is_judged_by_every_other():

@@ -10,6 +10,7 @@ from robust_core.attacks.base import ATTACKS
 from robust_core.attacks.pgd import PGD
 from robust_core.parameters import PIXEL_UNIT, Parameters
 from robust_core.threat_model import Norm
+from tests.app.pages import check
 
 TIMEOUT = 30
 
@@ -43,9 +44,8 @@ def form_page(initial=None, omit=(), advanced=(), sliders=None, fill=None, model
 
 
 def show(**arguments) -> AppTest:
-    page = AppTest.from_function(form_page, default_timeout=TIMEOUT, kwargs=arguments).run()
-    assert not page.exception
-    return page
+    page = AppTest.from_function(form_page, default_timeout=TIMEOUT, kwargs=arguments)
+    return check(page.run())
 
 
 def result(page: AppTest):
@@ -81,9 +81,9 @@ def test_every_kind_of_widget_reaches_its_field():
     page.text_input(key="f.marks").set_value("0.1, 0.2")
     page.selectbox(key="f.mode").set_value("four_five")
     page.slider(key="f.radius.Linf").set_value(16.0)
-    page.run()
+    check(page.run())
     page.number_input(key="f.decay").set_value(0.9)
-    page.run()
+    check(page.run())
     assert result(page) == Sample(
         flag=False,
         count=7,
@@ -116,11 +116,11 @@ def test_a_slider_stretches_to_a_value_beyond_its_usual_end():
 
 def test_each_norm_keeps_its_own_epsilon_in_its_own_unit():
     page = show(model="pgd", initial={"epsilon": 8 / 255})
-    page.segmented_control(key="f.norm").set_value(Norm.L2).run()
+    check(page.segmented_control(key="f.norm").set_value(Norm.L2).run())
     assert page.slider(key="f.epsilon.L2").value == pytest.approx(0.5)
     assert result(page).threat_model.norm is Norm.L2
-    page.slider(key="f.epsilon.L2").set_value(1.5).run()
-    page.segmented_control(key="f.norm").set_value(Norm.LINF).run()
+    check(page.slider(key="f.epsilon.L2").set_value(1.5).run())
+    check(page.segmented_control(key="f.norm").set_value(Norm.LINF).run())
     assert result(page).epsilon == 8 / 255
 
 
@@ -138,7 +138,7 @@ def test_omitted_fields_have_no_widget_and_keep_their_initial_value():
 
 def test_an_invalid_form_shows_one_sentence_and_gives_nothing():
     page = show()
-    page.text_input(key="f.marks").set_value("0.1, half").run()
+    check(page.text_input(key="f.marks").set_value("0.1, half").run())
     assert result(page) is None
     assert len(page.error) == 1
     assert "marks" in page.error[0].value.lower()

@@ -12,42 +12,19 @@ from robust_core.evaluation.alignment import alignment
 from robust_core.methods.gradient_targets import class_means, score_differences, towards
 from robust_core.models.denoiser import Denoiser
 from robust_core.training.checkpoint import load_model
-from tests.app.conftest import ROOT
 from tests.app.examples import MASKED, ROBUST, STANDARD, telling_image
+from tests.app.pages import check, check_no_error, open_view, press_where_needed, said
 
 
 def open_page(view: str = "classes", **more: Any) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
-    page.switch_page("views/gradients.py")
     state = {"model": ROBUST, "image": telling_image()[0], "with": STANDARD, "view": view} | more
-    page.query_params.update({name: str(value) for name, value in state.items()})
-    page.run()
-    assert not page.exception and not page.error
-    return page
-
-
-def texts(page: AppTest) -> str:
-    elements = (*page.markdown, *page.caption, *page.info, *page.warning)
-    return "\n".join([element.value for element in elements])
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    """Press a button where the machine is so slow that the view has one."""
-    for button in page.button:
-        if button.label == label:
-            button.click().run()
-            break
-    assert not page.exception and not page.error
-    return page
+    return check_no_error(open_view("gradients", state, timeout=60))
 
 
 def test_the_first_visit_shows_the_gradients_of_two_kinds_of_models():
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
-    page.switch_page("views/gradients.py")
-    page.run()
-    assert not page.exception and not page.error
+    page = check_no_error(open_view("gradients", timeout=60))
     assert ROBUST in page.multiselect[0].value
-    assert "98th percentile" in texts(page)
+    assert "98th percentile" in said(page)
 
 
 @pytest.mark.parametrize("display", ["rgb", "three_deviations", "channels", "maximum", "strength"])
@@ -55,12 +32,12 @@ def test_every_display_names_its_source(display: str):
     page = open_page(display=display, score="logit")
     assert page.selectbox(key="gradients.display").value == display
     source = "shared" if display == "rgb" else "Each tile"
-    assert source in texts(page) or "One symmetric scale" in texts(page)
+    assert source in said(page) or "One symmetric scale" in said(page)
 
 
 def test_a_masked_model_is_told_to_hide_its_gradient():
-    assert "gradient masking, not robustness" in texts(open_page(**{"with": MASKED}))
-    assert "gradient masking" not in texts(open_page())
+    assert "gradient masking, not robustness" in said(open_page(**{"with": MASKED}))
+    assert "gradient masking" not in said(open_page())
 
 
 def test_the_cosines_with_class_means_are_those_of_the_engine():
@@ -88,43 +65,43 @@ def test_score_based_targets_are_there_where_a_denoiser_is():
     found = alignment(load_model(ROBUST), x, lambda part, _: targets)
     assert cosines[0] == pytest.approx(found.mean, abs=6e-4)
     page = open_page("targets", model="shapes-pgd_at", image="shapes/test/0", **{"with": ""})
-    assert "Score-based targets (SBG) need a denoiser" in texts(page)
+    assert "Score-based targets (SBG) need a denoiser" in said(page)
 
 
 def test_alignment_is_measured_for_every_model_of_the_data_set():
     page = open_page("alignment", targets="NN")
-    page.segmented_control(key="gradients.sample").set_value(16).run()
-    page = press(page, "Measure alignment")
-    assert "Best aligned here" in texts(page)
-    assert "over 16 random test images (seed 0)" in texts(page)
-    assert re.search(r"at odds with one another: \*\*0\.[1-9]", texts(page))
+    check(page.segmented_control(key="gradients.sample").set_value(16).run())
+    page = press_where_needed(page, "Measure alignment")
+    assert "Best aligned here" in said(page)
+    assert "over 16 random test images (seed 0)" in said(page)
+    assert re.search(r"at odds with one another: \*\*0\.[1-9]", said(page))
 
 
 def test_the_class_morph_stays_in_its_radius_and_the_link_keeps_it():
-    page = press(open_page("morph", epsilon=4.0), "Morph")
+    page = press_where_needed(open_page("morph", epsilon=4.0), "Morph")
     assert page.slider(key="gradients.epsilon").value == 4.0
-    assert "Targeted PGD, L2 4, 40 steps of 0.25" in texts(page)
+    assert "Targeted PGD, L2 4, 40 steps of 0.25" in said(page)
 
 
 def test_methods_that_do_not_apply_are_told():
-    page = press(open_page("attribution", **{"with": MASKED}), "Explain")
-    assert "do not apply to **masked**: its part quantize passes no gradient on" in texts(page)
-    page = press(page, "Test the maps")
-    assert "pgd_at, infidelity" in texts(page)
-    assert "masked, sensitivity" in texts(page)
+    page = press_where_needed(open_page("attribution", **{"with": MASKED}), "Explain")
+    assert "do not apply to **masked**: its part quantize passes no gradient on" in said(page)
+    page = press_where_needed(page, "Test the maps")
+    assert "pgd_at, infidelity" in said(page)
+    assert "masked, sensitivity" in said(page)
 
 
 def test_a_bad_link_says_so_and_the_page_works():
     page = open_page("nothing")
-    assert "unknown view 'nothing'" in texts(page)
-    assert "98th percentile" in texts(page)
+    assert "unknown view 'nothing'" in said(page)
+    assert "98th percentile" in said(page)
 
 
 def test_the_page_leaves_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    press(open_page("attribution"), "Explain")
+    press_where_needed(open_page("attribution"), "Explain")
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -166,7 +143,7 @@ def test_words_under_tiles_have_the_ink_of_the_page():
 @pytest.mark.parametrize(("task", "words"), [("seed", "(seed 3)"), ("hole", "without its middle")])
 def test_synthesis_begins_where_it_says_and_keeps_its_radius(task: str, words: str):
     page = open_page("synthesis", epsilon=4.0, task=task, seed=3)
-    page = press(page, "Draw")
-    assert words in texts(page)
-    assert "40 steps of 0.25 along the gradient of log p(class), within L2 4" in texts(page)
+    page = press_where_needed(page, "Draw")
+    assert words in said(page)
+    assert "40 steps of 0.25 along the gradient of log p(class), within L2 4" in said(page)
     assert page.segmented_control(key="gradients.task").value == task

@@ -13,31 +13,15 @@ from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.hard_classes import gradient_share, hardest_classes
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import checkpoint_info, load_model
-from tests.app.conftest import ROOT
 from tests.app.examples import MASKED, ROBUST, STANDARD
+from tests.app.pages import check, open_view, press, said
 
 SPAT = "digits-spat"
 SMALL = {"num_images": 60, "num_steps": 5, "epsilon": 0.1, "norm": "Linf"}
 
 
 def open_page(query: dict[str, Any] | None = None) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
-    page.switch_page("views/hard_pairs.py")
-    page.query_params.update({name: str(value) for name, value in (query or {}).items()})
-    page.run()
-    assert not page.exception
-    return page
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    next(button for button in page.button if button.label == label).click().run()
-    assert not page.exception
-    return page
-
-
-def texts(page: AppTest) -> str:
-    elements = (*page.markdown, *page.caption, *page.info, *page.warning, *page.error)
-    return "\n".join(element.value for element in elements)
+    return open_view("hard_pairs", query)
 
 
 def study_of(name: str, **more: Any) -> Study:
@@ -58,7 +42,7 @@ def show(view: str, model: str = STANDARD) -> AppTest:
 def test_the_first_visit_says_what_to_do_and_what_it_costs():
     page = open_page({"num_images": 359})  # a plan that no other test runs
     assert "Press **Run attack**" in page.info[0].value
-    assert "Cost: 7,180 forward-backward passes" in texts(page)
+    assert "Cost: 7,180 forward-backward passes" in said(page)
 
 
 def test_the_study_is_what_the_evaluator_finds():
@@ -111,20 +95,20 @@ def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
     assert page.selectbox(key="hard_pairs.labelled.digits").value == label
     assert page.selectbox(key="hard_pairs.predicted.digits").value == predicted
     number = int(counts[label, predicted])
-    assert f"**{number} of " in texts(page) and f"become {predicted} under attack" in texts(page)
+    assert f"**{number} of " in said(page) and f"become {predicted} under attack" in said(page)
     empty = torch.where(counts[label] == 0)[0][0]
-    page.selectbox(key="hard_pairs.predicted.digits").set_value(int(empty)).run()
-    assert "No image ends in this cell" in texts(page)
+    check(page.selectbox(key="hard_pairs.predicted.digits").set_value(int(empty)).run())
+    assert "No image ends in this cell" in said(page)
 
 
 def test_the_denominator_switch_and_all_maps():
     page = show("Confusion")
-    assert "class in the row (all images)" in texts(page)
-    page.segmented_control(key="hard_pairs.among").set_value("clean_correct").run()
-    assert "class in the row (right at first)" in texts(page)
+    assert "class in the row (all images)" in said(page)
+    check(page.segmented_control(key="hard_pairs.among").set_value("clean_correct").run())
+    assert "class in the row (right at first)" in said(page)
     for name in ("Clean", "Difference", "Under attack"):
-        page.segmented_control(key="hard_pairs.map").set_value(name).run()
-        assert not page.exception and not page.error
+        check(page.segmented_control(key="hard_pairs.map").set_value(name).run())
+        assert not page.error
 
 
 @pytest.mark.parametrize(("model", "number"), [(STANDARD, 0), (MASKED, 1)])
@@ -143,10 +127,10 @@ def test_pairs_are_ranked_and_entropy_told():
 def test_labels_follow_the_step_slider_and_the_radius():
     page = show("Where they go")
     label = page.selectbox(key="hard_pairs.labelled.digits").value
-    page.slider(key="hard_pairs.step").set_value(0).run()
-    assert f"100 % of class {label} keep their label" in texts(page)
-    page.slider(key="hard_pairs.step").set_value(5).run()
-    assert f"100 % of class {label} keep their label" not in texts(page)
+    check(page.slider(key="hard_pairs.step").set_value(0).run())
+    assert f"100 % of class {label} keep their label" in said(page)
+    check(page.slider(key="hard_pairs.step").set_value(5).run())
+    assert f"100 % of class {label} keep their label" not in said(page)
     press(page, "Measure radii")
     slider = next(one for one in page.select_slider if one.key == "hard_pairs.radius")
     assert slider.value == "25.5/255"
@@ -166,7 +150,7 @@ def test_the_gradient_view_says_who_steers(monkeypatch: pytest.MonkeyPatch):
         "Hardest class holds",
         "Rank correlation",
     ]
-    assert "Cost: 540 forward-backward passes" in texts(page)
+    assert "Cost: 540 forward-backward passes" in said(page)
     press(page, "Measure what perturbations follow")
     assert len(page.metric) == 4
     assert page.metric[0].delta == "an even split: 11 %"
@@ -186,8 +170,7 @@ def test_the_gradient_view_says_who_steers(monkeypatch: pytest.MonkeyPatch):
 def test_cosine_logits_can_be_weighed_as_in_training():
     page = show("Gradient", SPAT)
     raw = int(page.metric[0].value.removesuffix(" %"))
-    page.button_group(key="hard_pairs.logit_scale").set_value(8.0).run()
-    assert not page.exception
+    check(page.button_group(key="hard_pairs.logit_scale").set_value(8.0).run())
     assert int(page.metric[0].value.removesuffix(" %")) > raw
     assert not any(group.key == "hard_pairs.logit_scale" for group in show("Gradient").button_group)
 
@@ -208,12 +191,12 @@ def test_two_models_are_compared_on_the_same_images():
     studies = [study_of(name, num_images=50) for name in (STANDARD, ROBUST)]
     right = [each.confusion().attacked_correct.diag().sum() / 50 for each in studies]
     for name, share in zip((STANDARD, ROBUST), right, strict=True):
-        assert f"**{name}**" in texts(page) and f"**{100 * share:.0f} %**" in texts(page)
-    assert "exact McNemar test, p = " in texts(page)
+        assert f"**{name}**" in said(page) and f"**{100 * share:.0f} %**" in said(page)
+    assert "exact McNemar test, p = " in said(page)
     changes = page.dataframe[0].value["Change"].abs().tolist()
     assert changes == sorted(changes, reverse=True) and len(changes) <= 12
     page.session_state["hard_pairs.copy_link"] = {"copied": "anything"}
-    page.run()
+    check(page.run())
     assert page.query_params["other"] in (ROBUST, [ROBUST])
 
 
@@ -228,19 +211,19 @@ def test_a_model_is_never_compared_with_itself():
 
 def test_the_optimum_of_the_self_paced_loss_is_inside():
     page = show("Self-paced loss")
-    assert "a cosine of **0.6** with the label and **-0.1**" in texts(page)
-    assert "0.383 nats" in texts(page)
-    assert "was not trained with this loss" in texts(page)
+    assert "a cosine of **0.6** with the label and **-0.1**" in said(page)
+    assert "0.383 nats" in said(page)
+    assert "was not trained with this loss" in said(page)
 
 
 def test_targeted_attacks_wait_for_their_button():
     page = open_page({"model": ROBUST, "view": "Targeted"} | SMALL | {"num_images": 20})
     press(page, "Run attack")
-    assert "Cost: 900 forward-backward passes" in texts(page)
+    assert "Cost: 900 forward-backward passes" in said(page)
     assert not page.metric
     press(page, "Run targeted attacks")
     assert len(page.metric) == 2
-    page.run()
+    check(page.run())
     assert len(page.metric) == 2, "a result that is known stays"
 
 
@@ -270,10 +253,10 @@ def test_copying_the_link_puts_the_whole_state_into_the_address():
     query |= {"labelled": "3", "predicted": "9", "num_steps": "7", "num_images": "50"}
     page = open_page(query)
     page.session_state["hard_pairs.copy_link"] = {"copied": "anything"}
-    page.run()
+    check(page.run())
     state = {name: "".join(value) for name, value in page.query_params.items()}
     assert query.items() <= state.items()
-    assert texts(open_page(state)) == texts(page)
+    assert said(open_page(state)) == said(page)
 
 
 def test_an_image_in_the_link_is_the_chosen_one_everywhere():

@@ -5,27 +5,23 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import cached
+from app import cached, honesty
 from app.finding_words import REASONS, TITLES, measured_words, trust_sentence
-from app.honesty import Interruptible, check
+from app.honesty import Interruptible
 from robust_core.attacks.base import attack_from, create_attack
 from robust_core.data import load_data
 from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation.reliability import CHECKS, Subject, check_reliability
 from robust_core.training.checkpoint import checkpoint_info
-from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, masked_image
-from tests.app.test_attack_page import link, open_page
+from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, attack_link, masked_image
+from tests.app.pages import check_no_error, labels, open_view, press, said
 
 SECTION = "Can this result be trusted?"
 BUTTON = "Check this result"
 
 
 def open_on(model: str, **more: Any) -> AppTest:
-    return open_page(link(model, image=masked_image()[0], **more))
-
-
-def words(page: AppTest) -> str:
-    return "\n".join(element.value for element in page.markdown)
+    return open_view("attack", attack_link(model, **{"image": masked_image()[0], **more}))
 
 
 def titles_with(page: AppTest, severity: str) -> list[str]:
@@ -33,32 +29,28 @@ def titles_with(page: AppTest, severity: str) -> list[str]:
     return [text.split("**")[1] for text in found if f" {severity}]" in text]
 
 
-def buttons(page: AppTest) -> list[str]:
-    return [button.label for button in page.button]
-
-
 def test_a_masked_model_resists_splendidly_and_is_called_out():
     page = open_on(MASKED)
     _, label = masked_image()
     assert f"{label} stays {label}: the model resists PGD" in page.success[0].value
     assert SECTION in [subheader.value for subheader in page.subheader]
-    assert "This result cannot be trusted" in words(page)
+    assert "This result cannot be trusted" in said(page)
     assert {"Gradients", "Large radius"} <= set(titles_with(page, "alarm"))
-    assert "The gradient of cross-entropy is zero at the image" in words(page)
-    assert "*Try next:* Pass the gradient through the part that hides it (BPDA)" in words(page)
-    assert "measured 100 %, fine up to 2 %" in words(page)
+    assert "The gradient of cross-entropy is zero at the image" in said(page)
+    assert "*Try next:* Pass the gradient through the part that hides it (BPDA)" in said(page)
+    assert "measured 100 %, fine up to 2 %" in said(page)
 
 
 def test_a_robust_model_raises_no_alarm():
     page = open_on(ROBUST)
-    assert "No sign of masked gradients on this image." in words(page)
+    assert "No sign of masked gradients on this image." in said(page)
     assert not titles_with(page, "alarm") and not titles_with(page, "doubtful")
     assert len(titles_with(page, "fine")) >= 10
 
 
 def test_a_broken_image_is_its_own_proof():
     page = open_on(STANDARD)
-    assert "a broken image is its own proof.**" in words(page)
+    assert "a broken image is its own proof.**" in said(page)
     assert not titles_with(page, "alarm")
 
 
@@ -73,7 +65,7 @@ def test_an_image_that_is_wrong_from_the_start_leaves_nothing_to_doubt():
     images = load_data("digits", "test")
     model = cached.load_model(checkpoint_info(STANDARD))
     wrong = int(torch.where(model(images.x).argmax(1) != images.y)[0][0])
-    page = open_page(link(STANDARD, image=images.image_id(wrong)))
+    page = open_on(STANDARD, image=images.image_id(wrong))
     assert "no result to doubt" in "\n".join(info.value for info in page.info)
     assert not titles_with(page, "fine")
 
@@ -84,8 +76,8 @@ def test_costly_checks_wait_for_their_button(monkeypatch):
     assert len(page.metric) == 3, "the pictures wait for nothing"
     assert "takes about 2 min" in "\n".join(caption.value for caption in page.caption)
     assert not titles_with(page, "fine")
-    next(button for button in page.button if button.label == BUTTON).click().run()
-    assert titles_with(page, "fine") and BUTTON not in buttons(page)
+    press(page, BUTTON)
+    assert titles_with(page, "fine") and BUTTON not in labels(page)
 
 
 def test_a_newer_request_ends_the_checks_and_frees_the_gate():
@@ -101,7 +93,7 @@ def test_a_newer_request_ends_the_checks_and_frees_the_gate():
             raise cached.Superseded
 
     with pytest.raises(cached.Superseded):
-        check(info, trace, check_current=check_current, on_share=lambda share: None)
+        honesty.check(info, trace, check_current=check_current, on_share=lambda share: None)
     assert len(calls) == 11
     with cached.heavy_work():
         pass
@@ -113,7 +105,7 @@ def test_the_checks_of_one_image_take_under_two_seconds():
     attack = create_attack("pgd", **{**ATTACK, "seed": 98})
     trace = cached.run_attack(info, x, 9, attack, None, check=lambda: None)
     started = time.process_time()
-    check(info, trace, check_current=lambda: None, on_share=lambda share: None)
+    honesty.check(info, trace, check_current=lambda: None, on_share=lambda share: None)
     assert time.process_time() - started < 2.0
 
 
@@ -159,8 +151,7 @@ def test_sentences_say_how_bad_it_is():
 def test_the_loss_surface_waits_until_it_is_opened():
     page = open_on(MASKED)
     assert [expander.label for expander in page.expander if "loss" in expander.label]
-    assert "How to read it" not in words(page)
+    assert "How to read it" not in said(page)
     page.session_state["attack.surface"] = True
-    page.run()
-    assert "How to read it" in words(page)
-    assert not page.exception and not page.error
+    check_no_error(page.run())
+    assert "How to read it" in said(page)

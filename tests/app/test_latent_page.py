@@ -8,14 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import (
-    cached,
-    latent_layer_plots,
-    latent_plots,
-    latent_steps,
-    latent_survey,
-    latent_uses,
-)
+from app import cached, latent_layer_plots, latent_plots, latent_steps, latent_survey, latent_uses
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.accuracy import evaluate, wilson_interval
 from robust_core.evaluation.latent import divergence_bound
@@ -24,6 +17,7 @@ from robust_core.methods.base import create_method
 from robust_core.training.checkpoint import checkpoint_info, load_trained, save_checkpoint
 from robust_core.training.config import Choice
 from tests.app.conftest import ROOT
+from tests.app.pages import check, open_view, said
 
 STANDARD, ATLD = "digits-standard", "digits-tiny_atld"
 SMALL = {"discriminator_blocks": 1, "discriminator_width": 1, "epsilon": 0.1}
@@ -57,17 +51,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def open_page(**query: Any) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
-    page.switch_page("views/latent.py")
-    page.query_params.update({name: str(value) for name, value in (FGSM | query).items()})
-    page.run()
-    assert not page.exception
-    return page
-
-
-def words(page: AppTest) -> str:
-    elements = (*page.markdown, *page.caption, *page.info, *page.warning, *page.error)
-    return "\n".join(element.value for element in elements)
+    return open_view("latent", FGSM | query)
 
 
 def make(reference: str, target: int | None = None) -> latent_survey.Survey:
@@ -84,14 +68,14 @@ def test_the_finding_is_what_the_evaluator_says():
     attacked = predict_logits(network, attack(network, images.x, images.y)).argmax(dim=1)
     share = float((attacked == images.y).double().mean())
     assert share < 0.9
-    assert f"FGSM takes the network from **100 %** to **{100 * share:.0f} %**" in words(page)
+    assert f"FGSM takes the network from **100 %** to **{100 * share:.0f} %**" in said(page)
     assert not page.error and not page.warning
 
 
 def test_numbers_stand_beside_the_map_with_noise_for_comparison():
     page = open_page(model=STANDARD)
-    labels = [metric.label for metric in page.metric]
-    assert set(labels) == {"Centroid drift", "MMD", "Wasserstein", "k-NN overlap"}
+    names = {metric.label for metric in page.metric}
+    assert names == {"Centroid drift", "MMD", "Wasserstein", "k-NN overlap"}
     assert all(metric.delta.startswith("noise: ") for metric in page.metric)
     table = page.dataframe[0].value
     assert list(table["Class"]) == ["all", *"0123456789"]
@@ -102,19 +86,19 @@ def test_a_model_without_a_discriminator_is_told_so_and_shows_the_rest():
     page = open_page(model=STANDARD)
     assert page.button_group(key="latent.roles").options == ["Clean", "Noisy", "Adversarial"]
     page.session_state["latent.tabs"] = "Discriminator"
-    page.run()
-    assert "This model has no discriminator" in words(page)
+    check(page.run())
+    assert "This model has no discriminator" in said(page)
     for tab in ("ATLD-, ATLD, ATLD+", "Step size of IMT"):
         page.session_state["latent.tabs"] = tab
-        page.run()
-        assert "This model has no discriminator" in words(page) and not page.exception
+        check(page.run())
+        assert "This model has no discriminator" in said(page)
 
 
 def test_an_atld_model_shows_transformed_images_and_scores():
     page = open_page(model=ATLD, against="transformed")
     assert page.button_group(key="latent.roles").options[-1] == "Transformed"
     page.session_state["latent.tabs"] = "Discriminator"
-    page.run()
+    check(page.run())
     areas = [metric.label for metric in page.metric if metric.label.startswith("AUROC")]
     assert areas == ["AUROC, noisy", "AUROC, adversarial", "AUROC, transformed"]
     scores = make(ATLD).scores
@@ -122,19 +106,18 @@ def test_an_atld_model_shows_transformed_images_and_scores():
     (shown,) = [metric for metric in page.metric if metric.label == "AUROC, adversarial"]
     number = round(proved.value, 2) + 0.0
     assert shown.delta == f"JS ≥ {number:.2f} ± {proved.margin:.2f} nats"
-    assert "of at most log 2 = 0.69 nats" in words(page)
+    assert "of at most log 2 = 0.69 nats" in said(page)
 
 
 def test_the_three_uses_are_compared_on_request():
     page = open_page(model=f"{ATLD}:imt", attack="fgsm")
     page.session_state["latent.tabs"] = "ATLD-, ATLD, ATLD+"
     page.session_state["latent.uses.steps"] = 5
-    page.run()
-    assert "Press the button" in words(page)
-    page.button(key="latent.uses.run").click().run()
-    assert not page.exception
-    assert "withstand every attack tried here" in words(page)
-    assert "APGD (dlr loss), Linf 25.5/255, 5 steps, 1 restart, seed 0, 50 test images" in words(
+    check(page.run())
+    assert "Press the button" in said(page)
+    check(page.button(key="latent.uses.run").click().run())
+    assert "withstand every attack tried here" in said(page)
+    assert "APGD (dlr loss), Linf 25.5/255, 5 steps, 1 restart, seed 0, 50 test images" in said(
         page
     )
 
@@ -168,13 +151,12 @@ def test_the_step_size_is_varied_on_request():
     page = open_page(model=ATLD)
     page.session_state["latent.tabs"] = "Step size of IMT"
     page.session_state["latent.uses.steps"] = 5
-    page.run()
-    assert "Press the button to measure the curve" in words(page)
-    assert "50 images at 6 step sizes" in words(page)
-    page.button(key="latent.steps.run").click().run()
-    assert not page.exception
-    assert "With the default step the accuracy under the static attack goes from" in words(page)
-    assert "seed 0, 50 test images, bars: 95 % intervals" in words(page)
+    check(page.run())
+    assert "Press the button to measure the curve" in said(page)
+    assert "50 images at 6 step sizes" in said(page)
+    check(page.button(key="latent.steps.run").click().run())
+    assert "With the default step the accuracy under the static attack goes from" in said(page)
+    assert "seed 0, 50 test images, bars: 95 % intervals" in said(page)
 
 
 @pytest.mark.parametrize(("limited", "use"), [(False, "ATLD"), (True, "ATLD+")])
@@ -210,12 +192,12 @@ def test_the_curve_meets_the_comparison_of_uses_at_no_step_and_at_the_default(li
 def test_every_layer_is_measured_in_all_and_class_by_class():
     page = open_page(model=STANDARD, distance="overlap")
     assert page.button_group(key="latent.distance").value == "overlap"
-    assert "here the attack shows where the line falls" in words(page)
+    assert "here the attack shows where the line falls" in said(page)
     classes = page.selectbox(key="latent.layer_class")
     assert classes.options == ["all classes", *"0123456789"]
-    classes.set_value(3).run()
-    page.button_group(key="latent.distance").set_value("mmd").run()
-    assert not page.exception and "Maximum mean discrepancy" in words(page)
+    check(classes.set_value(3).run())
+    check(page.button_group(key="latent.distance").set_value("mmd").run())
+    assert "Maximum mean discrepancy" in said(page)
 
 
 def test_the_last_layer_moves_as_the_logits_do():
@@ -241,8 +223,8 @@ def test_a_map_of_layers_frames_the_chosen_class():
 def test_every_layout_draws(layout: str, dimensions: str):
     page = open_page(model=STANDARD, layout=layout, dimensions=dimensions, colour="class")
     assert not page.error
-    assert "Axes are fitted on the 50 clean images alone" in words(page)
-    assert ("Points can be selected in 2-D" in words(page)) == (dimensions == "3")
+    assert "Axes are fitted on the 50 clean images alone" in said(page)
+    assert ("Points can be selected in 2-D" in said(page)) == (dimensions == "3")
 
 
 @pytest.mark.parametrize(
@@ -267,17 +249,17 @@ def test_copying_the_link_puts_the_whole_state_into_the_address():
     query |= {"distance": "drift"}
     page = open_page(**query)
     page.session_state["latent.copy_link"] = {"copied": "anything"}
-    page.run()
+    check(page.run())
     state = {name: "".join(value) for name, value in page.query_params.items()}
     assert {name: str(value) for name, value in (FGSM | query).items()}.items() <= state.items()
     assert state["image"].startswith("digits/test/") and state["layout"] == "pca"
-    assert words(open_page(**state)) == words(page)
+    assert said(open_page(**state)) == said(page)
 
 
 def test_an_empty_shelf_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
     page = open_page()
-    assert "There is no checkpoint yet" in words(page)
+    assert "There is no checkpoint yet" in said(page)
 
 
 def test_each_use_of_a_network_is_surveyed_and_attacked_by_itself():

@@ -17,6 +17,7 @@ from app.learn_playground import LAYERS, Recipe, Trained
 from app.learn_tours import TOURS
 from robust_core.training.toy_2d import FEW_CENTRES, draw_moons, draw_points, train_toy
 from tests.app.conftest import ROOT
+from tests.app.pages import check, check_no_error, open_view, said
 
 EXPECTED = {  # the right answers of the shipped models, which the lessons are written for
     "adversarial": [2, 2, 0, 1, 0, 2],
@@ -28,24 +29,11 @@ RECIPE = Recipe("line", "standard", 40, 8, 10.0, 1)
 
 
 def open_page(query: dict[str, Any] | None = None) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
-    page.switch_page("views/learn.py")
-    page.query_params.update({name: str(value) for name, value in (query or {}).items()})
-    page.run()
-    assert not page.exception
-    return page
+    return open_view("learn", query, timeout=60)
 
 
-def texts(page: AppTest) -> str:
-    kinds = (page.success, page.warning, page.info, page.error, page.markdown, page.caption)
-    return "\n".join([element.value for elements in kinds for element in elements])
-
-
-def press(page: AppTest, key: str) -> AppTest:
-    page.button(key=key).click().run()
-    assert not page.exception, page.exception
-    assert not page.error, [error.value for error in page.error]
-    return page
+def press_key(page: AppTest, key: str) -> AppTest:
+    return check_no_error(page.button(key=key).click().run())
 
 
 def keys(page: AppTest) -> set[str]:
@@ -62,13 +50,13 @@ def test_a_tour_is_walked_with_the_answers_that_its_lessons_speak_of(name):
     page = open_page({"tour": name})
     for number, (step, right) in enumerate(zip(TOURS[name].steps, EXPECTED[name], strict=True), 1):
         assert step.title in [heading.value for heading in page.subheader]
-        assert step.lesson not in texts(page)
-        page.radio(key=f"learn.choice.{name}.{number}").set_value(right).run()
-        press(page, "learn.reveal")
+        assert step.lesson not in said(page)
+        check(page.radio(key=f"learn.choice.{name}.{number}").set_value(right).run())
+        press_key(page, "learn.reveal")
         assert f"You predicted it: {step.options[right].words}." in [s.value for s in page.success]
-        assert step.lesson in texts(page)
+        assert step.lesson in said(page)
         if number < len(TOURS[name].steps):
-            press(page, "learn.next")
+            press_key(page, "learn.next")
     assert page.button(key="learn.next").disabled
     captions = page.radio(key="learn.tour").proto.captions
     assert f"{len(EXPECTED[name])} of {len(EXPECTED[name])} answered" in captions
@@ -87,21 +75,21 @@ def test_every_scene_of_the_other_tours_is_drawn_with_fewer_images(name, monkeyp
         monkeypatch.setattr(learn_work, constant, value)
     page = open_page({"tour": name})
     for number, step in enumerate(TOURS[name].steps, 1):
-        press(page, "learn.reveal")
-        assert page.info[0].value.startswith("Measured: ") and step.lesson in texts(page)
+        press_key(page, "learn.reveal")
+        assert page.info[0].value.startswith("Measured: ") and step.lesson in said(page)
         if number < len(TOURS[name].steps):
-            press(page, "learn.next")
+            press_key(page, "learn.next")
 
 
 def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
     page = open_page({"tour": "adversarial"})
-    page.radio(key="learn.choice.adversarial.1").set_value(0).run()
-    press(page, "learn.reveal")
+    check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
+    press_key(page, "learn.reveal")
     assert "Measured: more than 95 %" in page.warning[0].value
-    assert "of the first 60 test images right" in texts(page)
-    press(page, "learn.again")
+    assert "of the first 60 test images right" in said(page)
+    press_key(page, "learn.again")
     assert page.button(key="learn.reveal").label == "I cannot tell: show me"
-    press(page, "learn.reveal")
+    press_key(page, "learn.reveal")
     assert page.info[0].value == "Measured: more than 95 %."
 
 
@@ -130,21 +118,20 @@ def test_answers_meet_at_their_bounds():
 
 def test_a_measurement_names_attack_norm_radius_steps_seed_and_images():
     page = open_page({"tour": "adversarial", "step": 4})
-    press(page, "learn.reveal")
-    words = texts(page)
+    press_key(page, "learn.reveal")
+    words = said(page)
     assert re.search(r"under PGD, Linf 25.5/255, 20 steps, 1 restart, seed 0", words)
     assert "the first 60 test images" in words
 
 
 def test_the_radius_of_a_scene_moves_the_attack_and_not_the_question():
     page = open_page({"tour": "adversarial", "step": 5})
-    press(page, "learn.reveal")
-    asked = [line for line in texts(page).splitlines() if "before and" in line]
+    press_key(page, "learn.reveal")
+    asked = [line for line in said(page).splitlines() if "before and" in line]
     (slider,) = [one for one in page.slider if str(one.key).startswith("learn.radius")]
-    slider.set_value(0.0).run()
-    assert not page.exception
-    assert "9 stays 9" in texts(page)
-    assert [line for line in texts(page).splitlines() if "before and" in line] == asked
+    check(slider.set_value(0.0).run())
+    assert "9 stays 9" in said(page)
+    assert [line for line in said(page).splitlines() if "before and" in line] == asked
 
 
 def test_a_tour_without_its_models_says_which_are_missing(tmp_path: Path, monkeypatch):
@@ -179,7 +166,7 @@ def test_hidden_controls_are_gone_and_a_prediction_is_asked_for():
     page = open_page({"tour": "masking", "step": 1, "hide": ",".join(HIDEABLE)})
     assert keys(page) == {"learn.choice.masking.1", "learn.reveal", "learn.back", "learn.next"}
     assert page.button(key="learn.reveal").disabled
-    page.radio(key="learn.choice.masking.1").set_value(0).run()
+    check(page.radio(key="learn.choice.masking.1").set_value(0).run())
     assert not page.button(key="learn.reveal").disabled
 
 
@@ -188,7 +175,7 @@ def test_a_teachers_link_names_what_is_hidden():
     assert "tour=adversarial&step=1&hide=tours,teacher,skip" in page.code[0].value
     page.selectbox(key="learn.teach.tour").set_value("latent")
     page.checkbox(key="learn.teach.hide.links").set_value(True)
-    page.run()
+    check(page.run())
     assert "tour=latent&step=1&hide=tours,teacher,skip,links" in page.code[0].value
 
 
@@ -196,9 +183,9 @@ def test_the_copied_link_leads_back_to_the_playground():
     query = {"section": "playground", "data": "moons", "right": "pag", "seed": "7"}
     query |= {"epsilon": "3.5", "arrows": "pgd,lmae", "hide": "teacher", "epochs": "20"}
     page = open_page(query)
-    assert "Press Train both" in texts(page)
+    assert "Press Train both" in said(page)
     page.session_state["learn.copy_link"] = {"copied": "anything"}
-    page.run()
+    check(page.run())
     state = {name: "".join(value) for name, value in page.query_params.items()}
     assert query.items() <= state.items()
 
@@ -206,12 +193,11 @@ def test_the_copied_link_leads_back_to_the_playground():
 def test_the_playground_trains_and_follows_the_radius():
     query = {"section": "playground", "points": 40, "epochs": 10, "seed": 1}
     page = open_page(query)
-    press(page, "learn.play.train")
-    before = [line for line in texts(page).splitlines() if "under PGD" in line]
+    press_key(page, "learn.play.train")
+    before = [line for line in said(page).splitlines() if "under PGD" in line]
     assert len(before) == 2 and before[0].startswith("**Standard**")
-    page.slider(key="learn.play.epsilon").set_value(0.0).run()
-    assert not page.exception
-    after = [line for line in texts(page).splitlines() if "under PGD" in line]
+    check(page.slider(key="learn.play.epsilon").set_value(0.0).run())
+    after = [line for line in said(page).splitlines() if "under PGD" in line]
     for line in after:
         clean, attacked = re.findall(r"(\d+) %", line)
         assert clean == attacked
@@ -284,7 +270,7 @@ def test_papers_are_told_without_empty_parts():
     for paper in PAPERS:
         assert ", ," not in paper_words(paper) and "**" in paper_words(paper)
     page = open_page({"section": "glossary"})
-    assert "2207.11378" in texts(page) and "Adversarial example" in texts(page)
+    assert "2207.11378" in said(page) and "Adversarial example" in said(page)
 
 
 def test_scenes_are_plain_data():

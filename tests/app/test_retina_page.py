@@ -20,6 +20,7 @@ from robust_core.training.cards import versions
 from robust_core.training.checkpoint import checkpoint_info, save_checkpoint
 from robust_core.training.presets import preset
 from tests.app.conftest import ROOT
+from tests.app.pages import check, labels, open_view, press, said
 
 TINY, PLAIN = "imported/tiny-retina", "imported/digits-standard"
 SAMPLER = {"backbone": "small_cnn", "backbone_width": 4, "normalisation": "digits", "num_views": 4}
@@ -69,27 +70,11 @@ def give_network(path: Path) -> None:
 
 
 def open_page(query: dict[str, Any] | None = None) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=30)
-    page.switch_page("views/retina.py")
-    page.query_params.update({name: str(value) for name, value in (query or {}).items()})
-    page.run()
-    assert not page.exception
-    return page
-
-
-def said(page: AppTest) -> str:
-    kinds = (page.markdown, page.caption, page.info, page.warning, page.error)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    return open_view("retina", query)
 
 
 def subheaders(page: AppTest) -> list[str]:
     return [element.value for element in page.subheader]
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    next(button for button in page.button if button.label == label).click().run()
-    assert not page.exception
-    return page
 
 
 def network() -> RetinotopicClassifier:
@@ -150,7 +135,7 @@ def test_a_link_holds_the_whole_state() -> None:
     page = open_page(query)
     assert not page.warning
     page.session_state["retina.copy_link"] = {"copied": "anything"}
-    page.run()
+    check(page.run())
     state = {name: "".join(value) for name, value in page.query_params.items()}
     assert state == {name: str(value) for name, value in query.items()}
 
@@ -186,7 +171,7 @@ def test_the_sampler_can_be_reset_to_the_network_s_own() -> None:
     page = open_page({"model": TINY, "weight": 0.5})
     page = press(page, "Reset the sampler")
     assert page.slider(key=f"retina.weight.{TINY}").value == 0.9
-    assert "Reset the sampler" not in [button.label for button in page.button]
+    assert "Reset the sampler" not in labels(page)
 
 
 def test_the_views_drawn_are_those_the_network_decides_on() -> None:
@@ -231,10 +216,9 @@ def test_many_samples_come_close_to_the_expected_view() -> None:
 def test_the_toy_loses_its_colours_at_the_released_weight() -> None:
     page = open_page({"model": PLAIN})
     page.session_state["retina.toy"] = True
-    page.run()
-    assert not page.exception
+    check(page.run())
     assert "At w = 0.80" in said(page) and "erases the colours" in said(page)
-    page.slider(key="retina.toy.weight").set_value(0.9).run()
+    check(page.slider(key="retina.toy.weight").set_value(0.9).run())
     assert "pale channel is on in 94% of the samples and a full one in 100%" in said(page)
 
 

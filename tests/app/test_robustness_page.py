@@ -1,19 +1,17 @@
+"""What the page Robustness shows of evaluations: finished, running, failed and damaged."""
+
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.components import evaluation_form
 from app.components.evaluation_fallen import choose_fallen
-from app.components.evaluation_form import Extent, make_plan
-from app.components.evaluation_offers import OFFERS, Randomness, offer_words
 from app.components.evaluation_report import report_html
 from app.components.evaluation_rows import (
     BEATEN,
@@ -26,43 +24,22 @@ from app.components.evaluation_rows import (
 )
 from app.components.image_picker import ChosenImage
 from app.fallen_again import breaking_attack
-from robust_core import jobs
-from robust_core.attacks.base import ATTACKS, create_attack
+from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
-from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation_runs import (
-    EvaluationDirectory,
     EvaluationPlan,
     EvaluationStatus,
     PlannedAttack,
-    PlannedCurve,
     create_evaluation,
     run_evaluation,
 )
 from robust_core.evaluation_runs.subjects import version_of
-from robust_core.evaluation_runs.units import plan_cost
 from robust_core.paths import REPOSITORY
-from robust_core.threat_model import Norm, ThreatModel
 from robust_core.training.checkpoint import checkpoint_info, load_model
+from tests.app.pages import check, labels, press, said
+from tests.app.robustness import BALL, MODEL, PLAN, open_page, remove_all, the_only_run, use_shelf
 
-MAIN = REPOSITORY / "app" / "main.py"
-MODEL = "digits-standard"
-RANDOM_MODEL = "digits-ciiv"
-BALL = {"norm": "Linf", "epsilon": 0.1}
-PLAN = EvaluationPlan(
-    checkpoints=(MODEL,),
-    attacks=(
-        PlannedAttack(name="fgsm", parameters=BALL),
-        PlannedAttack(name="pgd", parameters={**BALL, "num_steps": 5}),
-        PlannedAttack(name="square", parameters={**BALL, "num_queries": 3}),
-    ),
-    num_images=12,
-    curves=(
-        PlannedCurve(parameter="epsilon", values=(0.0, 0.05, 0.1)),
-        PlannedCurve(parameter="num_steps", values=(1, 4)),
-    ),
-)
 FINDINGS = [
     {
         "name": "converged",
@@ -97,50 +74,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
 
 
 @pytest.fixture(autouse=True)
-def no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: tuple[Path, str]) -> None:
-    """Evaluations live in a folder of the test's own and never get a process."""
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: tuple[Path, str]) -> None:
+    """A copy of the finished evaluation and of the shipped checkpoints for each test."""
     root = tmp_path / "checkpoints"
     shutil.copytree(finished[0], root)
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(root))
-    monkeypatch.setattr(jobs, "_launch", lambda run: None)
-    monkeypatch.setattr(evaluation_form, "DOUBLE_CLICK", 0.0)
-    monkeypatch.setattr("app.cached.seconds_per_pass", lambda info, batch_size=1: 0.001)
-
-
-def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(MAIN), default_timeout=30)
-    page.switch_page("views/robustness.py")
-    for name, value in query.items():
-        page.query_params[name] = value
-    return check(page.run())
-
-
-def check(page: AppTest) -> AppTest:
-    assert not page.exception, page.exception
-    return page
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    return check(next(button for button in page.button if button.label == label).click().run())
-
-
-def labels(page: AppTest) -> list[str]:
-    return [button.label for button in page.button]
-
-
-def said(page: AppTest) -> str:
-    kinds = (page.markdown, page.caption, page.info, page.warning, page.error, page.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def the_only_run() -> EvaluationDirectory:
-    (summary,) = jobs.list_evaluations()
-    return jobs.evaluation_directory(summary.run_id)
-
-
-def remove_all() -> None:
-    for summary in jobs.list_evaluations():
-        jobs.delete_evaluation(summary.run_id)
+    use_shelf(root, monkeypatch)
 
 
 def test_without_an_evaluation_the_page_says_how_to_begin() -> None:
@@ -295,16 +233,6 @@ def test_a_claim_stands_beside_what_settles_it() -> None:
     assert f"Settled: **{100 * result.worst_case_accuracy:.1f} %" in text
 
 
-def test_as_claimed_needs_a_model_used_in_a_way_of_its_own() -> None:
-    info = checkpoint_info(MODEL)
-    ball = ThreatModel(Norm.LINF, 0.1)
-    with pytest.raises(InputError, match="as claimed needs models used in a way of their own"):
-        make_plan([info], ["PGD-20"], ball, Extent(as_claimed=True))
-    used = replace(info, name=f"{MODEL}:imt", inference="imt")
-    plan = make_plan([used], ["PGD-20"], ball, Extent(as_claimed=True))
-    assert [(one.crafted_on, one.role) for one in plan.attacks] == [("", "claim"), (None, "check")]
-
-
 def test_a_marked_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     (result,) = the_only_run().results().checkpoints
     state: dict[str, object] = {}
@@ -330,30 +258,6 @@ def test_an_unknown_id_in_the_address_is_one_sentence(value: str) -> None:
     (warning,) = page.warning
     assert str(warning.value).count("The link cannot be followed in full") == 1
     assert page.dataframe  # the newest is shown instead
-
-
-def test_the_address_chooses_the_model() -> None:
-    page = open_page(model="shapes-pgd_at")
-    assert page.selectbox(key="robustness.data").value == "shapes"
-    assert page.multiselect(key="robustness.models.shapes").value == ["shapes-pgd_at"]
-    assert len(open_page(model="nobody").warning) == 1
-
-
-def test_start_begins_what_the_form_says() -> None:
-    remove_all()
-    page = open_page()
-    page.multiselect(key="robustness.models.digits").set_value(["digits-trades"])
-    page.number_input(key="robustness.extent.num_images").set_value(7)
-    page.checkbox(key="robustness.extent.check_reliability").uncheck()
-    press(check(page.run()), "Start evaluation")
-    run = the_only_run()
-    plan = run.plan()
-    assert page.query_params["evaluation"] in (run.run_id, [run.run_id])
-    assert plan.checkpoints == ("digits-trades",)
-    assert [choice.name for choice in plan.attacks] == ["pgd", "apgd", "square"]
-    assert {choice.parameters["epsilon"] for choice in plan.attacks} == {0.1}
-    assert (plan.num_images, plan.check_reliability) == (7, False)
-    assert "Cancel" in labels(page)
 
 
 def test_cancel_asks_the_process_to_stop() -> None:
@@ -398,122 +302,6 @@ def test_a_failed_and_a_damaged_evaluation_say_why() -> None:
     page = open_page()
     assert "Plan.json is missing or damaged." in [str(error.value) for error in page.error]
     assert "Yes, delete it" in labels(page)
-
-
-def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
-    info = checkpoint_info(MODEL)
-    ball = ThreatModel(Norm.LINF, 0.1)
-    plain = Extent(num_images=50, check_reliability=False)
-    alone = plan_cost(make_plan([info], ["PGD-20"], ball, plain), 50)
-    assert alone == 50 * (1 + 21)  # one clean pass; 20 steps and a last look
-    checked = plan_cost(make_plan([info], ["PGD-20"], ball, Extent(num_images=50)), 50)
-    assert checked > alone
-    for curve in ("radius_curve", "steps_curve", "restarts_curve", "eot_curve"):
-        drawn = make_plan([info], ["PGD-20"], ball, plain.model_copy(update={curve: True}))
-        assert plan_cost(drawn, 50) > 2 * alone
-    queries = plain.model_copy(update={"queries_curve": True})
-    assert make_plan([info], ["PGD-20"], ball, queries).curves == ()  # PGD asks no queries
-    assert plan_cost(make_plan([info], ["AutoAttack"], ball, plain), 50) > 100 * alone
-
-
-@pytest.mark.parametrize("norm", list(Norm))
-def test_every_offer_works_in_both_norms(norm: Norm) -> None:
-    ball = ThreatModel(norm, 0.25)
-    titles = [title for title, (name, _) in OFFERS.items() if (name, norm) != ("cw", Norm.LINF)]
-    extent = Extent(radius_curve=True, steps_curve=True)
-    plan = make_plan([checkpoint_info(MODEL)], titles, ball, extent)
-    elsewhere = [one.name for one in plan.attacks if one.create().threat_model != ball]
-    assert elsewhere == ["spatial"]  # bound by its own limits
-    assert [curve.parameter for curve in plan.curves] == ["epsilon", "num_steps"]
-    assert plan.curves[0].values[0] == 0.0
-
-
-def test_every_attack_is_offered() -> None:
-    assert {name for name, _ in OFFERS.values()} == set(ATTACKS.names()) - {"worst_case"}
-    assert ("pgd", {"num_steps": 20, "loss": "margin"}) in OFFERS.values()
-
-
-def test_what_cannot_be_planned_is_one_sentence() -> None:
-    infos, ball = [checkpoint_info(MODEL)], ThreatModel(Norm.LINF, 0.1)
-    with pytest.raises(InputError, match="CW measures in L2 only"):
-        make_plan(infos, ["PGD-20", "CW (L2 only)"], ball, Extent())
-    with pytest.raises(InputError, match="AutoAttack averages 20 passes or none"):
-        make_plan(infos, ["PGD-20", "AutoAttack"], ball, Extent(eot_curve=True))
-    page = open_page()
-    page.multiselect(key="robustness.attacks").set_value(["CW (L2 only)"])
-    check(page.run())
-    assert [str(one.value) for one in page.error] == [
-        "CW measures in L2 only: choose that norm under Radius, or leave it out."
-    ]
-
-
-def test_the_cost_names_what_is_bound_by_other_limits() -> None:
-    page = open_page()
-    assert "3 attacks within Linf 25.5/255. Cost" in said(page)
-    page.multiselect(key="robustness.attacks").set_value(["FGSM", "Spatial (turns and shifts)"])
-    words = "2 attacks within Linf 25.5/255, SPATIAL within limits of its own. Cost"
-    assert words in said(check(page.run()))
-
-
-def test_attacks_on_a_random_model_average_and_the_passes_that_decide_are_chosen() -> None:
-    infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
-    titles = ["PGD-20", "Square-200", "SPSA", "FAB", "AutoAttack"]
-    plan = make_plan(infos, titles, ball, Extent(), Randomness())
-    assert [one.create().averaged_passes for one in plan.attacks] == [10, 1, 1, 1, 20]
-    assert plan.attacks[-1].parameters["version"] == "rand"
-    chosen = Randomness(
-        passes_that_decide=3, answers_that_must_all_be_right=4, passes_per_gradient=30
-    )
-    plan = make_plan(infos, titles, ball, Extent(), chosen)
-    assert [one.create().averaged_passes for one in plan.attacks] == [30, 1, 1, 1, 30]
-    assert (plan.eot_samples, plan.num_verdicts) == (3, 4)
-    plain = make_plan(infos, titles, ball, Extent())
-    assert {one.create().averaged_passes for one in plain.attacks} == {1}
-    assert (plain.eot_samples, plain.num_verdicts) == (1, 1)
-    assert offer_words("AutoAttack", Randomness()) == "AutoAttack (up to 4,040 passes)"
-
-
-def test_what_randomness_needs_is_asked_for_random_models_only() -> None:
-    remove_all()
-    page = open_page()
-    assert not asked_for_randomness(page)
-    page.multiselect(key="robustness.attacks").set_value(["AutoAttack", "PGD-20"])
-    check(page.run())
-    page.multiselect(key="robustness.models.digits").set_value([RANDOM_MODEL, MODEL])
-    check(page.run())
-    assert asked_for_randomness(page) == [
-        "Passes that decide",
-        "Answers that must all be right",
-        "Passes per gradient",
-    ]
-    assert f"{RANDOM_MODEL} answers at random; the other models" in said(page)
-    page.number_input(key="robustness.randomness.passes_that_decide").set_value(2)
-    press(check(page.run()), "Start evaluation")
-    plan = the_only_run().plan()
-    assert [one.name for one in plan.attacks] == ["autoattack", "pgd"]
-    assert [one.create().averaged_passes for one in plan.attacks] == [20, 10]
-    assert (plan.eot_samples, plan.num_verdicts) == (2, 1)
-    page.multiselect(key="robustness.models.digits").set_value([MODEL])
-    assert not asked_for_randomness(check(page.run()))
-
-
-def asked_for_randomness(page: AppTest) -> list[str]:
-    return [one.label for one in page.number_input if str(one.key).startswith("robustness.randomn")]
-
-
-def test_the_cost_of_a_random_model_is_what_it_takes_at_most() -> None:
-    infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
-    extent = Extent(num_images=2, check_reliability=False)
-    chosen = Randomness(
-        passes_that_decide=3, answers_that_must_all_be_right=2, passes_per_gradient=4
-    )
-    plan = make_plan(infos, ["FGSM"], ball, extent, chosen)
-    (result,) = run_evaluation(plan).results().checkpoints
-    attacked = int(result.clean.clean_correct.sum())
-    assert attacked > 0
-    taken = result.clean.forward_passes + result.attacks[0].report.forward_passes
-    assert taken == 2 * 6 + attacked * (4 + 6)
-    assert plan_cost(plan, 2, stochastic=True) == 2 * (6 + 4 + 6)
 
 
 def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:

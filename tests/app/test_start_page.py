@@ -13,20 +13,13 @@ from robust_core.training.cards import versions
 from robust_core.training.checkpoint import checkpoint_info, save_checkpoint
 from robust_core.training.presets import preset
 from robust_core.training.run_directory import RunStatus, create_run
-
-MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+from tests.app.pages import open_view
 
 
 @pytest.fixture(autouse=True)
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
     return tmp_path
-
-
-def open_page() -> AppTest:
-    page = AppTest.from_file(str(MAIN), default_timeout=30).run()
-    assert not page.exception, page.exception
-    return page
 
 
 def links(page: AppTest) -> dict[str, str]:
@@ -88,7 +81,7 @@ def shipped(checkpoints: Path, network: Classifier) -> None:
 
 
 def test_an_empty_laboratory_says_how_to_begin() -> None:
-    page = open_page()
+    page = open_view()
     assert "There is none yet" in page.info[0].value
     tour = "**New to this? Take a guided tour**"
     assert list(links(page)) == ["**Prepare a robust training**", tour]
@@ -97,7 +90,7 @@ def test_an_empty_laboratory_says_how_to_begin() -> None:
 
 @pytest.mark.usefixtures("shipped")
 def test_the_table_says_what_every_number_rests_on() -> None:
-    summary, table = open_page().table
+    summary, table = open_view().table
     row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
     assert row["Claimed"] == row["Settled"] == "80.0 % (75–85)"
     assert row["claimed by"] == "PGD, Linf 25.5/255, 50 steps, 5 restarts, 360 test images"
@@ -111,7 +104,7 @@ def test_the_table_says_what_every_number_rests_on() -> None:
 
 @pytest.mark.usefixtures("shipped")
 def test_the_strip_shows_what_it_says() -> None:
-    page = open_page()
+    page = open_view()
     glimpse = find_glimpse(checkpoint_info(STANDARD), checkpoint_info(ROBUST))
     images = load_data("digits", "test")
     assert torch.equal(torch.from_numpy(glimpse.standard.x), images.x[glimpse.position])
@@ -125,17 +118,15 @@ def test_the_strip_shows_what_it_says() -> None:
 
 @pytest.mark.usefixtures("shipped")
 def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
-    found = links(open_page())
-    views = {"training": "views/train.py", "tour": "views/learn.py", "model": "views/attack.py"}
+    found = links(open_view())
+    views = {"training": "train", "tour": "learn", "model": "attack"}
     assert len(found) == 4
     for label, query in found.items():
-        page = AppTest.from_file(str(MAIN), default_timeout=30)
-        page.switch_page(next(view for word, view in views.items() if word in label))
-        for part in query.split("&"):
-            name, value = part.split("=")
-            page.query_params[name] = value.replace("%2F", "/")
-        page.run()
-        assert not page.exception
+        parts = dict(part.split("=") for part in query.split("&"))
+        page = open_view(
+            next(view for word, view in views.items() if word in label),
+            {name: value.replace("%2F", "/") for name, value in parts.items()},
+        )
         assert not page.warning or "link" not in page.warning[0].value.lower()
         name = STANDARD if "standard" in label else ROBUST
         if "model" in label:
@@ -146,7 +137,7 @@ def test_runs_are_listed_with_their_state() -> None:
     for number in range(7):
         run = create_run(preset("digits", "trades").model_copy(update={"title": f"run {number}"}))
         run.write_status(RunStatus("stopped", epoch=3, num_epochs=30))
-    page = open_page()
+    page = open_view()
     assert sum(query.startswith("run=") for query in links(page).values()) == 5
     assert any("2 older ones" in caption.value for caption in page.caption)
     assert any("stopped" in markdown.value for markdown in page.markdown)

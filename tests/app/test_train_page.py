@@ -15,8 +15,8 @@ from robust_core.training.checkpoint import list_checkpoints, save_checkpoint
 from robust_core.training.config import RunConfig
 from robust_core.training.presets import preset
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
+from tests.app.pages import check, labels, open_view, press, said
 
-MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 FORM = "train.form.digits.pgd_at.quick"
 NAMES = tuple("0123456789")
 
@@ -30,29 +30,7 @@ def no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(MAIN), default_timeout=30)
-    page.switch_page("views/train.py")
-    for name, value in query.items():
-        page.query_params[name] = value
-    return check(page.run())
-
-
-def check(page: AppTest) -> AppTest:
-    assert not page.exception, page.exception
-    return page
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    return check(next(button for button in page.button if button.label == label).click().run())
-
-
-def labels(page: AppTest) -> list[str]:
-    return [button.label for button in page.button]
-
-
-def said(page: AppTest) -> str:
-    kinds = (page.markdown, page.caption, page.info, page.warning, page.error, page.success)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+    return open_view("train", query)
 
 
 def make_run(status: RunStatus, *, num_epochs_done: int = 0, title: str = "") -> RunDirectory:
@@ -110,7 +88,7 @@ def test_the_three_choices_alone_start_the_quick_preset() -> None:
 def test_every_setting_reaches_the_run() -> None:
     page = open_page(data="shapes", method="trades", budget="paper")
     key = "train.form.shapes.trades.paper"
-    page.selectbox(key=f"{key}.network").set_value("small_cnn").run()
+    check(page.selectbox(key=f"{key}.network").set_value("small_cnn").run())
     page.text_input(key=f"{key}.run.title").set_value("my run")
     page.number_input(key=f"{key}.run.epochs").set_value(3)
     page.number_input(key=f"{key}.run.seed").set_value(7)
@@ -147,7 +125,7 @@ def test_every_method_and_preset_has_a_form_that_gives_the_preset(method: str, b
 
 def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
     page = open_page(method="trades")
-    page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run()
+    check(page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run())
     press(page, "Start training")
     config = jobs.run_directory(jobs.list_runs()[0].run_id).config()
     assert config.method.parameters["awp_gamma"] == 0.005
@@ -155,11 +133,11 @@ def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
 
 def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
     page = open_page(method="trades", option="he")
-    page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run()
-    page.selectbox(key=run_form.METHOD_KEY).set_value("mart").run()
+    check(page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run())
+    check(page.selectbox(key=run_form.METHOD_KEY).set_value("mart").run())
     assert not [one for one in page.segmented_control if one.key == run_form.OPTION_KEY]
-    page.selectbox(key=run_form.METHOD_KEY).set_value("trades").run()
-    page.segmented_control(key=run_form.OPTION_KEY).set_value("he").run()
+    check(page.selectbox(key=run_form.METHOD_KEY).set_value("trades").run())
+    check(page.segmented_control(key=run_form.OPTION_KEY).set_value("he").run())
     press(page, "Start training")
     config = jobs.run_directory(jobs.list_runs()[0].run_id).config()
     expected = preset("digits", "trades", "quick", "he")
@@ -174,18 +152,18 @@ def test_a_setting_that_cannot_be_used_is_one_sentence_and_nothing_is_lost() -> 
     assert "milestones" in said(page).lower()
     assert next(button for button in page.button if button.label == "Start training").disabled
     assert page.number_input(key=f"{FORM}.run.epochs").value == 5
-    page.text_input(key=f"{FORM}.Learning rate over time.milestones").set_value("0.5").run()
+    check(page.text_input(key=f"{FORM}.Learning rate over time.milestones").set_value("0.5").run())
     press(page, "Start training")
     assert jobs.run_directory(jobs.list_runs()[0].run_id).config().epochs == 5
 
 
 def test_the_form_survives_a_visit_to_another_page_and_another_preset() -> None:
     page = open_page()
-    page.number_input(key=f"{FORM}.run.epochs").set_value(5).run()
-    page.selectbox(key=run_form.METHOD_KEY).set_value("trades").run()
-    page.selectbox(key=run_form.METHOD_KEY).set_value("pgd_at").run()
-    page.switch_page("views/attack.py").run()
-    page.switch_page("views/train.py").run()
+    check(page.number_input(key=f"{FORM}.run.epochs").set_value(5).run())
+    check(page.selectbox(key=run_form.METHOD_KEY).set_value("trades").run())
+    check(page.selectbox(key=run_form.METHOD_KEY).set_value("pgd_at").run())
+    check(page.switch_page("views/attack.py").run())
+    check(page.switch_page("views/train.py").run())
     assert check(page).number_input(key=f"{FORM}.run.epochs").value == 5
 
 
@@ -260,7 +238,7 @@ def test_the_address_names_the_run_and_a_click_changes_it() -> None:
     second = make_run(RunStatus("stopped"), num_epochs_done=1, title="second")
     page = open_page(run=first.run_id)
     assert page.radio[0].value == first.run_id
-    page.radio[0].set_value(second.run_id).run()
+    check(page.radio[0].set_value(second.run_id).run())
     assert page.query_params["run"] == second.run_id
     assert "second" in [header.value for header in page.subheader]
 

@@ -1,11 +1,6 @@
 import csv
 import io
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,58 +14,14 @@ from robust_core.engine import Engine, current_engine
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.finding import Finding, Severity
-from robust_core.evaluation_runs import (
-    EvaluationDirectory,
-    EvaluationPlan,
-    EvaluationResults,
-    EvaluationStatus,
-    create_evaluation,
-    measurement,
-    run_evaluation,
-)
-from robust_core.evaluation_runs.units import Clock, Unit, units_of
+from robust_core.evaluation_runs import create_evaluation, measurement, run_evaluation
+from robust_core.evaluation_runs.units import Unit
 from robust_core.methods.base import create_method
-from robust_core.paths import REPOSITORY
-from robust_core.team import Team
 from robust_core.training.checkpoint import checkpoint_info, load_model, save_checkpoint
-from tests.evaluation.checkpoints import write_checkpoint
+from tests.evaluation.plans import ATTACKS, make_plan, numbers
 from tests.training.conftest import tiny_config
 
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    write_checkpoint(folder / "tiny.safetensors", seed=0)
-    write_checkpoint(folder / "other.safetensors", seed=1)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def shelf(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two checkpoints: "tiny" and "other"."""
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
-    return shutil.copytree(models, tmp_path / "pretrained")
-
-
-ATTACKS: list[dict[str, Any]] = [
-    {"name": "pgd", "parameters": {"epsilon": 0.08, "num_steps": 3, "seed": 5}},
-    {"name": "random_search", "parameters": {"epsilon": 0.08, "num_queries": 4}},
-]
-
-
-def make_plan(**changes: Any) -> EvaluationPlan:
-    values = {"checkpoints": ["tiny", "other"], "attacks": ATTACKS, "num_images": 50}
-    return EvaluationPlan.create({**values, "batch_size": 16, **changes})
-
-
-def numbers(results: EvaluationResults) -> Any:
-    """Everything that was found, without what it took."""
-    text = json.dumps(results.to_json())
-    return json.loads(text, object_hook=without_seconds)
-
-
-def without_seconds(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != "seconds"}
+pytestmark = pytest.mark.usefixtures("shelf")
 
 
 def test_results_are_those_of_evaluate_and_the_worst_case_is_per_image() -> None:
@@ -146,166 +97,6 @@ def test_finished_directory_holds_json_and_csv() -> None:
         run_evaluation(run=run)
 
 
-KILLED_CHILD = """
-import os, signal, sys
-from pathlib import Path
-from robust_core.evaluation.batch import PassCounts
-from robust_core.evaluation_runs import EvaluationDirectory, measurement, run_evaluation
-
-class Deadly(PassCounts):
-    passes = 0
-    def __init__(self, on_pass=None):
-        super().__init__(self.count)
-    def count(self):
-        Deadly.passes += 1
-        if Deadly.passes == 4 + 3 * 4 + 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-measurement.PassCounts = Deadly
-run_evaluation(run=EvaluationDirectory(Path(sys.argv[1])))
-"""
-
-
-def environment() -> dict[str, str]:
-    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
-    threads = str(torch.get_num_threads())
-    return {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": path}
-
-
-def test_sigkill_within_a_batch_then_resume_gives_the_same_numbers() -> None:
-    plan = make_plan()
-    run = create_evaluation(plan)
-    command = [sys.executable, "-c", KILLED_CHILD, str(run.path)]
-    child = subprocess.run(command, check=False, env=environment())
-    assert child.returncode == -signal.SIGKILL
-    assert run.status().state == "running"
-    assert run.status(lost_after=0.0).state == "lost"
-    partial = run.results().checkpoints
-    assert [(one.name, len(one.attacks)) for one in partial] == [("tiny", 0)]
-    kept = {path: path.stat().st_mtime_ns for path in (run.path / "units").glob("*.json")}
-    assert 4 < len(kept) < 8
-    run_evaluation(run=run)
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert numbers(run.results()) == numbers(run_evaluation(plan).results())
-
-
-def test_request_to_stop_is_heard_within_an_attack() -> None:
-    run = create_evaluation(make_plan(attacks=[{"name": "pgd", "parameters": {"num_steps": 9999}}]))
-    seen: list[EvaluationStatus] = []
-
-    def stop(status: EvaluationStatus) -> None:
-        seen.append(status)
-        if status.phase == "attack":
-            run.request_stop()
-
-    run_evaluation(run=run, on_progress=stop)
-    status = run.status()
-    assert status.state == "stopped"
-    assert 0 <= status.share < 1
-    assert not run.stop_requested()
-    assert run.results().checkpoints[0].attacks == ()
-    assert any("stopped on request" in line for line in run.log_tail())
-
-
-def test_progress_rises_and_names_what_is_done(monkeypatch) -> None:
-    monkeypatch.setattr("robust_core.training.work_directory.STATUS_INTERVAL", 0.0)
-    seen: list[EvaluationStatus] = []
-    run_evaluation(make_plan(), on_progress=seen.append)
-    shares = [status.share for status in seen]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
-    assert {"tiny", "other"} <= {status.checkpoint for status in seen}
-    assert {"pgd", "random_search"} <= {status.attack for status in seen}
-    assert any(status.seconds_left for status in seen)
-
-
-def test_clock_prices_what_is_left_by_its_own_kind() -> None:
-    units = [Unit(0, "attack", attack, batch) for attack in (0, 1) for batch in (0, 1)]
-    clock = Clock(dict.fromkeys(units, 10.0))
-    assert clock.seconds_left() is None
-    clock.note(units[0], 1.0)
-    assert clock.seconds_left() == pytest.approx(3.0)
-    clock.note(units[2], 5.0)
-    assert clock.seconds_left() == pytest.approx(1.0 + 5.0)
-    assert clock.share() == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digest": "another"}'])
-def test_damaged_or_foreign_units_are_done_again(content) -> None:
-    plan = make_plan(checkpoints=["tiny"])
-    run = run_evaluation(plan)
-    expected = numbers(run.results())
-    (run.path / "units" / "0-attack-0-1.json").write_bytes(content)
-    (run.path / "units" / "0-clean-2.json").unlink()
-    run.write_status(EvaluationStatus("stopped"))
-    assert run.results().checkpoints == ()
-    run_evaluation(run=run)
-    assert numbers(run.results()) == expected
-
-
-def test_a_checkpoint_that_has_changed_is_measured_again(shelf) -> None:
-    run = run_evaluation(make_plan())
-    before = run.results()
-    (shelf / "other.safetensors").write_bytes((shelf / "tiny.safetensors").read_bytes())
-    run.write_status(EvaluationStatus("stopped"))
-    run_evaluation(run=run)
-    after = run.results()
-    digests = [[one.digest for one in found.checkpoints] for found in (before, after)]
-    assert digests[0][0] == digests[1][0]
-    assert digests[0][1] != digests[1][1]
-    assert numbers(after) == numbers(run_evaluation(make_plan()).results())
-
-
-class Capturing(Team):
-    """A process of a team of two that meets the others in a test only."""
-
-    def gather(self, value: Any) -> list[Any]:
-        MET[self.rank] = value
-        return [MET[rank] for rank in sorted(MET)] if self.leads else []
-
-
-MET: dict[int, Any] = {}
-
-
-def test_each_process_does_its_own_batches_and_the_leader_merges_them(tmp_path) -> None:
-    plan = make_plan(checkpoints=["tiny"])
-    MET.clear()
-    out_of_reach = EvaluationDirectory(tmp_path / "on another machine")
-    run_evaluation(plan, out_of_reach, team=Capturing(1, 2))
-    assert not out_of_reach.path.exists()
-    expected = {unit.name for unit in units_of(plan, 0, 50) if unit.batch % 2 == 1}
-    assert set(MET[1][2]) == expected
-    run = run_evaluation(plan, create_evaluation(plan), team=Capturing(0, 2))
-    assert numbers(run.results()) == numbers(run_evaluation(plan).results())
-
-
-@pytest.mark.parametrize(
-    ("ending", "state"), [(("no memory", False, {}), "failed"), ((None, True, {}), "stopped")]
-)
-def test_the_leader_hears_how_the_others_ended(ending, state) -> None:
-    MET.clear()
-    MET[1] = ending
-    run = create_evaluation(make_plan(checkpoints=["tiny"]))
-    if state == "failed":
-        with pytest.raises(InputError, match="no memory"):
-            run_evaluation(run=run, team=Capturing(0, 2))
-    else:
-        run_evaluation(run=run, team=Capturing(0, 2))
-    assert run.status().state == state
-
-
-def test_two_processes_under_torchrun_find_what_one_finds(tmp_path) -> None:
-    plan = make_plan(checkpoints=["tiny"], **curve("epsilon", 0.02, 0.08))
-    (tmp_path / "plan.json").write_text(plan.to_json())
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *torchrun, "-m", "robust_core", "evaluate", "--quiet"]
-    arguments = ["--plan", str(tmp_path / "plan.json"), "--directory", str(tmp_path / "shared")]
-    subprocess.run([*command, *arguments], check=True, env=environment(), timeout=120)
-    run = EvaluationDirectory(tmp_path / "shared")
-    assert run.status().state == "finished"
-    assert "10 of 10 units are left" in "\n".join(run.log_tail())
-    assert numbers(run.results()) == numbers(run_evaluation(plan).results())
-
-
 def test_transfer_is_made_on_the_surrogate() -> None:
     transfer = ATTACKS[0] | {"surrogate": "other"}
     run = run_evaluation(make_plan(checkpoints=["tiny"], attacks=[ATTACKS[0], transfer]))
@@ -322,16 +113,6 @@ def test_transfer_is_made_on_the_surrogate() -> None:
     )
     assert torch.equal(black.report.robust_correct, expected.robust_correct)
     assert torch.equal(black.report.distance, expected.distance)
-
-
-def test_a_surrogate_that_has_changed_is_attacked_again(shelf) -> None:
-    plan = make_plan(checkpoints=["tiny"], attacks=[ATTACKS[0] | {"surrogate": "other"}])
-    run = run_evaluation(plan)
-    before = numbers(run.results())
-    (shelf / "other.safetensors").write_bytes((shelf / "tiny.safetensors").read_bytes())
-    run.write_status(EvaluationStatus("stopped"))
-    run_evaluation(run=run)
-    assert numbers(run.results()) == numbers(run_evaluation(plan).results()) != before
 
 
 def test_curves_and_findings_stand_beside_the_numbers(monkeypatch) -> None:
@@ -392,65 +173,6 @@ def test_random_models_give_the_same_numbers_again(monkeypatch) -> None:
     first, second = (numbers(run_evaluation(plan).results()) for _ in range(2))
     assert first == second
     assert first != numbers(run_evaluation(make_plan(checkpoints=["tiny"], seed=1)).results())
-
-
-def test_plan_is_strict_json_with_defaults_written_out(tmp_path) -> None:
-    plan = make_plan(attacks=[*ATTACKS, ATTACKS[0]], data={"name": "digits"})
-    (tmp_path / "plan.json").write_text(plan.to_json())
-    assert EvaluationPlan.from_json(tmp_path / "plan.json") == plan
-    assert plan.attacks[0].parameters["num_restarts"] == 1
-    assert plan.labels == ("pgd", "random_search", "pgd (2)")
-
-
-def curve(parameter: str, *values: float) -> dict[str, Any]:
-    return {"curves": [{"parameter": parameter, "values": values}]}
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"checkpoints": []}, "checkpoints should"),
-        ({"checkpoints": ["tiny", "tiny"]}, "'tiny' twice"),
-        ({"attacks": [{"name": "pdg"}]}, "did you mean 'pgd'?"),
-        ({"attacks": [{"name": "pgd", "parameters": {"epsilon": 8}}]}, "did you mean 8/255?"),
-        ({"data": {"name": "digit"}}, "did you mean 'digits'?"),
-        (curve("epsilon", 0.1, 2.0), r"epsilon must be in \[0, 1\] for Linf, got 2"),
-        (curve("num_steps", 0), "num_steps must be >= 1, got 0"),
-        (curve("num_steps", 1.5), "num_steps should be a valid integer"),
-        (curve("loss", 1), "parameter must be one of"),
-        ({"attacks": [], **curve("epsilon", 0.1)}, "no attack of the plan has epsilon"),
-        (
-            {"attacks": [{"name": "autoattack"}], **curve("eot_samples", 20)},
-            "no attack of the plan has eot_samples",
-        ),
-        ({"curves": 2 * curve("epsilon", 0.1)["curves"]}, "got epsilon twice"),
-        (
-            {"attacks": [ATTACKS[0] | {"surrogate": "other", "crafted_on": ""}]},
-            "made on one model",
-        ),
-        ({"num_images": 0}, "num_images must be >= 1, got 0"),
-        ({"speed": 1}, "unknown parameter 'speed'"),
-    ],
-)
-def test_wrong_plans_are_one_sentence(changes, sentence) -> None:
-    with pytest.raises(InputError, match=sentence):
-        make_plan(**changes)
-
-
-def test_what_does_not_exist_or_fit_is_one_sentence(tmp_path) -> None:
-    with pytest.raises(InputError, match="unknown checkpoint 'tiyn'"):
-        create_evaluation(make_plan(checkpoints=["tiyn"]))
-    with pytest.raises(InputError, match="unknown checkpoint 'none'"):
-        create_evaluation(make_plan(attacks=[ATTACKS[0] | {"surrogate": "none"}]))
-    with pytest.raises(InputError, match="a plan or a directory"):
-        run_evaluation()
-    shapes = {"name": "shapes"}
-    run = create_evaluation(make_plan(data=shapes))
-    with pytest.raises(InputError, match="tiny takes images 1x32x32 of 10 classes, but shapes has"):
-        run_evaluation(run=run)
-    assert run.status().state == "failed"
-    with pytest.raises(InputError, match="should be an evaluation directory"):
-        run_evaluation(run=EvaluationDirectory(tmp_path / "none"))
 
 
 def write_defended(path: Path, source: Path) -> None:

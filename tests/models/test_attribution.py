@@ -7,7 +7,7 @@ from captum.attr import DeepLift, GuidedBackprop, IntegratedGradients
 from torch import Tensor, nn
 
 from robust_core.models.small_cnn import SmallCNN
-from tests.models.test_contract import images, settled_model
+from tests.models.examples import images, settled_model
 
 RELU_NETS = ["small_cnn", "preact_resnet18", "resnet18", "wide_resnet"]
 TARGET = torch.tensor([0, 3])

@@ -10,48 +10,23 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from robust_core.errors import InputError
-from robust_core.models.base import MODELS, Classifier, create_model, list_models
+from robust_core.models.base import MODELS, create_model, list_models
+from tests.models.examples import SMALL, images, settled_model, small_model
 
-SMALL = {
-    "small_cnn": {"width": 4},
-    "preact_resnet18": {"width": 4},
-    "resnet18": {"width": 4},
-    "wide_resnet": {"depth": 10, "widen_factor": 1},
-    "vit": {"depth": 2, "hidden": 16, "heads": 4},
-    "denoiser": {"width": 4},
-    "retinotopic": {"backbone": "small_cnn", "backbone_width": 4, "num_views": 2},
-}
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 16, 24)]
 
+
 every_model = pytest.mark.parametrize("name", list_models())
+
+
 every_repeatable_model = pytest.mark.parametrize(  # the others have tests of their own
     "name", [name for name in list_models() if not MODELS.get(name).stochastic]
 )
+
+
 every_smooth_model = pytest.mark.parametrize(
     "name", [name for name in list_models() if not MODELS.get(name).masking_parts]
 )
-
-
-def small_model(name: str, shape=(3, 16, 16), num_classes=5, seed=0) -> Classifier:
-    """The architecture with few weights, in eval mode."""
-    return create_model(name, shape, num_classes, SMALL.get(name), seed=seed).eval()
-
-
-def settled_model(name: str) -> Classifier:
-    """A float64 model whose batch norms hold other statistics and scales than at the start."""
-    model = small_model(name).double()
-    generator = torch.Generator().manual_seed(3)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.copy_(0.1 * torch.randn(module.num_features, generator=generator))
-            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-            module.weight.data.copy_(0.5 + torch.rand(module.num_features, generator=generator))
-    return model
-
-
-def images(n: int, shape=(3, 16, 16), seed=1) -> torch.Tensor:
-    return torch.rand((n, *shape), generator=torch.Generator().manual_seed(seed))
 
 
 def test_the_architectures_are_listed():

@@ -1,0 +1,94 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from robust_core.command_line.main import main
+from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
+from robust_core.paths import REPOSITORY
+from robust_core.training.checkpoint import checkpoint_info
+
+
+def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> None:
+    path, table = tmp_path / "report.json", tmp_path / "table.csv"
+    arguments = ["evaluate", "--model", model, "--attack", "fgsm", "--num-images", "20"]
+    files = ["--json", str(path), "--csv", str(table)]
+    assert main([*arguments, "--epsilon", "0.05", "--curve", "epsilon=0,6/255", *files]) == 0
+    result = json.loads(path.read_text())["results"][0]
+    found = result["attacks"][0]
+    assert (result["num_images"], found["attack"]["parameters"]["epsilon"]) == (20, 0.05)
+    assert found["curves"][0]["values"] == [0.0, pytest.approx(6 / 255)]
+    assert result["digest"] == checkpoint_info(model).digest
+    assert len(table.read_text().splitlines()) == 21
+    out = capsys.readouterr().out
+    for word in ("clean", "robust", "curve", "95 % interval", "finished"):
+        assert word in out
+    assert main(["evaluate", "--model", model, "--attack", "none", "--num-images", "5"]) == 0
+    assert "robust" not in capsys.readouterr().out
+
+
+def test_evaluate_several_attacks_shows_the_worst_case_and_takes_the_standard_ball(
+    model, tmp_path, capsys
+) -> None:
+    path = tmp_path / "pretrained" / "tiny.safetensors"
+    attacks = ["--attack", "fgsm", "--attack", "random_search", "--num-images", "5"]
+    assert main(["evaluate", "--model", str(path), *attacks, "--seed", "3", "--progress"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("Linf, epsilon 25.5/255, seed 3") == 2
+    assert "worst case" in captured.out
+    assert "starting" in captured.err
+
+
+def test_evaluate_mixes_attacks_of_several_balls(model, capsys) -> None:
+    attacks = ["--attack", "fgsm", "--attack", "spatial", "--num-images", "2"]
+    assert main(["evaluate", "--model", model, *attacks, "--epsilon", "6/255"]) == 0
+    out = capsys.readouterr().out
+    assert "fgsm, Linf, epsilon 6/255" in out
+    assert "spatial, Linf, epsilon 255/255" in out
+
+
+def test_evaluate_goes_on_with_what_was_stopped(model, tmp_path, capsys) -> None:
+    directory = tmp_path / "somewhere" / "evaluation"
+    arguments = ["--attack", "fgsm", "--num-images", "8", "--batch-size", "4"]
+    assert main(["evaluate", "--model", model, *arguments, "--run", str(directory)]) == 0
+    first = capsys.readouterr().out
+    assert main(["evaluate", "--model", model, *arguments, "--run", str(directory)]) == 2
+    assert "should not exist yet" in capsys.readouterr().err
+    assert main(["evaluate", "--run", str(directory)]) == 2
+    assert "has finished" in capsys.readouterr().err
+    run = EvaluationDirectory(directory)
+    run.write_status(EvaluationStatus("stopped"))
+    (directory / "units" / "0-attack-0-1.json").unlink()
+    assert main(["evaluate", "--run", str(directory)]) == 0
+    assert robust_lines(capsys.readouterr().out) == robust_lines(first)
+
+
+def robust_lines(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith(("clean", "robust"))]
+    assert len(lines) == 2
+    return lines
+
+
+def test_a_signal_ends_an_evaluation_and_keeps_what_is_done(model, tmp_path) -> None:
+    directory = tmp_path / "evaluation"
+    command = [sys.executable, "-m", "robust_core", "evaluate", "--model", model, "--attack", "pgd"]
+    arguments = ["--num-steps", "10000", "--num-restarts", "100", "--num-images", "50"]
+    child = subprocess.Popen(
+        [*command, *arguments, "--run", str(directory)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    run = EvaluationDirectory(directory)
+    deadline = time.monotonic() + 120
+    while run.status(lost_after=120).phase != "attack" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0
+    assert b"what is done is kept" in out
+    assert b"Traceback" not in err
+    assert run.status().state == "stopped"

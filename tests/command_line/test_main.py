@@ -1,0 +1,42 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from robust_core.command_line.main import COMMANDS, main
+
+
+def test_help_of_every_command(capsys) -> None:
+    assert main(["--help"]) == 0
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    for command in COMMANDS:
+        assert command in out
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
+
+
+def test_list(model, capsys) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for word in ("pgd", "trades", "small_cnn", "digits", "tiny", "runs:"):
+        assert word in out
+    assert main(["list", "checkpoints", "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("### digits")
+
+
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_leaving_writes_all_output_and_gives_the_exit_code(torchrun) -> None:
+    code = (
+        "import atexit, sys; from robust_core.command_line.main import leave; "
+        "atexit.register(print, 'shut down'); sys.stdout.write('done '); leave(7)"
+    )
+    environment = {key: os.environ[key] for key in os.environ if key != "TORCHELASTIC_RUN_ID"}
+    environment |= {"TORCHELASTIC_RUN_ID": "1"} if torchrun else {}
+    left = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment
+    )
+    assert left.returncode == 7
+    assert left.stdout.split() == (["done"] if torchrun else ["done", "shut", "down"])

@@ -1,0 +1,89 @@
+"""What outputs and gradients alone give away: logits, repeatability, gradients."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust_core.attacks.base import create_attack
+from robust_core.evaluation.checks.outputs import check_deterministic, check_gradients, check_logits
+from robust_core.evaluation.finding import Severity
+from robust_core.evaluation.reliability import check_reliability
+from tests.evaluation.diseased import (
+    SHAPE,
+    Noisy,
+    NotFinite,
+    QuantisedPart,
+    Saturated,
+    severities,
+    subject_of,
+)
+from tests.toys import LinearModel
+
+
+def test_a_random_model_demands_eot():
+    torch.manual_seed(0)
+    assert severities(subject_of(Noisy(SHAPE)))["deterministic"] is Severity.FAIL
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5, eot_samples=4)
+    found = severities(subject_of(Noisy(SHAPE), attack, eot_samples=4))
+    assert found["deterministic"] is Severity.OK
+    assert "randomness" in found
+
+
+def test_outputs_that_are_no_numbers_leave_nothing_else_to_measure():
+    found = check_reliability(subject_of(NotFinite(SHAPE)))
+    assert [(one.name, one.severity) for one in found] == [("logits", Severity.FAIL)]
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"), [("pgd", Severity.FAIL), ("bpda", Severity.OK), ("square", None)]
+)
+def test_the_gradients_that_count_are_those_the_attack_follows(name, severity):
+    subject = subject_of(QuantisedPart(SHAPE), create_attack(name, epsilon=0.1))
+    finding = check_gradients(subject)
+    assert (None if finding is None else finding.severity) is severity
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "severity"),
+    [
+        ("autoattack", {}, Severity.FAIL),
+        ("autoattack", {"version": "rand"}, Severity.OK),
+        ("pgd", {}, Severity.FAIL),
+        ("deepfool", {}, Severity.FAIL),
+        (
+            "worst_case",
+            {"attacks": [{"name": "pgd", "parameters": {"eot_samples": 20}}]},
+            Severity.OK,
+        ),
+    ],
+)
+def test_the_passes_that_count_are_those_a_gradient_averages(name, parameters, severity):
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    finding = check_deterministic(subject_of(Noisy(SHAPE), attack, num_images=4))
+    assert finding.severity is severity
+
+
+@pytest.mark.parametrize(
+    ("loss", "severity", "word"),
+    [("cross_entropy", Severity.FAIL, "cross-entropy"), ("margin", Severity.OK, "margin")],
+)
+def test_the_gradient_in_doubt_is_that_of_the_attack_s_own_loss(loss, severity, word):
+    finding = check_gradients(subject_of(Saturated(SHAPE), create_attack("pgd", loss=loss)))
+    assert finding is not None and finding.severity is severity
+    assert word in finding.sentence
+    assert ("Attack the margin" in finding.advice) == (loss == "cross_entropy")
+
+
+class BreaksWhenBright(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.where(x[:, :, 0, 0] > 0.7, float("nan"), 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:the model's outputs for")
+def test_outputs_that_the_attack_breaks_are_told():
+    subject = subject_of(BreaksWhenBright(SHAPE), create_attack("fgsm", epsilon=0.2))
+    finding = check_logits(subject)
+    assert finding.severity is Severity.FAIL and 0 < finding.value < 1
+    assert finding.sentence.startswith("Once attacked")
+    moved = create_attack("fgsm", epsilon=0.2)(subject.model, subject.x, subject.y)
+    assert finding.value == pytest.approx(float((moved[:, 0, 0, 0] > 0.7).float().mean()))

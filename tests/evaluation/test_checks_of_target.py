@@ -1,0 +1,165 @@
+"""Whether the attack was made on what is judged: surrogates, randomness, defences."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust_core.attacks.base import create_attack
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.checks.target import (
+    check_attacked_model,
+    check_black_box,
+    check_randomness,
+    check_through_defence,
+    check_transfer,
+)
+from robust_core.evaluation.finding import Severity
+from robust_core.evaluation.reliability import Subject, check_reliability
+from tests.evaluation.diseased import SHAPE, Noisy, Quantised, QuantisedPart, severities, subject_of
+from tests.toys import LinearModel, middle_images
+
+
+def test_transfer_from_a_better_surrogate_is_noticed():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
+    subject = subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE))
+    assert severities(subject)["transfer"] is Severity.FAIL
+
+
+def test_an_attack_on_the_judged_model_is_told_from_one_on_another():
+    own = check_attacked_model(subject_of(LinearModel(SHAPE)))
+    assert (own.severity, own.value) == (Severity.OK, 0.0)
+    elsewhere = subject_of(LinearModel(SHAPE), crafted_on=LinearModel(SHAPE, seed=5))
+    direct = evaluate(elsewhere.model, elsewhere.x, elsewhere.y, elsewhere.attack)
+    finding = check_attacked_model(elsewhere)
+    assert finding.severity is Severity.FAIL
+    assert finding.value == pytest.approx(elsewhere.robust_accuracy - direct.robust_accuracy)
+    assert f"leaves {direct.robust_accuracy:.1%}" in finding.sentence
+    names = {one.name for one in check_reliability(elsewhere) if one.severity is Severity.FAIL}
+    assert {"attacked_model", "black_box"} <= names
+
+
+def test_an_equal_model_elsewhere_is_a_doubt_and_no_alarm():
+    twin = subject_of(LinearModel(SHAPE), crafted_on=LinearModel(SHAPE))
+    assert check_attacked_model(twin).severity is Severity.WARN
+
+
+def test_fewer_views_in_the_attack_than_in_the_decision_are_noticed():
+    torch.manual_seed(0)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5)
+    finding = check_attacked_model(subject_of(Noisy(SHAPE), attack, eot_samples=8))
+    assert finding.severity is not Severity.OK
+    assert "1 of the 8 views" in finding.sentence
+    equal = create_attack("pgd", epsilon=0.1, num_steps=5, eot_samples=8)
+    assert check_attacked_model(subject_of(Noisy(SHAPE), equal, eot_samples=8)).severity == "ok"
+
+
+def test_random_models_are_measured_at_several_numbers_of_passes():
+    torch.manual_seed(0)
+    attack = create_attack("pgd", epsilon=0.02, num_steps=2, step_size=0.01)
+    subject = subject_of(NoisyGradient(SHAPE), attack, eot_samples=4)
+    subject.effort = 1.0
+    finding = check_randomness(subject)
+    assert finding is not None and finding.severity is not Severity.OK
+    assert "with 5" in finding.sentence and "with 20 passes per gradient" in finding.sentence
+
+
+class NoisyGradient(LinearModel):
+    """Nearly the same answer each time, but a gradient that is mostly noise."""
+
+    stochastic = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        if not torch.is_grad_enabled():
+            return logits
+        return logits + (30 * torch.randn_like(x) * (x - x.detach())).flatten(1) @ self.weight.T
+
+
+class Transformed(LinearModel):
+    """A toy of a defence at test time: it moves the image against the likely attack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(1.0 - x)
+
+
+def test_an_attack_around_a_defence_at_test_time_is_called_out():
+    network, defended = LinearModel(SHAPE), Transformed(SHAPE)
+    x = middle_images(40, SHAPE)
+    y = defended(x).argmax(1)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10)
+    around = Subject(defended, x, y, attack, crafted_on=network, inference="imt")
+    finding = check_through_defence(around)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "went around the defence" in finding.sentence
+    through = check_through_defence(Subject(defended, x, y, attack, inference="imt"))
+    assert through is not None and through.severity is Severity.OK
+    assert check_through_defence(Subject(network, x, y, attack)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [("pgd", Severity.FAIL), ("bpda", Severity.OK), ("square", Severity.OK)],
+)
+def test_a_part_that_masks_gradients_has_to_be_passed_through(name, severity):
+    parameters = {"random_start": False} if name != "square" else {"num_queries": 5}
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    finding = check_through_defence(subject_of(QuantisedPart(SHAPE), attack))
+    assert finding is not None and finding.severity is severity
+
+
+class UndeclaredNoise(Noisy):
+    stochastic = False
+
+
+def test_an_attack_that_cannot_average_leaves_a_doubt():
+    attack = create_attack("deepfool", epsilon=0.1)
+    finding = check_attacked_model(subject_of(Noisy(SHAPE), attack, num_images=4, eot_samples=8))
+    assert finding.severity is Severity.WARN
+    assert "1 of the 8 views" in finding.sentence and "cannot" in finding.sentence
+
+
+def test_noise_that_the_model_does_not_declare_is_measured():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=2)
+    subject = subject_of(UndeclaredNoise(SHAPE), attack, num_images=8, eot_samples=8)
+    assert subject.random and not subject_of(LinearModel(SHAPE)).random
+    assert check_attacked_model(subject).severity is not Severity.OK
+    assert check_randomness(subject) is not None
+
+
+@pytest.mark.parametrize(
+    ("num_broken", "severity"), [(0, Severity.OK), (1, Severity.WARN), (2, Severity.FAIL)]
+)
+def test_one_image_of_sixteen_is_a_doubt_and_two_are_an_alarm(num_broken, severity):
+    subject = subject_of(LinearModel(SHAPE), create_attack("fgsm", epsilon=0.0), num_images=16)
+    surrogate = LinearModel(SHAPE, seed=5)
+    report = subject.report(subject.attack)
+    standing = torch.arange(16) >= num_broken
+    subject.surrogate = surrogate
+    subject._reports[subject.attack, surrogate] = replace(report, robust_correct=standing)
+    finding = check_transfer(subject)
+    assert finding is not None and (finding.value, finding.severity) == (num_broken / 16, severity)
+
+
+def test_one_step_says_nothing_of_gradients_either():
+    attack = create_attack("fgsm", epsilon=0.1)
+    finding = check_transfer(
+        subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE), num_images=8)
+    )
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "one step is a weak attack" in finding.sentence
+
+
+def test_a_longer_search_without_gradients_says_nothing_of_gradients():
+    attack = create_attack("random_search", epsilon=0.1, num_queries=1)
+    finding = check_black_box(subject_of(LinearModel(SHAPE), attack))
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "gradient" not in (finding.sentence + finding.advice)
+    assert "more queries" in finding.advice
+
+
+def test_a_ball_of_form_only_is_not_shared_with_other_attacks():
+    attack = create_attack("spatial", num_rotations=1, num_shifts=1)
+    subject = subject_of(LinearModel(SHAPE), attack, surrogate=LinearModel(SHAPE, seed=5))
+    assert check_black_box(subject) is None and check_transfer(subject) is None
