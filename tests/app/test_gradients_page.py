@@ -31,8 +31,8 @@ def test_the_first_visit_shows_the_gradients_of_two_kinds_of_models():
 def test_every_display_names_its_source(display: str):
     page = open_page(display=display, score="logit")
     assert page.selectbox(key="gradients.display").value == display
-    source = "shared" if display == "rgb" else "Each tile"
-    assert source in said(page) or "One symmetric scale" in said(page)
+    assert ("One symmetric scale for all tiles" in said(page)) == (display == "rgb")
+    assert ("for itself" in said(page)) == (display != "rgb")
 
 
 def test_a_masked_model_is_told_to_hide_its_gradient():

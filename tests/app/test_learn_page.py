@@ -12,7 +12,7 @@ from app import learn_measures, learn_playground, learn_work
 from app.components.learn_link import HIDEABLE
 from app.components.learn_scenes import TITLES
 from app.learn_glossary import PAPERS, TERMS, find_terms, paper_words
-from app.learn_lesson import Measure, Scene, answers, models_of
+from app.learn_lesson import answers, models_of
 from app.learn_playground import LAYERS, Recipe, Trained
 from app.learn_tours import TOURS
 from robust_core.training.toy_2d import FEW_CENTRES, draw_moons, draw_points, train_toy
@@ -271,8 +271,3 @@ def test_papers_are_told_without_empty_parts():
         assert ", ," not in paper_words(paper) and "**" in paper_words(paper)
     page = open_page({"section": "glossary"})
     assert "2207.11378" in said(page) and "Adversarial example" in said(page)
-
-
-def test_scenes_are_plain_data():
-    assert Scene("play", ("a",)) == Scene("play", ("a",))
-    assert Measure("accuracy", ("a",)) == Measure("accuracy", ("a",))

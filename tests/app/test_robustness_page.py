@@ -156,13 +156,15 @@ def test_a_fall_that_hangs_on_its_batch_is_found_again_or_owned_up_to() -> None:
     attack = create_attack("pgd", **BALL | {"epsilon": 0.06}, num_steps=1, seed=11)
     report = evaluate(load_model(MODEL), images.x, images.y, attack, batch_size=16)
     places = torch.where(report.clean_correct & ~report.robust_correct)[0].tolist()
-    assert len(places) > 4
+    again = 0
     for place in places:
         image = ChosenImage(images.x[place], int(images.y[place]), images.image_id(place))
         found = breaking_attack(info, image, attack, place // 16)
         if found is not None:
             own = evaluate(load_model(MODEL), image.x[None], images.y[place, None], found)
             assert own.robust_accuracy == 0.0
+            again += 1
+    assert again > 4
     robust = int(torch.where(report.robust_correct)[0][0])
     image = ChosenImage(images.x[robust], int(images.y[robust]), None)
     nothing = create_attack("fgsm", **BALL | {"epsilon": 0.001})
