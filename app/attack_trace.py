@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robust_core.attacks.base import Attack, AttackStep, OnStep
 from robust_core.data.images import jpeg_round_trip, png_round_trip, quantize_8bit
+from robust_core.errors import InputError
 from robust_core.evaluation.batch import BUDGET_TOLERANCE, check_budget
 from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.losses import margin
@@ -115,6 +116,7 @@ def trace_attack(
         on_step: called with every iterate; an exception it raises ends the attack.
 
     Raises:
+        InputError: the model's outputs are no finite numbers.
         RuntimeError: the attack broke its budget or left [0, 1].
     """
     batch, y = x[None], torch.tensor([label])
@@ -139,6 +141,12 @@ def trace_attack(
     }
     with repeatable_noise(attack.seed, batch.device):
         decided = _probabilities(model, torch.cat([batch, *changes.values()]))
+    if not np.isfinite(decided).all():
+        when = "for the image" if not np.isfinite(decided[0]).all() else "once it is attacked"
+        raise InputError(
+            f"the model's outputs {when} are no finite numbers, which an evaluation would refuse "
+            "or count as fallen: there is nothing to show"
+        )
     distance = float(attack.threat_model.distance(x_adv, batch))
     within = distance <= attack.epsilon + BUDGET_TOLERANCE
     survival = []

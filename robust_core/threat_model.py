@@ -49,7 +49,8 @@ class ThreatModel:
     def __post_init__(self) -> None:
         largest = LARGEST_EPSILON[self.norm]
         if not 0.0 <= self.epsilon <= largest:
-            hint = f" (did you mean {self.epsilon:g}/255?)" if self.epsilon > 1 else ""
+            levels = self.epsilon > 1 and (2 * self.epsilon).is_integer()  # 8 or 25.5 of 255
+            hint = f" (did you mean {self.epsilon:g}/255?)" if levels else ""
             raise InputError(
                 f"epsilon must be in [0, {largest:g}] for {self.norm}, got {self.epsilon:g}{hint}"
             )

@@ -108,7 +108,8 @@ class Attack(BallParameters, ABC):
     ) -> Tensor:
         """Return adversarial images [N,C,H,W] in [0, 1], detached.
 
-        The seed decides what a stochastic model draws meanwhile, too.
+        The seed decides what a stochastic model draws meanwhile, too. An image whose search ends in
+        pixels that are no numbers comes back as it was.
 
         Args:
             model: maps [N,C,H,W] in [0, 1] to logits [N,K]; attacked in eval mode, left unchanged.
@@ -118,8 +119,9 @@ class Attack(BallParameters, ABC):
             on_step: called with every iterate.
 
         Raises:
-            InputError: images outside [0, 1] or not [N,C,H,W]; labels of the wrong shape, type or
-                range.
+            InputError: images outside [0, 1] or not [N,C,H,W], or that the model cannot take;
+                labels of the wrong shape, type or range; a model of unknown kind whose outputs for
+                the first image are no finite logits of two classes or more.
         """
         check_images(model, x, y, target)
         if len(x) == 0:
@@ -132,7 +134,8 @@ class Attack(BallParameters, ABC):
             x_adv = self.perturb(subject, x, y, target, on_step).detach()
             if is_approximate(subject):
                 x_adv = self._settle(subject, x, y, target, x_adv)
-        return x_adv.contiguous()
+        lost = ~torch.isfinite(x_adv).flatten(1).all(dim=1)  # its search met such outputs
+        return torch.where(lost.view(-1, 1, 1, 1), x, x_adv).contiguous()
 
     def subject(self, model: nn.Module) -> nn.Module:
         """Return what `perturb` may attack of a prepared model: all of it or its float32 part."""
@@ -186,13 +189,21 @@ def automatic_step_size(step_size: float | None, epsilon: float, num_steps: int)
 
 def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> None:
     """Raise `InputError` unless images and labels fit each other and the model."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"the model must be a torch.nn.Module, got a {type(model).__name__}")
+    for word, value in (("images", x), ("labels", y), ("targets", target)):
+        if value is not None and not isinstance(value, Tensor):
+            raise InputError(f"{word} must be a torch.Tensor, got a {type(value).__name__}")
     if x.dim() != 4 or x.dtype != torch.float32:
         raise InputError(f"images must be float32 [N,C,H,W], got {x.dtype} {list(x.shape)}")
     if len(x) and not bool(((x >= 0) & (x <= 1)).all()):
         raise InputError(
             f"images must lie in [0, 1], got values from {x.min():.3g} to {x.max():.3g}"
         )
-    num_classes = getattr(model, "num_classes", None) or _count_classes(model, x)
+    num_classes = getattr(model, "num_classes", None)
+    made_for = getattr(model, "image_shape", x.shape[1:])
+    if len(x) and (num_classes is None or tuple(made_for) != tuple(x.shape[1:])):
+        num_classes = _count_classes(model, x[:1])
     for word, labels in (("labels", y), ("targets", target)):
         if labels is None:
             continue
@@ -209,9 +220,18 @@ def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None =
             )
 
 
-def _count_classes(model: nn.Module, x: Tensor) -> int | None:
-    """Return how many logits a model without `num_classes` returns; None without an image."""
-    if len(x) == 0:
-        return None
+def _count_classes(model: nn.Module, x: Tensor) -> int:
+    """Return how many logits a model of unknown kind returns for one image [1,C,H,W]."""
     with evaluation_mode(model), repeatable_noise(0, x.device, stream="clean"):
-        return predict_logits(model, x[:1]).shape[1]
+        try:
+            logits = predict_logits(model, x)
+        except RuntimeError as error:  # torch's word for shapes and types that do not fit
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"the model cannot take float32 images {list(x.shape[1:])}: {reason}"
+            ) from None
+    if logits.shape[1] < 2:
+        raise InputError(f"the model must tell two classes at least, got {logits.shape[1]} logits")
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError("the model should return finite logits, got NaN or infinity")
+    return logits.shape[1]

@@ -16,7 +16,7 @@ from robust_core.attacks.base import (
     RandomStart,
 )
 from robust_core.attacks.goal import Goal
-from robust_core.gradients import predict_logits
+from robust_core.gradients import finite, predict_logits
 
 
 @ATTACKS.register("spsa")
@@ -82,7 +82,7 @@ class SPSA(Attack):
             both = torch.cat([x + self.difference * signs, x - self.difference * signs])
             above, below = predict_logits(model, both, eot_samples=self.eot_samples).chunk(2)
             slope = (goal(above) - goal(below)) / (2.0 * self.difference)
-            gradient += torch.nan_to_num(slope).view(-1, 1, 1, 1) * signs
+            gradient += finite(slope).view(-1, 1, 1, 1) * signs
         return gradient / self.num_samples
 
     def passes(self) -> int:

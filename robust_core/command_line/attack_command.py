@@ -14,11 +14,13 @@ from robust_core.command_line.subject import Subject, add_subject, attack_line, 
 from robust_core.data.images import decode_image, encode_png, quantize_8bit
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BUDGET_TOLERANCE
+from robust_core.evaluation.outputs import check_outputs
 from robust_core.gradients import predict_logits
 from robust_core.registry import unknown_name
 from robust_core.training.atomic import write_atomically
 
 NUM_SHOWN = 5
+NO_NUMBERS = "outputs that are no finite numbers"
 RANDOM_NOTE = (
     "note      the model answers at random: two answers to one and the same image differ, and each "
     "line above is about a single one"
@@ -108,7 +110,9 @@ def _report(
     subject: Subject, attack: Attack, x: Tensor, x_adv: Tensor, y: Tensor, target: Tensor | None
 ) -> list[str]:
     names = subject.info.class_names
-    before, after = (predict_logits(subject.model, image)[0] for image in (x, x_adv))
+    clean = predict_logits(subject.model, x)
+    check_outputs(clean, y, subject.model.num_classes)
+    before, after = clean[0], predict_logits(subject.model, x_adv)[0]
     distance = float(attack.threat_model.distance(x_adv, x))
     lines = [
         f"attack    {attack_line(attack)}",
@@ -122,6 +126,8 @@ def _report(
 
 
 def _top(logits: Tensor, names: tuple[str, ...]) -> str:
+    if not bool(torch.isfinite(logits).all()):
+        return NO_NUMBERS
     probabilities, classes = logits.softmax(dim=0).topk(min(NUM_SHOWN, len(names)))
     pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
     return ", ".join(f"{names[label]} {probability:.1%}" for label, probability in pairs)
@@ -139,6 +145,8 @@ def _verdict(
     first, last, true = names[int(before.argmax())], names[int(after.argmax())], names[int(y)]
     if distance > attack.epsilon + BUDGET_TOLERANCE:
         return f"the attack failed: it needed more than epsilon {attack.epsilon:.5f}"
+    if not bool(torch.isfinite(after).all()):
+        return f"the attack succeeded: {first} -> {NO_NUMBERS}"
     if target is not None:
         goal = names[int(target)]
         if first == goal:

@@ -141,6 +141,11 @@ def evaluate(
         RuntimeError: the attack left the image box or, if it has a budget, its ball.
     """
     check_images(model, x, y)
+    if attack is not None and not isinstance(attack, Attack):
+        raise InputError(
+            "the attack must be made by create_attack or attack_from, got a "
+            f"{type(attack).__name__}"
+        )
     if len(x) == 0:
         raise InputError("an evaluation needs at least one image, got none")
     counted = {"batch_size": batch_size, "eot_samples": eot_samples, "num_verdicts": num_verdicts}
@@ -149,6 +154,8 @@ def evaluate(
             raise InputError(f"{name} must be at least 1, got {value}")
     if any(part.training for part in model.modules()):
         warnings.warn(TRAIN_MODE + "evaluated in eval mode", stacklevel=2)
+    if surrogate is not None and any(part.training for part in surrogate.modules()):
+        warnings.warn(f"the surrogate: {TRAIN_MODE}attacked in eval mode", stacklevel=2)
     counts = PassCounts()
     started = time.perf_counter()
     outcomes: list[BatchOutcome] = []

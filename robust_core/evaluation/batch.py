@@ -114,7 +114,7 @@ def attack_batch(
         length = attack.threat_model.distance(x_adv, x[chosen])
         within = length <= attack.epsilon + BUDGET_TOLERANCE
         right, answer = _judge(verdicts, y[chosen])
-        _warn_of_no_numbers(verdicts)
+        _warn_of_no_numbers(verdicts[:, within])
         robust[mask] = (right | ~within).cpu()
         distance[mask] = length.cpu()
         prediction[mask] = answer.cpu()
@@ -145,7 +145,7 @@ def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _warn_of_no_numbers(logits: Tensor) -> None:
-    """Warn where outputs for attacked images [V,N,K] are no finite numbers."""
+    """Warn where outputs [V,N,K] for attacked images within their radius are no finite numbers."""
     number = int((~torch.isfinite(logits)).any(dim=2).any(dim=0).sum())
     if number:
         warnings.warn(

@@ -69,7 +69,8 @@ def loss_surface(
         eot_samples: passes whose mean logits count, for stochastic models.
 
     Raises:
-        InputError: not one image; a direction that is zero or of another shape; an unfit size.
+        InputError: not one image; a direction that is zero or of another shape; an unfit size;
+            outputs that are no finite numbers.
     """
     check_images(model, x, y)
     if len(x) != 1:
@@ -94,6 +95,8 @@ def loss_surface(
     labels = y.expand(len(batch))
     with evaluation_mode(model):
         logits = predict_logits(model, batch, eot_samples=eot_samples)
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError("the model's outputs around the image are not finite: no surface to show")
     grids = (margin(logits, labels), cross_entropy(logits, labels), logits.argmax(dim=1))
     return LossSurface(steps, *(grid.view(size, size).cpu() for grid in grids))
 

@@ -8,12 +8,22 @@ from torch import Tensor
 from robust_core.errors import InputError
 
 SIMPLEX_TOLERANCE = 1e-3
+FEWEST_IMAGES = 10  # below, logits may well lie in [0, 1] by chance
 
 
 def are_probabilities(logits: Tensor) -> Tensor:
     """Return which rows of [N,K] lie in [0, 1] and sum to 1: bool [N]."""
     within = ((logits >= 0) & (logits <= 1)).all(dim=1)
     return within & ((logits.sum(dim=1) - 1).abs() < SIMPLEX_TOLERANCE)
+
+
+def look_like_sigmoid(logits: Tensor) -> bool:
+    """Return whether all outputs [N,K] of many images lie in [0, 1], as those of a sigmoid do.
+
+    Logits may lie there, too: it is a suspicion. Outputs that are all the same raise none.
+    """
+    within = bool(((logits >= 0) & (logits <= 1)).all())
+    return within and len(logits) >= FEWEST_IMAGES and bool(logits.min() < logits.max())
 
 
 def check_outputs(logits: Tensor, y: Tensor, num_classes: int | None) -> None:
@@ -47,5 +57,11 @@ def check_outputs(logits: Tensor, y: Tensor, num_classes: int | None) -> None:
         warnings.warn(
             "the model returns probabilities instead of logits: their gradient is too small, so "
             "attacks may look weaker than they are",
+            stacklevel=2,
+        )
+    elif look_like_sigmoid(logits):
+        warnings.warn(
+            "the model's outputs all lie in [0, 1]: if they are probabilities of a sigmoid instead "
+            "of logits, their gradient is too small, so attacks may look weaker than they are",
             stacklevel=2,
         )

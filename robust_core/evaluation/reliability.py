@@ -9,6 +9,7 @@ Defenses", NeurIPS 2020, arXiv:2002.08347. The thresholds are this project's own
 from collections.abc import Callable
 
 from robust_core.evaluation.checks.outputs import (
+    check_attacked_images,
     check_deterministic,
     check_gradients,
     check_logits,
@@ -34,8 +35,11 @@ from robust_core.evaluation.subject import Subject
 
 __all__ = ["CHECKS", "Subject", "check_reliability"]
 
-CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (
+Check = Callable[[Subject], Finding | None]
+
+CHECKS: tuple[Check, ...] = (
     check_logits,
+    check_attacked_images,
     check_deterministic,
     check_gradients,
     check_epsilon_zero,
@@ -58,14 +62,15 @@ def check_reliability(
 ) -> list[Finding]:
     """Run every check that applies, the cheap ones first, and return what they found.
 
-    Where outputs are not finite numbers nothing can be measured, and only that is found.
+    Where outputs are not finite numbers nothing can be measured, and where no image is right
+    without an attack nothing was: then only that is found.
 
     Args:
         subject: model, images and the attack whose number is in doubt.
         on_finding: told each finding as soon as it is there.
     """
     findings = []
-    for check in CHECKS if subject.finite else (check_logits,):
+    for check in _applicable(subject):
         finding = check(subject)
         if finding is None:
             continue
@@ -73,3 +78,9 @@ def check_reliability(
         if on_finding is not None:
             on_finding(finding)
     return findings
+
+
+def _applicable(subject: Subject) -> tuple[Check, ...]:
+    if not subject.finite:
+        return (check_logits,)
+    return CHECKS if bool(subject.correct.any()) else (check_attacked_images,)

@@ -14,6 +14,8 @@ from robust_core.attacks.fgsm import FGSM
 from robust_core.evaluation.accuracy import RobustnessReport, evaluate
 from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
 
+MOST_STEPS, MOST_QUERIES = 10_000, 1_000_000  # what the attacks offer at most
+
 
 @dataclass
 class Subject:
@@ -92,6 +94,11 @@ class Subject:
         fields = type(self.attack).model_fields
         return parameter in fields and "Literal[1.0]" not in str(fields[parameter].annotation)
 
+    @property
+    def look(self) -> str:
+        """What the attack in doubt asks the model for, again and again: "gradient" or "query"."""
+        return "query" if self.attack.gradient_free else "gradient"
+
     def changed(self, **parameters: Any) -> Attack:
         """Return the attack in doubt with other values of those parameters that it has."""
         known = {name: value for name, value in parameters.items() if self.has(name)}
@@ -109,18 +116,21 @@ class Subject:
         """Return the attack in doubt with more steps, and more restarts where they are random.
 
         Steps so short that all of them together hardly cross the ball get their automatic length.
-        None where it takes no steps.
+        Where it takes no steps, it may ask more queries. None where there is nothing to add.
         """
-        if not self.has("num_steps"):
-            return None
         values = self.attack.model_dump()
-        more: dict[str, Any] = {"num_steps": min(values["num_steps"] * self.count(4, 2), 10_000)}
-        step = values.get("step_size")
-        if step is not None and step * values["num_steps"] < 2 * self.attack.epsilon:
-            more["step_size"] = None
-        if self.has("num_restarts") and values.get("random_start", True):
-            more["num_restarts"] = min(values["num_restarts"] + self.count(4), 100)
-        return self.changed(**more)
+        more: dict[str, Any] = {}
+        if self.has("num_steps"):
+            more["num_steps"] = min(values["num_steps"] * self.count(4, 2), MOST_STEPS)
+            step = values.get("step_size")
+            if step is not None and step * values["num_steps"] < 2 * self.attack.epsilon:
+                more["step_size"] = None
+            if self.has("num_restarts") and values.get("random_start", True):
+                more["num_restarts"] = min(values["num_restarts"] + self.count(4), 100)
+        elif self.has("num_queries"):
+            more["num_queries"] = min(values["num_queries"] * self.count(4, 2), MOST_QUERIES)
+        longer = self.changed(**more)
+        return None if longer == self.attack else longer
 
     def other(self, name: str, **parameters: Any) -> Attack:
         """Return another attack in the same ball and with the same seed."""

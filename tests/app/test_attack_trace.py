@@ -17,6 +17,7 @@ from app.forms import has_form
 from app.units import duration_words, percent
 from app.words import permissions, verdict
 from robust_core.attacks.base import ATTACKS, create_attack
+from robust_core.errors import InputError
 from robust_core.models.base import create_model
 from robust_core.threat_model import Norm
 
@@ -256,3 +257,11 @@ def test_percentages_never_claim_certainty(share, words):
 
 def test_durations_are_rounded_to_what_matters():
     assert [duration_words(s) for s in (0.01, 2.44, 300)] == ["under 0.1 s", "2.4 s", "5 min"]
+
+
+def test_outputs_that_are_no_numbers_are_nothing_to_show(model, x):
+    attack = create_attack("fgsm", epsilon=0.1)
+    with torch.no_grad():
+        model.get_parameter("classifier.bias")[0] = float("nan")
+    with pytest.raises(InputError, match="outputs for the image are no finite numbers"):
+        trace_attack(model, x, 1, attack)

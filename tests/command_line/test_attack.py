@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from robust_core.attacks.base import ATTACKS
 from robust_core.command_line.main import main
@@ -97,3 +98,26 @@ def test_a_target_that_is_seen_without_an_attack_is_no_success(model, capsys) ->
     arguments = ["attack", "fgsm", "--model", model, "--index", str(wrong), "--target", target]
     assert main(arguments) == 0
     assert f"is taken for {target}, the target" in capsys.readouterr().out
+
+
+def test_outputs_that_are_no_numbers_are_no_answers(monkeypatch, model, capsys) -> None:
+    network, index = type(load_model(model)), []
+    images = load_data("digits", "test")
+    clean = load_model(model)
+    right = int((predict_logits(clean, images.x).argmax(dim=1) == images.y).nonzero()[0])
+    own = network.forward
+
+    def breaks(spoilt, x):
+        logits = own(spoilt, x)
+        changed = (x != images.x[right]).flatten(1).any(dim=1, keepdim=True)
+        return torch.where(changed | torch.tensor(bool(index)), torch.nan, logits)
+
+    monkeypatch.setattr(network, "forward", breaks)
+    arguments = ["attack", "fgsm", "--model", model, "--index", str(right)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "after     outputs that are no finite numbers" in out
+    assert "the attack succeeded" in out and "nan" not in out
+    index.append("every image")
+    assert main(arguments) == 2
+    assert "finite logits, got NaN or infinity for 1 of 1 images" in capsys.readouterr().err

@@ -135,6 +135,19 @@ def test_outputs_that_are_no_numbers_under_attack_are_warned_of():
         evaluate(Outputs(model, spoilt), x, y, PGD)
 
 
+@pytest.mark.filterwarnings("error")
+def test_outputs_that_are_no_numbers_beyond_the_radius_count_for_nothing():
+    model, x = LinearModel(SHAPE), middle_images(20)
+    seen = model(x).argmax(dim=1)
+    x, y = x[seen == seen[0]], seen[seen == seen[0]]
+
+    def spoilt(logits: Tensor) -> Tensor:
+        return torch.where((logits.argmax(dim=1) == y[0])[:, None], logits, torch.nan)
+
+    attack = create_attack("deepfool", epsilon=1e-4)
+    assert evaluate(Outputs(model, spoilt), x, y, attack).robust_accuracy == 1.0
+
+
 @pytest.mark.parametrize("name", ["batch_size", "eot_samples", "num_verdicts"])
 def test_counts_below_one_are_refused(name):
     wrong: dict[str, Any] = {name: 0}

@@ -94,3 +94,10 @@ def test_unfit_input_is_refused(linear, change, sentence):
     arguments = {"x": x, "y": y, "direction": slope, "threat_model": LINF, "size": 5} | change
     with pytest.raises(InputError, match=sentence):
         loss_surface(model, **arguments)
+
+
+def test_outputs_that_are_no_numbers_make_no_surface(linear):
+    model, x, y, slope = linear
+    model.bias.data[0] = float("inf")
+    with pytest.raises(InputError, match="outputs around the image are not finite"):
+        loss_surface(model, x, y, slope, LINF, size=5)

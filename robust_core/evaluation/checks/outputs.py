@@ -6,10 +6,11 @@ from robust_core.attacks.base import Attack
 from robust_core.attacks.bpda import BPDA
 from robust_core.attacks.goal import Goal
 from robust_core.evaluation.finding import Finding, Severity, graded
-from robust_core.evaluation.outputs import are_probabilities
+from robust_core.evaluation.outputs import are_probabilities, look_like_sigmoid
 from robust_core.evaluation.subject import Subject
 from robust_core.gradients import evaluation_mode, input_gradient, repeatable_noise
 
+MOST_PROBABILITIES = 0.5  # share of the images whose outputs may be distributions by chance
 TINY_GRADIENT = 1e-12  # L2 norm; cross-entropy of a sure, sound model goes down to 1e-9
 LOSS_WORDS = {
     "cross_entropy": "cross-entropy",
@@ -34,10 +35,16 @@ def check_logits(subject: Subject) -> Finding:
         sentence = f"Once attacked, the outputs for {subject.images(broken)} are not finite "
         sentence += "numbers, which counts as fallen."
         return Finding("logits", severity, broken, 0.0, sentence, "Look for an overflow.")
+    share = float(are_probabilities(logits).float().mean())
+    if share <= MOST_PROBABILITIES and look_like_sigmoid(logits):
+        sentence = "The outputs all lie in [0, 1]: they look like probabilities of a sigmoid, whose "
+        sentence += "gradient shrinks."
+        advice = "Return the values before the sigmoid, if there is one."
+        return Finding("logits", Severity.WARN, 1.0, MOST_PROBABILITIES, sentence, advice)
     return graded(
         "logits",
-        float(are_probabilities(logits).float().mean()),
-        warn_above=0.5,
+        share,
+        warn_above=MOST_PROBABILITIES,
         fail_above=subject.alarm_above(0.99),
         ok="The outputs are finite logits, not probabilities.",
         otherwise="The outputs are probabilities: cross-entropy takes their softmax once more, and "
@@ -56,20 +63,41 @@ def _broken_by_attack(subject: Subject) -> float:
     return int((~torch.isfinite(logits)).any(dim=1).sum()) / len(subject.x)
 
 
+def check_attacked_images(subject: Subject) -> Finding | None:
+    """Images that are wrong from the start are not attacked: there has to be another one."""
+    if bool(subject.correct.any()):
+        return None
+    sentence = subject.told(
+        one="The model is wrong about the image without any attack",
+        many="The model is wrong about every image without any attack",
+    )
+    return Finding(
+        "attacked_images",
+        Severity.WARN,
+        1.0,
+        1.0 - 1.0 / len(subject.x),
+        f"{sentence}: nothing was attacked, so nothing can be checked.",
+        "Check the labels, the range of the pixels and the weights, or take other images.",
+    )
+
+
 def check_deterministic(subject: Subject) -> Finding:
     """A model that answers differently each time must be attacked with EOT."""
-    moved, averaged = subject.spread, subject.attack.averaged_passes
+    moved, averaged, look = subject.spread, subject.attack.averaged_passes, subject.look
     if moved > 0 and averaged > 1:
-        sentence = f"The output is random, and the attack averages {averaged} passes per gradient."
+        sentence = f"The output is random, and the attack averages {averaged} passes per {look}."
         return Finding("deterministic", Severity.OK, moved, 0.0, sentence)
+    how, advice = f"looks once per {look}", f"Average many passes per {look} (EOT)."
+    if subject.averaging(2) is None:
+        how, advice = "cannot average several passes", "Use an attack that averages passes (EOT)."
     return graded(
         "deterministic",
         moved,
         warn_above=0.0,
         fail_above=0.0,
         ok="The same image gives the same output each time.",
-        otherwise="The same image gives different outputs, but the attack looks once per gradient.",
-        advice="Average many passes per gradient (EOT).",
+        otherwise=f"The same image gives different outputs, but the attack {how}.",
+        advice=advice,
     )
 
 

@@ -6,7 +6,8 @@ from robust_core.attacks.base import AttackStep
 from robust_core.attacks.goal import Goal
 from robust_core.attacks.mim import MIM
 from robust_core.attacks.pgd import PGD
-from robust_core.evaluation.finding import Finding, graded
+from robust_core.evaluation.checks.outputs import LOSS_WORDS
+from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.subject import Subject, takes_one_step
 from robust_core.gradients import evaluation_mode
 from robust_core.losses import cosine_floor
@@ -15,6 +16,7 @@ from robust_core.models.wrappers import ScaledLogits
 from robust_core.threat_model import LARGEST_EPSILON, Norm
 
 WARN_ABOVE = 0.01  # share of the images that makes a doubt
+LOSS_GAP = 0.04  # the same where two losses are compared
 
 
 def check_epsilon_zero(subject: Subject) -> Finding | None:
@@ -66,24 +68,51 @@ def check_one_step(subject: Subject) -> Finding | None:
 
 
 def check_margin_loss(subject: Subject) -> Finding | None:
-    """Cross-entropy can saturate where the margin does not; the alarm is at 4 points."""
-    if not subject.has("loss") or subject.attack.model_dump()["loss"] != "cross_entropy":
+    """Cross-entropy and margin loss should find about the same; the alarm is at 4 points.
+
+    An attack on the cross-entropy is compared with the margin, one on the margin or the difference
+    of logits ratio with cross-entropy. Where the loss in doubt finds more, the other is no proof of
+    anything, but so wide a gap says that each may miss what the other finds.
+    """
+    if not subject.has("loss"):
         return None
-    other = subject.report(subject.changed(loss="margin")).robust_accuracy
+    own = subject.attack.model_dump()["loss"]
+    other = "margin" if own == "cross_entropy" else "cross_entropy"
+    left = subject.report(subject.changed(loss=other)).robust_accuracy
+    gap = subject.robust_accuracy - left
+    if len(subject.x) > 1 and -gap > LOSS_GAP:
+        return _losses_disagree(subject, own, other, left)
+    flat = _flatness_of_cosines(subject) if own == "cross_entropy" else ""
+    one, two = LOSS_WORDS[other], LOSS_WORDS[own]
     return graded(
         "margin_loss",
-        subject.robust_accuracy - other,
-        warn_above=0.04,
+        gap,
+        warn_above=LOSS_GAP,
         fail_above=subject.alarm_above(0.10),
-        ok="The margin loss finds about as much as cross-entropy.",
+        ok=subject.told(
+            one=f"With {one} the attack finds no more than with {two}.",
+            many=f"With {one} the attack finds about as much as with {two}.",
+        ),
         otherwise=subject.told(
-            one="With the margin loss the attack breaks the image, with cross-entropy it does not",
-            many=f"The margin loss leaves {other:.1%}, cross-entropy {subject.robust_accuracy:.1%}",
+            one=f"With {one} the attack breaks the image, with {two} it does not",
+            many=f"With {one} the attack leaves {left:.1%}, with {two} {subject.robust_accuracy:.1%}",
         )
-        + ": it is the loss that withstands, not the model."
-        + _flatness_of_cosines(subject),
-        advice="Report the margin attack or AutoAttack.",
+        + f": it is the loss that withstands, not the model.{flat}",
+        advice=f"Report the attack with {one}, or AutoAttack.",
     )
+
+
+def _losses_disagree(subject: Subject, own: str, other: str, left: float) -> Finding:
+    """Return the doubt where the loss of the attack in doubt finds much more than the other."""
+    gap = left - subject.robust_accuracy
+    sentence = (
+        f"The two losses disagree by {100 * gap:.1f} points: with {LOSS_WORDS[other]} the attack "
+        f"leaves {left:.1%}, with {LOSS_WORDS[own]} {subject.robust_accuracy:.1%}."
+    )
+    if other == "cross_entropy":
+        sentence += _flatness_of_cosines(subject)
+    advice = "Report the worst case of both, image by image."
+    return Finding("margin_loss", Severity.WARN, gap, LOSS_GAP, sentence, advice)
 
 
 def check_logit_scale(subject: Subject) -> Finding | None:
@@ -94,12 +123,13 @@ def check_logit_scale(subject: Subject) -> Finding | None:
     lead = float((top[:, 0] - top[:, 1]).median().clamp_min(1e-6))
     scaled = ScaledLogits(subject.attacked, 1.0 / lead)
     other = subject.transferred(subject.attack, scaled).robust_accuracy
+    gap = subject.robust_accuracy - other
     return graded(
         "logit_scale",
-        subject.robust_accuracy - other,
+        gap,
         warn_above=0.02,
         fail_above=subject.alarm_above(0.10),
-        ok="The scale of the logits does not matter.",
+        ok=f"Scaling all logits {'hardly helps' if gap > 0 else 'does not help'} the attack.",
         otherwise=f"Dividing all logits by {lead:.3g} changes no prediction, but the attack then "
         + subject.told(
             one="breaks the image, which it did not before",
@@ -191,12 +221,13 @@ def check_large_radius(subject: Subject) -> Finding | None:
 
 
 def check_converged(subject: Subject) -> Finding | None:
-    """More steps, and more restarts where they begin elsewhere, should not matter any more."""
+    """More steps or queries, and more restarts where they begin elsewhere, should not matter."""
     longer = subject.longer()
     if longer is None:
         return None
     values, before = longer.model_dump(), subject.attack.model_dump()
-    words = f"{values['num_steps']} steps"
+    length = "num_steps" if "num_steps" in values else "num_queries"
+    words = f"{values[length]} {length.removeprefix('num_')}"
     if values.get("step_size") != before.get("step_size"):
         words += " of automatic length"
     if values.get("num_restarts") != before.get("num_restarts"):
@@ -207,7 +238,7 @@ def check_converged(subject: Subject) -> Finding | None:
         gap,
         warn_above=WARN_ABOVE,
         fail_above=subject.alarm_above(0.05),
-        ok=f"{words} find nothing more.",
+        ok=f"{words} find {'hardly anything' if gap > 0 else 'nothing'} more.",
         otherwise=f"With {words} "
         + subject.told(one="the image falls", many=f"accuracy falls by another {gap:.1%}")
         + ": the attack had not converged.",

@@ -48,7 +48,7 @@ def _fewer_views(subject: Subject, averaged: int, judged: int) -> Finding:
         subject.direct(more).robust_accuracy,
         fact,
         f"with {more.averaged_passes}, it",
-        f"Average {judged} passes per gradient (EOT).",
+        f"Average {judged} passes per {subject.look} (EOT).",
     )
 
 
@@ -73,29 +73,31 @@ def check_through_defence(subject: Subject) -> Finding | None:
     if not (subject.inference or masked):
         return None
     attack = subject.attack
-    if masked and not (attack.gradient_free or isinstance(attack, BPDA)):
-        attack = subject.other("bpda", **_shared_with_bpda(attack))
-    elif subject.crafted_on is None:
+    passes_through = not masked or attack.gradient_free or isinstance(attack, BPDA)
+    if subject.crafted_on is None and passes_through:
         sentence = "The attack was made through the defence at test time."
+        if masked:
+            sentence = f"The attack {_way_through(attack)}."
         return Finding("through_defence", Severity.OK, 0.0, 0.0, sentence)
-    through = subject.direct(attack).robust_accuracy
+    around = subject.crafted_on is not None
+    if passes_through:
+        through = subject.direct(attack).robust_accuracy
+    else:  # the same attack with other gradients, so that only these can make the difference
+        through = subject.transferred(attack, BPDA.twin(subject.model)).robust_accuracy
+    gap = subject.robust_accuracy - through
+    fact = "A part of the model hides its gradient from this attack; BPDA, which passes through it,"
+    if around:
+        fact = "The attack went around the defence at test time; made through it, it"
     return graded(
         "through_defence",
-        subject.robust_accuracy - through,
-        warn_above=0.01,
+        gap,
+        warn_above=WARN_ABOVE,
         fail_above=subject.alarm_above(0.05),
-        ok="An attack that passes through the defence at test time finds no more.",
-        otherwise="The attack went around the defence at test time; one that passes through it "
-        + subject.left(through)
-        + ".",
+        ok=("Made through the defence at test time" if around else "With BPDA, which passes through "
+        "the part that hides the gradient") + f", the attack finds {'hardly anything' if gap > 0 else 'nothing'} more.",
+        otherwise=f"{fact} {subject.left(through)}.",
         advice="Attack through the whole defence (BPDA where it hides the gradient).",
     )
-
-
-def _shared_with_bpda(attack: Attack) -> dict[str, Any]:
-    """Return the parameters of the attack that BPDA has, too; its ball and seed apart."""
-    names = BPDA.model_fields.keys() - {"norm", "epsilon", "seed", "loss", "random_start"}
-    return {name: value for name, value in attack.model_dump().items() if name in names}
 
 
 def check_randomness(subject: Subject) -> Finding | None:
@@ -111,18 +113,19 @@ def check_randomness(subject: Subject) -> Finding | None:
     if not left:
         return None
     most = max(left)
+    noise = "the answers" if subject.attack.gradient_free else "the gradient"
     listed = ", ".join(f"{share:.1%} with {number}" for number, share in left.items())
     return graded(
         "randomness",
         subject.robust_accuracy - min(left.values()),
         warn_above=0.02,
         fail_above=subject.alarm_above(0.10),
-        ok=f"Averaging up to {most} passes per gradient changes little.",
+        ok=f"Averaging up to {most} passes per {subject.look} changes little.",
         otherwise=subject.told(
-            one=f"With up to {most} passes per gradient the image falls",
-            many=f"Accuracy is {subject.robust_accuracy:.1%}, but {listed} passes per gradient",
+            one=f"With up to {most} passes per {subject.look} the image falls",
+            many=f"Accuracy is {subject.robust_accuracy:.1%}, but {listed} passes per {subject.look}",
         )
-        + ": part of the robustness is noise in the gradient.",
+        + f": part of the robustness is noise in {noise}.",
         advice="Report the number with enough EOT samples.",
     )
 
@@ -164,7 +167,8 @@ def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
         why = "one step is a weak attack"
         advice = "Take more steps before suspecting the gradients."
     elif share > WARN_ABOVE and _finds(subject.longer(), subject, missed):
-        why, advice = "it takes too few steps", "Report the attack with more steps."
+        length = "steps" if subject.has("num_steps") else "queries"
+        why, advice = f"it takes too few {length}", f"Report the attack with more {length}."
     elif not subject.attack.gradient_free:
         where, why = "Without gradients of this model", "the gradients hide the weakness"
         advice = "Report the worst case over both, and find what masks the gradients."
