@@ -1,14 +1,19 @@
 """`python -m robust_core list`."""
 
+import inspect
 import sys
 from collections.abc import Callable
 
+from pydantic.fields import FieldInfo
+
 from robust_core.attacks.base import ATTACKS
-from robust_core.command_line.options import Parser
+from robust_core.command_line.options import Parser, choices, help_text
 from robust_core.data import data_source, list_data, own_data
+from robust_core.errors import InputError
 from robust_core.jobs import list_evaluations, list_runs
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
+from robust_core.parameters import Parameters
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
 from robust_core.training.shipped_table import markdown_table
 
@@ -20,11 +25,17 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser.add_argument(
         "--markdown", action="store_true", help="the shipped checkpoints as a Markdown table"
     )
+    parser.add_argument(
+        "name", nargs="?", help="one attack, method, model or data set: its parameters"
+    )
     options = parser.parse_args(arguments)
     if options.markdown:
-        if options.kind != "checkpoints":
+        if options.kind != "checkpoints" or options.name is not None:
             parser.error("--markdown goes with list checkpoints")
         sys.stdout.write(markdown_table())
+        return 0
+    if options.name is not None:
+        sys.stdout.write(_described(options.kind, options.name))
         return 0
     for kind in [options.kind] if options.kind else KINDS:
         rows = KINDS[kind]()
@@ -32,6 +43,51 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         lines = [f"  {name:<{width}}  {text}".rstrip() for name, text in rows] or ["  none"]
         sys.stdout.write("\n".join([f"{kind}:", *lines]) + "\n")
     return 0
+
+
+def _described(kind: str, name: str) -> str:
+    """Return what an entry is and its parameters, with limits and defaults.
+
+    Raises:
+        InputError: no such entry, or one of a kind that has no parameters to list.
+    """
+    if kind not in PARAMETERS:
+        raise InputError(
+            f"list {kind} takes no name: parameters are those of {', '.join(PARAMETERS)}"
+        )
+    about, parameters = PARAMETERS[kind](name)
+    fields = parameters.model_fields
+    width = max(map(len, fields), default=0)
+    lines = [
+        f"  {field:<{width}}  {help_text(info)}{_choices_words(info)}"
+        for field, info in fields.items()
+    ]
+    return "\n".join([about, "", "parameters:", *(lines or ["  none"])]) + "\n"
+
+
+def _choices_words(field: FieldInfo) -> str:
+    names = [str(choice) for choice in choices(field.annotation)]
+    return f" one of {', '.join(names)}" if names else ""
+
+
+def _method(name: str) -> tuple[str, type[Parameters]]:
+    method = METHODS.get(name)
+    return inspect.getdoc(method) or "", method.Parameters
+
+
+def _attack(name: str) -> tuple[str, type[Parameters]]:
+    attack = ATTACKS.get(name)
+    return inspect.getdoc(attack) or "", attack
+
+
+def _model(name: str) -> tuple[str, type[Parameters]]:
+    model = MODELS.get(name)
+    return inspect.getdoc(model) or "", model.Parameters
+
+
+def _data_set(name: str) -> tuple[str, type[Parameters]]:
+    source = data_source(name)
+    return source.title, source.Parameters
 
 
 def _attacks() -> list[tuple[str, str]]:
@@ -87,6 +143,13 @@ def _evaluations() -> list[tuple[str, str]]:
 def _first_line(entry: type) -> str:
     return (entry.__doc__ or "").splitlines()[0]
 
+
+PARAMETERS: dict[str, Callable[[str], tuple[str, type[Parameters]]]] = {
+    "attacks": _attack,
+    "methods": _method,
+    "models": _model,
+    "data": _data_set,
+}
 
 KINDS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "attacks": _attacks,

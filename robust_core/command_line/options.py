@@ -44,12 +44,12 @@ def add_parameters(parser: argparse.ArgumentParser, parameters: type[Parameters]
                 help=text,
             )
             continue
-        choices = [str(choice) for choice in _choices(field.annotation)]
+        names = [str(choice) for choice in choices(field.annotation)]
         group.add_argument(
             option,
             dest=destination,
             default=argparse.SUPPRESS,
-            metavar=f"{{{','.join(choices)}}}" if choices else name.upper(),
+            metavar=f"{{{','.join(names)}}}" if names else name.upper(),
             help=text,
         )
 
@@ -181,7 +181,8 @@ def _default(field: FieldInfo) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _choices(annotation: Any) -> Iterator[Any]:
+def choices(annotation: Any) -> Iterator[Any]:
+    """Yield what a field of a few values can be."""
     for member in _members(annotation):
         if get_origin(member) is Literal:
             yield from get_args(member)

@@ -120,13 +120,19 @@ def claimed_result(card: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def settled_result(card: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the lowest result for what the claim judged, which is the number to believe.
+    """Return the lowest result for what the claim judged in its ball: the number to believe.
 
     A transfer attack is as good an upper bound as any other, so it counts, too.
     """
-    judged = claimed_result(card)["inference"]
-    same = [result for result in card["robust"] if result["inference"] == judged]
+    about = _about(claimed_result(card))
+    same = [result for result in card["robust"] if _about(result) == about]
     return min(same, key=lambda result: result["accuracy"])
+
+
+def _about(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a number is about: the use of the network, norm and radius."""
+    values = result["attack"]["parameters"]
+    return result["inference"], values.get("norm"), values.get("epsilon")
 
 
 def verdict(card: Mapping[str, Any]) -> str:

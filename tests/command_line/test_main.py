@@ -27,6 +27,28 @@ def test_list(model, capsys) -> None:
     assert capsys.readouterr().out.startswith("### digits")
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("attacks", "square", ("num_queries", "(>= 1, <= 1e+06, default 5000)", "ECCV 2020")),
+        ("methods", "pag", ("targets", "one of OI, CM, NN, SBG", "arXiv:2207.11378")),
+        ("models", "small_cnn", ("width",)),
+        ("data", "digits", ("parameters:\n  none",)),
+    ],
+)
+def test_list_of_one_entry_has_its_parameters(kind, name, words, capsys) -> None:
+    assert main(["list", kind, name]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in words)
+    assert main(["list", kind, f"{name}x"]) == 2
+    assert f"did you mean '{name}'?" in capsys.readouterr().err
+
+
+def test_list_takes_a_name_of_what_has_parameters_only(capsys) -> None:
+    assert main(["list", "runs", "x"]) == 2
+    assert "parameters are those of attacks, methods, models, data" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("torchrun", [False, True])
 def test_leaving_writes_all_output_and_gives_the_exit_code(torchrun) -> None:
     code = (
