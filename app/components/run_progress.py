@@ -139,6 +139,12 @@ def _curves(run_id: str, metrics: list[dict[str, Any]]) -> None:
         alt=f"Terms of the training loss over {count_words(len(epochs), 'epoch')}: at the end "
         f"{words.replace('_', ' ')}.",
     )
+    last = metrics[-1]
+    for name, floor in last.get("floors", {}).items():  # older runs have none
+        right.caption(
+            f"The {name.replace('_', ' ')} cannot get below {floor:.3f}, however good the network: "
+            f"{last['terms'][name] - floor:.3f} above it now."
+        )
 
 
 def _card(run_id: str) -> None:

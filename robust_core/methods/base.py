@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from robust_core.data.augmentation import Change
+from robust_core.methods.angular_margin import AngularMargin, EmbeddingChoice
 from robust_core.models.base import Classifier
-from robust_core.models.heads import refuse_cosine_head, retract_weights
+from robust_core.models.heads import retract_weights
 from robust_core.parameters import Parameters
 from robust_core.registry import Registry
 
@@ -83,21 +84,29 @@ class TrainingMethod(nn.Module, ABC):
     num_replays: int = 1
 
     def __init__(self, parameters: Any) -> None:
-        """Keep the frozen parameters as `settings` (`parameters` is taken by nn.Module)."""
+        """Keep the frozen parameters as `settings` (`parameters` is taken by nn.Module).
+
+        A method offers hypersphere embedding by naming the parameters of `EmbeddingChoice` and by
+        passing its logits through `angular_margin`.
+        """
         super().__init__()
         self.settings = parameters
+        self.angular_margin = AngularMargin.of(parameters)
 
     def attach(self, model: Classifier) -> None:
         """Build what depends on the network, such as a discriminator of its logits.
 
         Called once, before training and when a checkpoint is loaded for inference; the trainer
-        moves the method to the network's device afterwards. Here it checks that the logits are no
-        bare cosines; methods that scale cosines have an `attach` of their own.
+        moves the method to the network's device afterwards. Here it checks the head: with
+        hypersphere embedding it must be a cosine one, without the logits must be no bare cosines;
+        methods that scale cosines in another way have an `attach` of their own.
 
         Raises:
             InputError: the network lacks what the method needs.
         """
-        refuse_cosine_head(model, type(self).__name__)
+        offered = isinstance(self.settings, EmbeddingChoice)
+        without = "training without hypersphere embedding" if offered else type(self).__name__
+        self.angular_margin.attach(model, without)
 
     def reference(self) -> str | None:
         """Return the name of a checkpoint whose network training consults; None: there is none."""
@@ -140,6 +149,13 @@ class TrainingMethod(nn.Module, ABC):
         """
         return None
 
+    def loss_floors(self, num_classes: int) -> dict[str, float]:
+        """Return the least values of those terms that cannot get near zero, by their names.
+
+        A term that ends a little above its floor is no sign of failure.
+        """
+        return {}
+
     def own_state(self) -> Tensor | None:
         """Return what this process has learnt that the others of its team have not; None: nothing.
 
@@ -154,8 +170,11 @@ class TrainingMethod(nn.Module, ABC):
         """
 
     def inferences(self, model: Classifier) -> tuple[str, ...]:
-        """Return the names of the ways to use the trained network other than calling it."""
-        return model.inferences
+        """Return the names of the ways to use the trained network other than calling it.
+
+        The network's own, and "scaled" with hypersphere embedding.
+        """
+        return self.angular_margin.inferences(model)
 
     def inference(self, name: str, model: Classifier) -> Classifier:
         """Return the classifier that uses the trained `model` the way that `name` says.
@@ -164,7 +183,7 @@ class TrainingMethod(nn.Module, ABC):
             name: one of `inferences(model)`.
             model: the trained network, in eval mode; shared, not changed.
         """
-        return model.inference(name)
+        return self.angular_margin.inference(name, model)
 
 
 def create_method(name: str, parameters: Mapping[str, Any] | None = None) -> TrainingMethod:

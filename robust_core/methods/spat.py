@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import StepSize
 from robust_core.gradients import predict_logits
-from robust_core.losses import cross_entropy, divergence_terms, self_paced_weights
+from robust_core.losses import (
+    cross_entropy,
+    divergence_terms,
+    self_paced_floor,
+    self_paced_weights,
+)
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import (
     InnerSteps,
@@ -112,6 +117,11 @@ class SPAT(TrainingMethod):
         robust = consistency(logits, logits_adv).mean()
         terms = {"self_paced_loss": accuracy.item(), "pair_consistency": robust.item()}
         return MethodOutput(accuracy + settings.beta * robust, terms)
+
+    def loss_floors(self, num_classes: int) -> dict[str, float]:
+        """Return that of the self-paced loss."""
+        settings: SPATParameters = self.settings
+        return {"self_paced_loss": self_paced_floor(num_classes, settings.scale, settings.margin)}
 
     def inferences(self, model: Classifier) -> tuple[str, ...]:
         """Return "scaled" and "raw_features"."""

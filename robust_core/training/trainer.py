@@ -143,6 +143,7 @@ def _train(
             record = {
                 "epoch": state.epoch,
                 "terms": terms,
+                "floors": state.method.loss_floors(state.model.num_classes),
                 "clean_accuracy": report.clean_accuracy,
                 "robust_accuracy": report.robust_accuracy,
                 "learning_rate": rate,
@@ -317,7 +318,10 @@ def _early_end(epoch: int, reason: str) -> str:
 
 
 def _epoch_line(record: dict[str, Any]) -> str:
-    terms = ", ".join(f"{name} {value:.4f}" for name, value in record["terms"].items())
+    floors = {name: f" (floor {value:.4f})" for name, value in record["floors"].items()}
+    terms = ", ".join(
+        f"{name} {value:.4f}{floors.get(name, '')}" for name, value in record["terms"].items()
+    )
     return (
         f"epoch {record['epoch']}: validation clean {record['clean_accuracy']:.1%}, "
         f"robust {record['robust_accuracy']:.1%}; {terms}; {record['seconds']:.1f} s"

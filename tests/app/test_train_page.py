@@ -297,6 +297,14 @@ def test_a_damaged_run_is_listed_and_can_be_deleted() -> None:
     assert jobs.list_runs() == []
 
 
+def test_a_floor_of_the_loss_is_told() -> None:
+    run = make_run(RunStatus("finished"), num_epochs_done=2)
+    records = run.metrics()
+    assert "cannot get below" not in said(open_page())
+    run.write_metrics([one | {"floors": {"adversarial_cross_entropy": 0.75}} for one in records])
+    assert "cannot get below 0.750, however good the network: 0.250 above" in said(open_page())
+
+
 def test_a_damaged_curve_is_left_out() -> None:
     run = make_run(RunStatus("finished"), num_epochs_done=3)
     (run.path / "metrics.jsonl").write_text(json.dumps({"epoch": 1})[:-1])

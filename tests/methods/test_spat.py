@@ -314,3 +314,9 @@ def test_inferences_are_the_scaled_logits_and_the_released_natural_evaluation():
         torch.testing.assert_close(raw(images.x), (model(images.x) - bias) * lengths + bias)
     with pytest.raises(InputError, match="inference"):
         method.inference("other", model)
+
+
+def test_the_floor_is_known_to_whoever_watches_the_training():
+    floors = create_method("spat", {"scale": 8.0, "margin": 0.2}).loss_floors(10)
+    assert floors == {"self_paced_loss": pytest.approx(0.383, abs=5e-4)}
+    assert create_method("trades").loss_floors(10) == {}

@@ -53,6 +53,7 @@ def test_a_run_leaves_everything_behind() -> None:
     assert metrics[0].keys() == {
         "epoch",
         "terms",
+        "floors",
         "clean_accuracy",
         "robust_accuracy",
         "num_images",
