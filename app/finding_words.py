@@ -8,6 +8,7 @@ from robust_core.evaluation.finding import Finding, Severity, overall
 
 TITLES = {
     "logits": "Outputs",
+    "attacked_images": "What there is to attack",
     "deterministic": "Same answer each time",
     "gradients": "Gradients",
     "epsilon_zero": "Radius 0",
@@ -18,15 +19,15 @@ TITLES = {
     "logit_scale": "Scale of the logits",
     "silent_success": "Success on the way",
     "large_radius": "Large radius",
-    "converged": "More steps and restarts",
-    "randomness": "More passes per gradient",
+    "converged": "A longer attack",
+    "randomness": "More averaged passes",
     "transfer": "Images made for another model",
     "black_box": "Attacks without gradients",
 }
 REASONS = {  # the most telling first
     "black_box": "an attack without gradients breaks the image",
     "attacked_model": "the attack was made on another model or on fewer views",
-    "through_defence": "the attack goes around the defence",
+    "through_defence": "an attack through the whole model breaks the image",
     "gradients": "the gradients are zero or not finite",
     "transfer": "an image made for another model fools this one",
     "large_radius": "even a huge budget does not break the image",
@@ -34,11 +35,12 @@ REASONS = {  # the most telling first
     "margin_loss": "another loss breaks the image",
     "one_step": "a single step breaks the image",
     "logit_scale": "the scale of the logits decides",
-    "randomness": "averaged gradients break the image",
+    "randomness": "averaging several passes breaks the image",
     "silent_success": "an earlier step was adversarial",
     "epsilon_zero": "the image falls without being moved",
     "deterministic": "the model answers at random",
     "logits": "the outputs are no finite logits",
+    "attacked_images": "the image is wrong without any attack",
 }
 SEVERITY_WORDS = {Severity.OK: "fine", Severity.WARN: "doubtful", Severity.FAIL: "alarm"}
 MOST_REASONS = 2

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES, AttackTrace
-from app.words import masks_gradients
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.loss_surface import LossSurface, loss_surface
 from robust_core.evaluation.reliability import CHECKS, Subject, check_reliability
+from robust_core.evaluation_runs.subjects import undefended_model
 from robust_core.models.base import Classifier
 from robust_core.training.checkpoint import CheckpointInfo
 
 EFFORT = 0.4  # of a full check: under a second for one image on the small network
-REPEATS, REPEATS_OF_STEPS = 4, 12  # how often the checks run the attack in doubt, or its like
+REPEATS, REPEATS_OF_STEPS = 6, 12  # how often the checks run the attack in doubt, or its like
 OTHER_PASSES = 270  # of random search, Square and SPSA together, at this effort
 MOST_RESULTS = 32
 SURFACE_SIZE = 21
@@ -60,7 +60,7 @@ def check(
     if known is not None:
         return known
     model = cached.load_model(info)
-    surrogate = _surrogate(info)
+    surrogate = undefended_model(info)
     done: list[Finding] = []
 
     def observe(finding: Finding) -> None:
@@ -153,18 +153,3 @@ def _surfaces() -> cached.Recent[LossSurface]:
 
 def _key(info: CheckpointInfo, trace: AttackTrace) -> tuple:
     return cached.attack_key(info, torch.from_numpy(trace.x), trace.label, trace.attack)
-
-
-def _surrogate(info: CheckpointInfo) -> CheckpointInfo | None:
-    """Return a shipped model for the same images and classes without a defence or a mask."""
-    for other in cached.checkpoints():
-        same = (other.config.data, other.image_shape, other.class_names) == (
-            info.config.data,
-            info.image_shape,
-            info.class_names,
-        )
-        undefended = other.config.method.name == "standard" and "/" not in other.name
-        honest = undefended and not masks_gradients(other)
-        if same and honest and other.digest != info.digest:
-            return other
-    return None

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from robust_core.evaluation import Subject, check_reliability, evaluate
     from robust_core.methods import list_methods
     from robust_core.models.base import create_model, list_models
+    from robust_core.models.wrappers import (
+        AveragedPasses,
+        ScaledLogits,
+        with_substituted_backward,
+    )
     from robust_core.training import (
         RunConfig,
         checkpoint_info,
@@ -34,8 +39,10 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "AveragedPasses": "models.wrappers",
     "InputError": "errors",
     "RunConfig": "training",
+    "ScaledLogits": "models.wrappers",
     "Subject": "evaluation",
     "check_reliability": "evaluation",
     "checkpoint_info": "training",
@@ -51,10 +58,13 @@ _HOMES = {
     "load_model": "training",
     "preset": "training",
     "train": "training",
+    "with_substituted_backward": "models.wrappers",
 }
 __all__ = [
+    "AveragedPasses",
     "InputError",
     "RunConfig",
+    "ScaledLogits",
     "Subject",
     "check_reliability",
     "checkpoint_info",
@@ -70,6 +80,7 @@ __all__ = [
     "load_model",
     "preset",
     "train",
+    "with_substituted_backward",
 ]
 
 

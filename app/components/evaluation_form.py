@@ -9,15 +9,22 @@ from pydantic import Field
 
 from app import cached
 from app.components.evaluation_link import DATA_KEY, models_key, select_evaluation
-from app.components.evaluation_offers import OFFERS, Randomness, offer_words, planned_attack
+from app.components.evaluation_offers import (
+    OFFERS,
+    Randomness,
+    offer_words,
+    own_limits,
+    planned_attack,
+)
 from app.forms import parameter_form, show_input_error
 from app.units import count_words, duration_words
-from app.words import attack_title, checkpoint_title, distance_words
+from app.words import checkpoint_title, distance_words
 from robust_core import jobs
 from robust_core.data import data_source
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, PlannedCurve
 from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
+from robust_core.evaluation_runs.subjects import fits
 from robust_core.evaluation_runs.units import plan_cost
 from robust_core.parameters import Parameters
 from robust_core.threat_model import BallParameters, ThreatModel
@@ -37,6 +44,7 @@ DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 MEASURED_IMAGES = 16
 STARTED = "robustness.started"
 ATTACKS_KEY = "robustness.attacks"
+SOURCE_KEY, JUDGED = "robustness.made_on", ""
 
 
 class Extent(Parameters):
@@ -86,7 +94,8 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     """
     st.subheader("New evaluation", anchor=False)
     chosen = _pick_models(infos)
-    randomness = _pick_randomness(chosen)
+    source = _pick_source(infos, chosen)
+    randomness = _pick_randomness(chosen if source is None else [*chosen, source])
     titles = _pick_attacks(randomness)
     extent = parameter_form(
         Extent, "robustness.extent", advanced=("reliability_images", "seed", *CHOICES)
@@ -95,8 +104,9 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     plan = None
     if chosen and extent is not None and ball is not None:
         try:
-            plan = make_plan(chosen, titles, ball, extent, randomness)
-            _say_cost(plan, chosen, ball)
+            made_on = None if source is None else source.name
+            plan = make_plan(chosen, titles, ball, extent, randomness, made_on=made_on)
+            _say_cost(plan, chosen, ball, source)
         except InputError as error:
             show_input_error(error)
     if st.button(
@@ -115,15 +125,22 @@ def make_plan(
     ball: ThreatModel,
     extent: Extent,
     randomness: Randomness | None = None,
+    *,
+    made_on: str | None = None,
 ) -> EvaluationPlan:
     """Return the plan: the attacks of `OFFERS` named by `titles`, see `planned_attack`.
 
     Raises:
-        InputError: an attack does not work in this ball.
+        InputError: the choices do not go together.
     """
-    attacks = [planned_attack(title, ball, randomness) for title in titles]
+    attacks = [planned_attack(title, ball, randomness, made_on=made_on) for title in titles]
     judged = randomness or Randomness()
     if extent.as_claimed:
+        if made_on is not None:
+            raise InputError(
+                f"as claimed makes the attacks on the judged models, not on {made_on}: leave out "
+                "the one or the other"
+            )
         if not all(info.inference for info in infos):
             raise InputError(
                 "as claimed needs models used in a way of their own, such as 'digits-atld:imt'; "
@@ -188,6 +205,36 @@ def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
     return [by_name[name] for name in chosen]
 
 
+def _pick_source(
+    infos: Sequence[CheckpointInfo], chosen: Sequence[CheckpointInfo]
+) -> CheckpointInfo | None:
+    """Draw what the attacks are made on; None: on each of the chosen models itself."""
+    if not chosen:
+        return None
+    first = chosen[0]
+    others = {
+        info.name: info
+        for info in infos
+        if info.config.data.name == first.config.data.name
+        and info not in chosen
+        and fits(first, info)
+    }
+    key = f"{SOURCE_KEY}.{first.config.data.name}"
+    if st.session_state.get(key) not in others:
+        st.session_state[key] = JUDGED
+    name = st.selectbox(
+        "Attacks made on",
+        [JUDGED, *others],
+        format_func=lambda name: "each model itself" if name == JUDGED else name,
+        key=key,
+        persist_state="session",
+        help="Another model: images that fool it are shown to the chosen models, which is all that "
+        "an attacker without access can do. Such a transfer attack is weak, so the accuracy is an "
+        "upper bound and says little about how robust a model is.",
+    )
+    return others.get(name)
+
+
 def _pick_randomness(infos: Sequence[CheckpointInfo]) -> Randomness | None:
     """Draw what matters for models that answer at random; None, and nothing, without one."""
     names = [info.name for info in infos if _is_random(info)]
@@ -239,7 +286,12 @@ def _pick_ball(info: CheckpointInfo) -> ThreatModel | None:
     return None if ball is None else ball.threat_model
 
 
-def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo], ball: ThreatModel) -> None:
+def _say_cost(
+    plan: EvaluationPlan,
+    infos: Sequence[CheckpointInfo],
+    ball: ThreatModel,
+    source: CheckpointInfo | None,
+) -> None:
     """Say what is going to happen, and how much of it."""
     passes = seconds = 0.0
     num_images = 0
@@ -251,13 +303,15 @@ def _say_cost(plan: EvaluationPlan, infos: Sequence[CheckpointInfo], ball: Threa
         num_images = min(num_images, plan.num_images or num_images)
         own = plan_cost(plan, num_images, stochastic=_is_random(info))
         passes += own
-        seconds += own * cached.seconds_per_pass(info, MEASURED_IMAGES)
-    free = [one.name for one in plan.attacks if one.create().threat_model != ball]
+        seconds += own * cached.seconds_per_pass(source or info, MEASURED_IMAGES)
+    free = [one for one in plan.attacks if one.create().threat_model != ball]
     within = ""
     if len(free) < len(plan.attacks):
         within = f" within {ball.norm} {distance_words(ball.norm, ball.epsilon)}"
     if free:
-        within += f", {' and '.join(map(attack_title, free))} within limits of its own"
+        within += f", {' and '.join(map(own_limits, free))}"
+    if source is not None and plan.attacks:
+        within += f"; made on {source.name}, a transfer attack"
     st.caption(
         f"{count_words(num_images, 'test image')}, {count_words(len(infos), 'model')}, "
         f"{count_words(len(plan.attacks), 'attack')}{within}. Cost: at most {passes:,.0f} passes "

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from app.words import attack_title, distance_words
 from robust_core.attacks.base import ATTACKS, attack_from
-from robust_core.errors import InputError
 from robust_core.evaluation_runs import PlannedAttack
 from robust_core.evaluation_runs.plan import has_parameter
 from robust_core.parameters import Parameters
@@ -57,30 +57,39 @@ class Randomness(Parameters):
 
 
 def planned_attack(
-    title: str, ball: ThreatModel, randomness: Randomness | None = None
+    title: str,
+    ball: ThreatModel,
+    randomness: Randomness | None = None,
+    *,
+    made_on: str | None = None,
 ) -> PlannedAttack:
-    """Return the attack of `OFFERS` called `title`, within `ball`.
+    """Return the attack of `OFFERS` called `title`, within `ball` where it can be.
 
-    Turns and shifts have limits of their own in place of a ball.
+    An attack that is bound to another norm keeps its own, and its own default radius. Turns and
+    shifts have limits of their own in place of a ball.
 
     Args:
         title: a key of `OFFERS`.
         ball: norm and radius.
         randomness: how it is set for a model that answers at random; None for any other.
-
-    Raises:
-        InputError: the attack does not work in this norm.
+        made_on: name of the checkpoint that is attacked; None: what is judged.
     """
     name, _ = OFFERS[title]
-    choice = PlannedAttack(name=name, parameters=offered_parameters(title, randomness))
+    parameters = offered_parameters(title, randomness)
+    choice = PlannedAttack(name=name, parameters=parameters, surrogate=made_on)
     bounds = {"norm": str(ball.norm), "epsilon": ball.epsilon}
     taken = {key: value for key, value in bounds.items() if has_parameter(choice, key)}
-    own = choice.create().norm
-    if list(taken) == ["epsilon"] and own is not ball.norm:
-        raise InputError(
-            f"{name.upper()} measures in {own} only: choose that norm under Radius, or leave it out"
-        )
+    if "norm" not in taken and choice.create().norm is not ball.norm:
+        return choice
     return choice.model_copy(update={"parameters": choice.parameters | taken})
+
+
+def own_limits(choice: PlannedAttack) -> str:
+    """Return within what an attack stays that is not in the ball that was chosen, in words."""
+    own = choice.create().threat_model
+    words = f"{own.norm} {distance_words(own.norm, own.epsilon)}"
+    limits = words if has_parameter(choice, "epsilon") else "limits"
+    return f"{attack_title(choice.name)} within {limits} of its own"
 
 
 def offered_parameters(title: str, randomness: Randomness | None) -> dict[str, Any]:

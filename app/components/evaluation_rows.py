@@ -100,7 +100,7 @@ def result_rows(result: CheckpointResult, *, wanted: bool = False) -> list[Row]:
     if len(result.attacks) > 1:
         strongest = min(result.attacks, key=lambda one: one.report.robust_accuracy)
         balls = {(row.norm, row.epsilon) for row in rows[1:]}
-        norm, epsilon = balls.pop() if len(balls) == 1 else ("several", "several")
+        norm, epsilon = balls.pop() if len(balls) == 1 else ("several", "")
         rows.append(
             Row(
                 result.name,

@@ -7,10 +7,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumSteps, OnStep
+from robust_core.attacks.base import (
+    ATTACKS,
+    Attack,
+    AttackStep,
+    EotSamples,
+    NumSteps,
+    OnStep,
+)
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import finite, input_gradient
 from robust_core.losses import margin
+from robust_core.models.wrappers import averaged
 from robust_core.threat_model import Epsilon, Norm
 
 SHRINK = 0.999999  # keeps arctanh finite at the walls of the box
@@ -24,7 +32,8 @@ class CarliniWagner(Attack):
     c is raised tenfold until the attack succeeds, then found by bisection.
 
     A minimum-norm attack: `epsilon` does not steer it, results are judged by their distance; the
-    clean image is returned where nothing adversarial was met.
+    clean image is returned where nothing adversarial was met. With `eot_samples` the model is the
+    mean of so many passes, in the margin and in what counts as adversarial.
 
     Source: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", IEEE S&P
     2017, arXiv:1608.04644, section VI-A, with the released code's binary search and early abort.
@@ -47,11 +56,13 @@ class CarliniWagner(Attack):
     confidence: Annotated[
         float, Field(ge=0.0, le=100.0, description="Margin in logits that counts as adversarial.")
     ] = 0.0
+    eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
         """Search c for every image; keep its nearest adversarial image."""
+        model = averaged(model, self.eot_samples)
         best, best_distance = x.clone(), torch.full((len(x),), torch.inf, device=x.device)
         constant = torch.full((len(x),), self.initial_constant, device=x.device)
         lower, upper = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
@@ -113,5 +124,5 @@ class CarliniWagner(Attack):
         return nearest, distance
 
     def passes(self) -> int:
-        """Return num_steps * num_binary_searches, an upper bound: searches abort early."""
-        return self.num_steps * self.num_binary_searches
+        """Return num_steps * num_binary_searches * eot_samples; less where searches abort early."""
+        return self.num_steps * self.num_binary_searches * self.eot_samples

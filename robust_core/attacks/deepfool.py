@@ -6,10 +6,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumSteps, OnStep
+from robust_core.attacks.base import (
+    ATTACKS,
+    Attack,
+    AttackStep,
+    EotSamples,
+    NumSteps,
+    OnStep,
+)
 from robust_core.attacks.fab import nearest_hyperplane
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import class_difference_gradients, predict_logits
+from robust_core.models.wrappers import averaged
 from robust_core.threat_model import Epsilon, Norm
 
 LEAST_WAY = 1e-4  # added to each step, so that a point on the boundary moves on
@@ -23,7 +31,8 @@ class DeepFool(Attack):
     gradient and k the class with the smallest |f| / ||w||_dual. The sum of the steps is finally
     lengthened by `overshoot`. Targeted, k is the target.
 
-    A minimum-norm attack: `epsilon` does not steer it, results are judged by their distance.
+    A minimum-norm attack: `epsilon` does not steer it, results are judged by their distance. With
+    `eot_samples` the model is the mean of so many passes.
 
     Source: Moosavi-Dezfooli, Fawzi and Frossard, "DeepFool: a simple and accurate method to fool
     deep neural networks", CVPR 2016, arXiv:1511.04599, algorithm 2 and eq. 10.
@@ -37,11 +46,13 @@ class DeepFool(Attack):
     overshoot: Annotated[
         float, Field(ge=0.0, le=1.0, description="Share added to the perturbation at the end.")
     ] = 0.02
+    eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
         """Step until every image has fallen or the steps are used up."""
+        model = averaged(model, self.eot_samples)
         goal = Goal("margin", y, target)
         result, x_adv, clean = x.clone(), x, x
         index, travelled = torch.arange(len(x), device=x.device), torch.zeros_like(x)
@@ -72,5 +83,5 @@ class DeepFool(Attack):
         return result
 
     def passes(self) -> int:
-        """Return num_steps; every one takes a gradient for each class."""
-        return self.num_steps
+        """Return num_steps * eot_samples; every pass takes a gradient for each class."""
+        return self.num_steps * self.eot_samples

@@ -8,9 +8,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.attacks.apgd import NumTargets, likely_wrong_classes
-from robust_core.attacks.base import ATTACKS, Attack, AttackStep, NumRestarts, NumSteps, OnStep
+from robust_core.attacks.base import (
+    ATTACKS,
+    Attack,
+    AttackStep,
+    EotSamples,
+    NumRestarts,
+    NumSteps,
+    OnStep,
+)
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import class_difference_gradients, predict_logits, search_logits
+from robust_core.models.wrappers import averaged
 from robust_core.threat_model import Norm, ThreatModel
 
 
@@ -28,6 +37,7 @@ class FAB(Attack):
 
     A minimum-norm attack: it returns the nearest adversarial image it met, the clean image where
     it met none; `epsilon` bounds random starts and, with `stop_at_epsilon`, ends the search.
+    With `eot_samples` the model is the mean of so many passes, in float32.
 
     Source: Croce and Hein, "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary
     Attack", ICML 2020, arXiv:1907.02044, algorithm 1. Difference: the final search along the
@@ -53,11 +63,13 @@ class FAB(Attack):
     stop_at_epsilon: Annotated[
         bool, Field(description="Leave an image alone once it has fallen within epsilon.")
     ] = False
+    eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
         """Run every target class and restart; keep each image's nearest result."""
+        model = averaged(model, self.eot_samples)
         generator = torch.Generator().manual_seed(self.seed)
         logits = predict_logits(model, x)
         goal = Goal("margin", y, target)
@@ -132,8 +144,9 @@ class FAB(Attack):
         return (here / (here + clean)).clamp_max(self.largest_bias).view(-1, 1, 1, 1)
 
     def passes(self) -> int:
-        """Return num_steps * num_restarts, times the number of targets."""
-        return self.num_steps * self.num_restarts * (self.num_targets if self.targeted else 1)
+        """Return num_steps * num_restarts * eot_samples, times the number of targets."""
+        rounds = self.num_restarts * (self.num_targets if self.targeted else 1)
+        return self.num_steps * rounds * self.eot_samples
 
 
 def nearest_hyperplane(

@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from robust_core.command_line.work import Work, add_work_options, time_left, wat
 from robust_core.data import data_source
 from robust_core.engine import Engine, fastest_engine
 from robust_core.errors import InputError
-from robust_core.evaluation.finding import Severity, overall
+from robust_core.evaluation.finding import Finding, Severity, overall
 from robust_core.evaluation_runs.directory import (
     EvaluationDirectory,
     EvaluationStatus,
@@ -33,7 +33,7 @@ from robust_core.evaluation_runs.directory import (
 )
 from robust_core.evaluation_runs.evaluator import run_evaluation
 from robust_core.evaluation_runs.plan import EvaluationPlan
-from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
+from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 from robust_core.jobs import evaluation_directory
 from robust_core.parameters import Parameters
 from robust_core.team import Team, assembled
@@ -269,7 +269,8 @@ def _draw(bar: tqdm, status: EvaluationStatus) -> None:
 def _report(options: Namespace, directory: EvaluationDirectory) -> None:
     """Write what was found to stdout and to the files asked for."""
     results = directory.results()
-    lines = [line for one in results.checkpoints for line in _lines(one)]
+    wanted = results.plan.check_reliability
+    lines = [line for one in results.checkpoints for line in _lines(one, wanted)]
     state = directory.status().state
     lines.append(f"evaluation {directory.run_id} {state}: {directory.path}")
     if state == "stopped":
@@ -277,12 +278,25 @@ def _report(options: Namespace, directory: EvaluationDirectory) -> None:
     if not options.quiet:
         sys.stdout.write("\n".join(lines) + "\n")
     if options.json is not None:
-        _write(options.json, json.dumps(results.to_json(), indent=2) + "\n")
+        _write(options.json, json.dumps(_with_trust(results), indent=2) + "\n")
     if options.csv is not None:
         _write(options.csv, results.to_csv())
 
 
-def _lines(result: CheckpointResult) -> list[str]:
+def _with_trust(results: EvaluationResults) -> dict[str, Any]:
+    """Return the results as JSON values, each attack with the worst of its findings as "trust".
+
+    None where nothing was checked.
+    """
+    told = results.to_json()
+    for result, found in zip(told["results"], results.checkpoints, strict=True):
+        for attack, one in zip(result["attacks"], found.attacks, strict=True):
+            findings = one.report.findings
+            attack["trust"] = str(overall(findings)) if findings else None
+    return told
+
+
+def _lines(result: CheckpointResult, wanted: bool) -> list[str]:
     clean = result.clean
     lines = [
         f"model     {result.name}",
@@ -290,7 +304,7 @@ def _lines(result: CheckpointResult) -> list[str]:
         f"clean     {_share(clean.clean_accuracy, clean.clean_interval)}",
     ]
     for one in result.attacks:
-        lines += _attack_lines(one)
+        lines += [*_attack_lines(one), *_trust_lines(one.report.findings, wanted)]
     if len(result.attacks) > 1:
         worst = _share(result.worst_case_accuracy, result.worst_case_interval)
         lines += ["attack    worst case of all, image by image", f"robust    {worst}"]
@@ -312,11 +326,16 @@ def _attack_lines(one: AttackResult) -> list[str]:
         points = zip(curve.values, curve.accuracies, strict=True)
         listed = ", ".join(f"{value:.4g}: {share:.1%}" for value, share in points)
         lines.append(f"curve     {curve.parameter} {listed}")
-    if report.findings:
-        lines.append(f"trust     {overall(report.findings)}")
-        bad = [finding for finding in report.findings if finding.severity is not Severity.OK]
-        lines += [f"  {finding.severity:<4}    {finding.sentence}" for finding in bad]
     return lines
+
+
+def _trust_lines(findings: Sequence[Finding], wanted: bool) -> list[str]:
+    """Return the verdict on a number and why; `wanted`: whether the plan asks for one."""
+    if not findings:
+        return [f"trust     {'not yet checked' if wanted else 'not checked (--check)'}"]
+    bad = [finding for finding in findings if finding.severity is not Severity.OK]
+    reasons = [f"  {finding.severity:<4}    {finding.sentence}" for finding in bad]
+    return [f"trust     {overall(findings)}", *reasons]
 
 
 def _share(accuracy: float, interval: tuple[float, float]) -> str:

@@ -1,5 +1,6 @@
 """What the checks of a robustness number look at: the model, the attack, and how both met."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -210,6 +211,15 @@ def takes_one_step(attack: Attack) -> bool:
     return isinstance(attack, FGSM) or getattr(attack, "num_steps", None) == 1
 
 
+def with_members(attack: WorstCase, change: Callable[[Attack], Attack]) -> Attack:
+    """Return the worst case of the same attacks, each of them changed."""
+    choices = [
+        AttackChoice(name=member.name, parameters=member.model_dump(mode="json"))
+        for member in map(change, attack.members())
+    ]
+    return attack_from(attack.name, {**attack.model_dump(), "attacks": choices})
+
+
 def _averaging(attack: Attack, num_passes: int) -> Attack:
     """Return the attack with `num_passes` per gradient, or more, wherever it has that choice."""
     values = attack.model_dump()
@@ -217,12 +227,7 @@ def _averaging(attack: Attack, num_passes: int) -> Attack:
         num_passes = max(num_passes, attack.eot_samples)
         return attack_from(attack.name, {**values, "version": "rand", "eot_samples": num_passes})
     if isinstance(attack, WorstCase):
-        members = [_averaging(member, num_passes) for member in attack.members()]
-        choices = [
-            AttackChoice(name=member.name, parameters=member.model_dump(mode="json"))
-            for member in members
-        ]
-        return attack_from(attack.name, {**values, "attacks": choices})
+        return with_members(attack, lambda member: _averaging(member, num_passes))
     if "eot_samples" not in values:
         return attack
     return attack_from(attack.name, {**values, "eot_samples": num_passes})

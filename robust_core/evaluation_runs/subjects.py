@@ -5,7 +5,8 @@ import hashlib
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
-from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info
+from robust_core.models.base import MODELS
+from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, list_checkpoints
 from robust_core.training.config import DataChoice
 
 
@@ -53,12 +54,38 @@ def version_of(info: CheckpointInfo, plan: EvaluationPlan) -> str:
 
 
 def transfer_source(info: CheckpointInfo, plan: EvaluationPlan) -> CheckpointInfo | None:
-    """Return the first other checkpoint of the plan that fits: its images may transfer."""
+    """Return the model whose images may transfer to a checkpoint; None where there is none.
+
+    The first other checkpoint of the plan that fits and masks no gradient, for what a masking model
+    lets an attack find shows nothing; else the shipped undefended model.
+    """
     for name in plan.checkpoints:
         other = checkpoint_info(name)
-        if other.path != info.path and fits(info, other):
+        if other.path != info.path and fits(info, other) and not masks_gradients(other):
+            return other
+    return undefended_model(info)
+
+
+def undefended_model(info: CheckpointInfo) -> CheckpointInfo | None:
+    """Return another shipped model for the same images and classes without a defence or a mask."""
+    for name in list_checkpoints():
+        if "/" in name:
+            continue  # trained here or imported
+        other = checkpoint_info(name)
+        same = (other.config.data, other.image_shape, other.class_names) == (
+            info.config.data,
+            info.image_shape,
+            info.class_names,
+        )
+        undefended = other.config.method.name == "standard" and not masks_gradients(other)
+        if same and undefended and other.digest != info.digest:
             return other
     return None
+
+
+def masks_gradients(info: CheckpointInfo) -> bool:
+    """Return whether the network has a part that is known to hide its gradient."""
+    return bool(MODELS.get(info.config.model.name).masking_parts)
 
 
 def fits(info: CheckpointInfo, other: CheckpointInfo) -> bool:

@@ -2,7 +2,13 @@
 
 import copy
 
+import torch
 from torch import Tensor, nn
+
+from robust_core.errors import InputError
+from robust_core.gradients import check_logits
+
+PASSED_ON = ("image_shape", "stochastic")  # what others ask of a model, where it has it
 
 
 class ScaledLogits(nn.Module):
@@ -18,13 +24,59 @@ class ScaledLogits(nn.Module):
         self.model = model
         self.scale = scale
         self.num_classes = getattr(model, "num_classes", None)
-        inner: tuple[str, ...] = getattr(model, "masking_parts", ())
-        self.masking_parts = tuple(f"model.{name}" for name in inner)
+        self.masking_parts = _masking_parts(model)
         self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scale * logits: [N,C,H,W] -> [N,K]."""
         return self.scale * self.model(x)
+
+
+class AveragedPasses(nn.Module):
+    """The mean of the logits of several passes, each of which draws anew (EOT).
+
+    z(x) = 1/n sum_i z_i(x). The gradient flows through all n passes, whose graphs are in memory
+    together. A model that is not random answers as before, but for rounding, at n times the cost.
+
+    Expectation over transformation: Athalye et al., "Synthesizing Robust Adversarial Examples",
+    ICML 2018, arXiv:1707.07397, eq. 2. Difference: the mean of the logits, as it decides in
+    `evaluate(eot_samples=n)`, not of the loss; so the loss may be whatever an attack makes of them.
+    """
+
+    stochastic: bool
+
+    def __init__(self, model: nn.Module, num_passes: int) -> None:
+        """Wrap a model, which is left as it is.
+
+        Args:
+            model: maps [N,C,H,W] in [0, 1] to logits [N,K]; of a prepared one the float32 twin
+                answers.
+            num_passes: n, at least 1.
+
+        Raises:
+            InputError: less than one pass.
+        """
+        super().__init__()
+        if num_passes < 1:
+            raise InputError(f"num_passes must be >= 1, got {num_passes}")
+        self.model = model
+        self.num_passes = num_passes
+        self.num_classes = getattr(model, "num_classes", None)
+        self.masking_parts = _masking_parts(model)
+        for name in PASSED_ON:
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
+        self.training = model.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean logits: [N,C,H,W] -> float32 [N,K]."""
+        passes = [check_logits(self.model(x), len(x)).float() for _ in range(self.num_passes)]
+        return torch.stack(passes).mean(dim=0)
+
+
+def averaged(model: nn.Module, num_passes: int) -> nn.Module:
+    """Return `AveragedPasses` of a model; one pass is the model itself, prepared or not."""
+    return model if num_passes == 1 else AveragedPasses(model, num_passes)
 
 
 class SubstitutedBackward(nn.Module):
@@ -41,9 +93,19 @@ class SubstitutedBackward(nn.Module):
         self.substitute = substitute
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return part(x), with the gradient of substitute(x)."""
+        """Return part(x), with the gradient of substitute(x).
+
+        Raises:
+            InputError: the shapes of both differ.
+        """
         smooth = self.substitute(x)
-        return self.part(x).detach() + (smooth - smooth.detach())
+        exact = self.part(x.detach().clone()).detach()  # a copy: some parts write to their input
+        if exact.shape != smooth.shape:
+            raise InputError(
+                "the substitute of a part must return the shape that the part does, "
+                f"{list(exact.shape)}, got {list(smooth.shape)}"
+            )
+        return exact + (smooth - smooth.detach())
 
 
 def with_substituted_backward(
@@ -55,6 +117,9 @@ def with_substituted_backward(
         model: left as it is; the copy shares its parameters.
         parts: dotted names of submodules, as in `model.get_submodule`.
         substitute: what the backward pass differentiates instead; None: the identity.
+
+    Raises:
+        AttributeError: no such submodule.
     """
     shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
     twin = copy.deepcopy(model, shared)
@@ -63,3 +128,9 @@ def with_substituted_backward(
         replacement.train(twin.training)
         twin.set_submodule(name, replacement)
     return twin
+
+
+def _masking_parts(model: nn.Module) -> tuple[str, ...]:
+    """Return the names by which a wrapper that calls it `model` knows the parts that mask."""
+    inner: tuple[str, ...] = getattr(model, "masking_parts", ())
+    return tuple(f"model.{name}" for name in inner)

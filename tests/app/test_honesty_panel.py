@@ -82,9 +82,9 @@ def test_costly_checks_wait_for_their_button(monkeypatch):
 
 def test_a_newer_request_ends_the_checks_and_frees_the_gate():
     info = checkpoint_info(ROBUST)
-    x, calls = load_data("digits", "test").x[0], []
+    x, calls = load_data("digits", "test").x[1], []
     trace = cached.run_attack(
-        info, x, 0, create_attack("pgd", num_steps=2, seed=97), None, check=lambda: None
+        info, x, 9, create_attack("pgd", num_steps=2, seed=97), None, check=lambda: None
     )
 
     def check_current() -> None:
@@ -127,6 +127,16 @@ def test_every_kind_of_attack_can_be_checked_on_one_image(name, parameters):
     attack = attack_from(name, parameters)
     found = check_reliability(Subject(model, images.x, images.y, attack, effort=0.05))
     assert {finding.name for finding in found} <= TITLES.keys()
+
+
+def test_an_image_that_is_wrong_for_the_checks_only_is_a_doubt():
+    info = checkpoint_info(ROBUST)
+    x = load_data("digits", "test").x[1]
+    attack = create_attack("pgd", num_steps=1, seed=96)
+    trace = cached.run_attack(info, x, 8, attack, None, check=lambda: None)  # it is a 9
+    found = honesty.check(info, trace, check_current=lambda: None, on_share=lambda share: None)
+    assert [finding.name for finding in found] == ["attacked_images"]
+    assert measured_words(found[0]) == "measured 100 %, fine up to 0 %"
 
 
 def test_every_check_has_words():

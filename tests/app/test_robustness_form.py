@@ -9,9 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from app.components.evaluation_form import Extent, make_plan
 from app.components.evaluation_offers import OFFERS, Randomness, offer_words
+from app.components.evaluation_rows import ELSEWHERE, result_rows
 from robust_core.attacks.base import ATTACKS
 from robust_core.errors import InputError
-from robust_core.evaluation_runs import run_evaluation
+from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, run_evaluation
 from robust_core.evaluation_runs.units import plan_cost
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
@@ -80,11 +81,11 @@ def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
 @pytest.mark.parametrize("norm", list(Norm))
 def test_every_offer_works_in_both_norms(norm: Norm) -> None:
     ball = ThreatModel(norm, 0.25)
-    titles = [title for title, (name, _) in OFFERS.items() if (name, norm) != ("cw", Norm.LINF)]
     extent = Extent(radius_curve=True, steps_curve=True)
-    plan = make_plan([checkpoint_info(MODEL)], titles, ball, extent)
+    plan = make_plan([checkpoint_info(MODEL)], list(OFFERS), ball, extent)
     elsewhere = [one.name for one in plan.attacks if one.create().threat_model != ball]
-    assert elsewhere == ["spatial"]  # bound by its own limits
+    bound = ["cw"] if norm is Norm.LINF else []
+    assert elsewhere == [*bound, "spatial"]  # bound by their own norm and limits
     assert [curve.parameter for curve in plan.curves] == ["epsilon", "num_steps"]
     assert plan.curves[0].values[0] == 0.0
 
@@ -96,16 +97,16 @@ def test_every_attack_is_offered() -> None:
 
 def test_what_cannot_be_planned_is_one_sentence() -> None:
     infos, ball = [checkpoint_info(MODEL)], ThreatModel(Norm.LINF, 0.1)
-    with pytest.raises(InputError, match="CW measures in L2 only"):
-        make_plan(infos, ["PGD-20", "CW (L2 only)"], ball, Extent())
     with pytest.raises(InputError, match="AutoAttack averages 20 passes or none"):
         make_plan(infos, ["PGD-20", "AutoAttack"], ball, Extent(eot_curve=True))
+    used = [replace(infos[0], name=f"{MODEL}:imt", inference="imt")]
+    with pytest.raises(InputError, match="as claimed makes the attacks on the judged models"):
+        make_plan(used, ["PGD-20"], ball, Extent(as_claimed=True), made_on="digits-trades")
     page = open_page()
-    page.multiselect(key="robustness.attacks").set_value(["CW (L2 only)"])
+    page.multiselect(key="robustness.attacks").set_value(["AutoAttack"])
+    page.checkbox(key="robustness.extent.eot_curve").check()
     check(page.run())
-    assert [str(one.value) for one in page.error] == [
-        "CW measures in L2 only: choose that norm under Radius, or leave it out."
-    ]
+    assert [str(one.value)[:37] for one in page.error] == ["AutoAttack averages 20 passes or none"]
 
 
 def test_the_cost_names_what_is_bound_by_other_limits() -> None:
@@ -114,19 +115,81 @@ def test_the_cost_names_what_is_bound_by_other_limits() -> None:
     page.multiselect(key="robustness.attacks").set_value(["FGSM", "Spatial (turns and shifts)"])
     words = "2 attacks within Linf 25.5/255, SPATIAL within limits of its own. Cost"
     assert words in said(check(page.run()))
+    page.multiselect(key="robustness.attacks").set_value(["CW (L2 only)"])
+    assert "1 attack, CW within L2 0.5 of its own. Cost" in said(check(page.run()))
+
+
+def test_an_attack_of_another_norm_keeps_its_own_and_says_so() -> None:
+    page = open_page()
+    page.multiselect(key="robustness.models.digits").set_value([MODEL])
+    page.multiselect(key="robustness.attacks").set_value(["FGSM", "CW (L2 only)"])
+    page.number_input(key="robustness.extent.num_images").set_value(2)
+    page.checkbox(key="robustness.extent.check_reliability").uncheck()
+    check(page.run())
+    assert not page.error
+    assert "2 attacks within Linf 25.5/255, CW within L2 0.5 of its own. Cost" in said(page)
+    press(page, "Start evaluation")
+    plan = the_only_run().plan()
+    assert [str(one.create().threat_model) for one in plan.attacks] == [
+        str(ThreatModel(Norm.LINF, 0.1)),
+        str(ThreatModel(Norm.L2, 0.5)),
+    ]
+    quick = PlannedAttack(name="cw", parameters={"num_steps": 5, "num_binary_searches": 1})
+    attacks = (plan.attacks[0], quick)
+    found = run_evaluation(EvaluationPlan(checkpoints=(MODEL,), attacks=attacks, num_images=2))
+    (result,) = found.results().checkpoints
+    rows = [(row.norm, row.epsilon) for row in result_rows(result)[1:]]
+    assert rows == [("Linf", "25.5/255"), ("L2", "0.5"), ("several", "")]
+    inside = make_plan(
+        [checkpoint_info(MODEL)], ["CW (L2 only)"], ThreatModel(Norm.L2, 2.0), Extent()
+    )
+    assert inside.attacks[0].create().epsilon == 2.0
+
+
+def test_attacks_can_be_made_on_another_model_of_the_same_data() -> None:
+    page = open_page()
+    key = "robustness.made_on.digits"
+    assert page.selectbox(key=key).value == ""
+    page.multiselect(key="robustness.models.digits").set_value([MODEL])
+    page.multiselect(key="robustness.attacks").set_value(["FGSM"])
+    page.number_input(key="robustness.extent.num_images").set_value(4)
+    page.checkbox(key="robustness.extent.check_reliability").uncheck()
+    offered = check(page.run()).selectbox(key=key).options
+    assert "digits-trades" in offered and MODEL not in offered
+    assert not any(name.startswith("shapes") for name in offered)
+    page.selectbox(key=key).set_value("digits-trades")
+    words = "1 attack within Linf 25.5/255; made on digits-trades, a transfer attack. Cost"
+    assert words in said(check(page.run()))
+    press(page, "Start evaluation")
+    plan = the_only_run().plan()
+    assert [one.source for one in plan.attacks] == ["digits-trades"]
+    (result,) = run_evaluation(plan).results().checkpoints
+    row = result_rows(result)[1]
+    assert (row.source, row.trust) == ("digits-trades", ELSEWHERE)
+    page.multiselect(key="robustness.models.digits").set_value([MODEL, "digits-trades"])
+    assert check(page.run()).selectbox(key=key).value == ""  # it is judged itself now
+    assert "transfer attack" not in "".join(str(one.value) for one in page.caption)
+
+
+def test_what_a_random_source_needs_is_asked_for_too() -> None:
+    page = open_page()
+    page.multiselect(key="robustness.models.digits").set_value([MODEL])
+    check(page.run())
+    page.selectbox(key="robustness.made_on.digits").set_value(RANDOM_MODEL)
+    assert "Passes per gradient" in asked_for_randomness(check(page.run()))
 
 
 def test_attacks_on_a_random_model_average_and_the_passes_that_decide_are_chosen() -> None:
     infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
-    titles = ["PGD-20", "Square-200", "SPSA", "FAB", "AutoAttack"]
+    titles = ["PGD-20", "Square-200", "CW (L2 only)", "FAB", "AutoAttack"]
     plan = make_plan(infos, titles, ball, Extent(), Randomness())
-    assert [one.create().averaged_passes for one in plan.attacks] == [10, 1, 1, 1, 20]
+    assert [one.create().averaged_passes for one in plan.attacks] == [10, 1, 10, 10, 20]
     assert plan.attacks[-1].parameters["version"] == "rand"
     chosen = Randomness(
         passes_that_decide=3, answers_that_must_all_be_right=4, passes_per_gradient=30
     )
     plan = make_plan(infos, titles, ball, Extent(), chosen)
-    assert [one.create().averaged_passes for one in plan.attacks] == [30, 1, 1, 1, 30]
+    assert [one.create().averaged_passes for one in plan.attacks] == [30, 1, 30, 30, 30]
     assert (plan.eot_samples, plan.num_verdicts) == (3, 4)
     plain = make_plan(infos, titles, ball, Extent())
     assert {one.create().averaged_passes for one in plain.attacks} == {1}

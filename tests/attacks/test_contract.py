@@ -12,6 +12,7 @@ from robust_core.losses import is_correct
 from robust_core.threat_model import Norm
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 
+pytestmark = pytest.mark.filterwarnings("ignore:the model names no part that masks")  # of BPDA
 SHAPES = [(1, 8, 8), (3, 8, 8), (3, 6, 10)]
 
 

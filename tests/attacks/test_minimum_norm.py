@@ -3,9 +3,14 @@
 import pytest
 import torch
 from scipy.optimize import linprog, minimize
+from torch import Tensor
 
 from robust_core.attacks.base import create_attack
 from robust_core.attacks.fab import hyperplane_step
+from robust_core.engine import Engine, use_engine
+from robust_core.evaluation.accuracy import evaluate
+from robust_core.models.base import create_model
+from robust_core.models.wrappers import AveragedPasses
 from robust_core.threat_model import Norm
 from tests.toys import LinearModel, SmallNet, middle_images
 
@@ -25,6 +30,85 @@ DISTANCE_TESTS = [
         },
     ),
 ]
+
+
+QUICK = {
+    "cw": {
+        "num_steps": 25,
+        "num_binary_searches": 2,
+        "initial_constant": 1.0,
+        "learning_rate": 0.05,
+    },
+    "deepfool": {"num_steps": 20},
+    "fab": {"num_steps": 10},
+}
+
+
+class Noisy(LinearModel):
+    """A linear model of two classes whose logits have fresh noise at every pass."""
+
+    stochastic = True
+    num_passes = 0
+
+    def __init__(self) -> None:
+        super().__init__(num_classes=2)
+        self.bias.data = torch.tensor([0.0, 0.2]) - (self.weight.data.sum(1) / 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.num_passes += 1
+        logits = super().forward(x)
+        return logits + 0.3 * torch.randn_like(logits)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_more_passes_come_nearer_to_what_is_true_of_the_mean_model(name):
+    """One pass is fallen by chance, short of the boundary; the mean of many has to cross it."""
+    x = middle_images(40)
+    exact = LinearModel(num_classes=2)
+    exact.load_state_dict(Noisy().state_dict())
+    logits = exact(x).detach()
+    y, w = logits.argmax(1), exact.weight[1] - exact.weight[0]
+    expected = (logits[:, 1] - logits[:, 0]).abs() / w.detach().norm()
+    fallen, error = [], []
+    for eot_samples in (1, 4, 20):
+        attack = create_attack(name, norm="L2", eot_samples=eot_samples, **QUICK[name])
+        x_adv = attack(Noisy(), x, y)
+        fallen.append(int((exact(x_adv).argmax(1) != y).sum()))
+        distance = attack.threat_model.distance(x_adv, x)
+        error.append(float((distance / expected - 1).abs().median()))
+    assert fallen[0] <= fallen[1] <= fallen[2] and fallen[0] < fallen[2]
+    assert error[2] < error[1] < error[0]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_averaged_passes_are_what_an_attack_on_their_mean_is(name):
+    x = middle_images(4)
+    y = Noisy()(x).argmax(1)
+    model = Noisy()
+    attack = create_attack(name, eot_samples=3, **QUICK[name])
+    once = create_attack(name, **QUICK[name])
+    found = attack(model, x, y)
+    assert torch.equal(found, once(AveragedPasses(Noisy(), 3), x, y))
+    assert model.num_passes % 3 == 0
+    assert attack.averaged_passes == 3
+    assert attack.passes() == 3 * once.passes()
+    report = evaluate(Noisy(), x, y, attack)
+    assert 0 < report.backward_passes <= attack.passes() * len(x)
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_passes_of_a_model_that_is_not_random_change_nothing(name, precision):
+    model = create_model("small_cnn", (1, 16, 16), 4, {"width": 4}).eval().requires_grad_(False)
+    x = middle_images(4, (1, 16, 16))
+    y = model(x).argmax(1)
+    once, often = (
+        create_attack(name, norm="L2", epsilon=3.0, eot_samples=n, **QUICK[name]) for n in (1, 2)
+    )
+    expected = once.threat_model.distance(once(model, x, y), x)
+    with use_engine(Engine(precision)):
+        found = often.threat_model.distance(often(model, x, y), x)
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize(("name", "norm", "parameters"), DISTANCE_TESTS)

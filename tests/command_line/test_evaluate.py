@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from robust_core.command_line.evaluate_command import _lines
 from robust_core.command_line.main import main
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
 from robust_core.paths import REPOSITORY
@@ -24,10 +25,32 @@ def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> No
     assert result["digest"] == checkpoint_info(model).digest
     assert len(table.read_text().splitlines()) == 21
     out = capsys.readouterr().out
-    for word in ("clean", "robust", "curve", "95 % interval", "finished"):
+    assert found["trust"] is None
+    for word in ("clean", "robust", "curve", "95 % interval", "finished", "trust     not checked"):
         assert word in out
     assert main(["evaluate", "--model", model, "--attack", "none", "--num-images", "5"]) == 0
     assert "robust" not in capsys.readouterr().out
+
+
+def test_evaluate_says_whether_the_number_can_be_trusted(model, tmp_path, capsys) -> None:
+    path = tmp_path / "report.json"
+    arguments = ["--attack", "pgd", "--num-images", "4", "--num-steps", "2", "--check"]
+    assert main(["evaluate", "--model", model, *arguments, "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    (found,) = json.loads(path.read_text())["results"][0]["attacks"]
+    severities = [finding["severity"] for finding in found["findings"]]
+    assert found["trust"] == next(one for one in ("fail", "warn", "ok") if one in severities)
+    assert f"trust     {found['trust']}" in out and "not checked" not in out
+
+
+def test_a_number_whose_checks_are_missing_is_not_yet_checked(model, tmp_path, capsys) -> None:
+    directory = tmp_path / "evaluation"
+    arguments = ["--attack", "fgsm", "--num-images", "4", "--check", "--run", str(directory)]
+    assert main(["evaluate", "--model", model, *arguments]) == 0
+    assert "not yet checked" not in capsys.readouterr().out
+    (directory / "units" / "0-reliability-0-0.json").unlink()
+    (result,) = EvaluationDirectory(directory).results().checkpoints
+    assert "trust     not yet checked" in _lines(result, True)
 
 
 def test_evaluate_several_attacks_shows_the_worst_case_and_takes_the_standard_ball(

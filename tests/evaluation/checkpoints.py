@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -8,9 +9,9 @@ from robust_core.training.checkpoint import save_checkpoint
 from tests.training.conftest import tiny_config
 
 
-def write_checkpoint(path: Path, seed: int) -> None:
+def write_checkpoint(path: Path, seed: int, **changes: Any) -> None:
     """Write random features under a head fitted by least squares: right for most digits."""
-    config = tiny_config(model={"name": "small_cnn", "parameters": {"width": 16}})
+    config = tiny_config(model={"name": "small_cnn", "parameters": {"width": 16}}, **changes)
     images = load_data("digits", "train")
     model = create_model("small_cnn", images.image_shape, 10, {"width": 16}, seed=seed)
     with torch.no_grad():

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robust_core.attacks.base import create_attack
+from robust_core.attacks.base import Attack, create_attack
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import Subject, check_reliability
 from tests.toys import LinearModel, middle_images
@@ -39,6 +39,11 @@ class Probabilities(LinearModel):
         return super().forward(x).softmax(1)
 
 
+class Sigmoid(LinearModel):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sigmoid()
+
+
 class Noisy(LinearModel):
     stochastic = True
 
@@ -54,6 +59,16 @@ class Saturated(LinearModel):
 class NotFinite(LinearModel):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) / torch.zeros(3)
+
+
+class Once(Attack):
+    """An attack that cannot average: it leaves every image as it is."""
+
+    def perturb(self, model, x, y, target, on_step) -> Tensor:
+        return x.clone()
+
+    def passes(self) -> int:
+        return 1
 
 
 def subject_of(model, attack=None, *, num_images=40, **options) -> Subject:

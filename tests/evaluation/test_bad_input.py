@@ -67,6 +67,15 @@ def test_probabilities_are_warned_of_and_counted_right():
     assert torch.equal(report.clean_correct, evaluate(model, x, y).clean_correct)
 
 
+def test_outputs_of_a_sigmoid_are_warned_of_where_they_are_many():
+    model = Outputs(LinearModel(SHAPE), torch.sigmoid)
+    with pytest.warns(UserWarning, match="of a sigmoid instead of logits"):
+        evaluate(model, middle_images(12), labels(12))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(model, middle_images(6), labels(6))
+
+
 def test_an_attacked_image_without_a_finite_output_counts_as_fallen():
     def overflow(logits: Tensor) -> Tensor:
         moved = logits.sum(dim=1, keepdim=True) - clean.sum(dim=1, keepdim=True)

@@ -12,8 +12,10 @@ from tests.evaluation.diseased import (
     SHAPE,
     Noisy,
     NotFinite,
+    Once,
     QuantisedPart,
     Saturated,
+    Sigmoid,
     severities,
     subject_of,
 )
@@ -49,7 +51,6 @@ def test_the_gradients_that_count_are_those_the_attack_follows(name, severity):
         ("autoattack", {}, Severity.FAIL),
         ("autoattack", {"version": "rand"}, Severity.OK),
         ("pgd", {}, Severity.FAIL),
-        ("deepfool", {}, Severity.FAIL),
         (
             "worst_case",
             {"attacks": [{"name": "pgd", "parameters": {"eot_samples": 20}}]},
@@ -72,6 +73,33 @@ def test_the_gradient_in_doubt_is_that_of_the_attack_s_own_loss(loss, severity, 
     assert finding is not None and finding.severity is severity
     assert word in finding.sentence
     assert ("Attack the margin" in finding.advice) == (loss == "cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("attack", "how", "advice"),
+    [
+        (create_attack("pgd", epsilon=0.1), "looks once per gradient", "passes per gradient (EOT)"),
+        (create_attack("square", epsilon=0.1), "looks once per query", "passes per query (EOT)"),
+        (Once(epsilon=0.1), "cannot average several passes", "an attack that averages passes"),
+    ],
+)
+def test_advice_about_a_random_model_fits_the_attack(attack, how, advice):
+    finding = check_deterministic(subject_of(Noisy(SHAPE), attack, num_images=4))
+    assert finding.severity is Severity.FAIL
+    assert how in finding.sentence and advice in finding.advice
+
+
+def test_an_attack_without_gradients_averages_passes_per_query():
+    attack = create_attack("square", epsilon=0.1, num_queries=10, eot_samples=5)
+    finding = check_deterministic(subject_of(Noisy(SHAPE), attack, num_images=4))
+    assert "averages 5 passes per query" in finding.sentence
+
+
+@pytest.mark.parametrize(("num_images", "severity"), [(40, Severity.WARN), (5, Severity.OK)])
+def test_outputs_of_a_sigmoid_are_a_doubt_where_they_are_many(num_images, severity):
+    finding = check_logits(subject_of(Sigmoid(SHAPE), num_images=num_images))
+    assert finding.severity is severity
+    assert ("of a sigmoid" in finding.sentence) == (severity is Severity.WARN)
 
 
 class BreaksWhenBright(LinearModel):

@@ -17,7 +17,7 @@ from robust_core.evaluation.checks.target import check_black_box
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.models.heads import CosineHead
-from tests.evaluation.diseased import SHAPE, Noisy, severities, subject_of
+from tests.evaluation.diseased import SHAPE, Noisy, Saturated, severities, subject_of
 from tests.toys import LinearModel, middle_images
 
 
@@ -45,6 +45,62 @@ def test_findings_about_the_loss_know_how_flat_cosines_are(check):
         told[scale] = finding.sentence
     assert "stays above about 0.24 nats" in told[1.0]
     assert "nats" not in told[8.0]
+
+
+def losses_compared(model, loss: str, num_images: int = 40):
+    attack = create_attack("apgd", epsilon=0.1, num_steps=5, loss=loss)
+    finding = check_margin_loss(subject_of(model, attack, num_images=num_images))
+    assert finding is not None
+    return finding
+
+
+@pytest.mark.parametrize("loss", ["margin", "dlr", "targeted_dlr"])
+def test_the_losses_are_compared_both_ways(loss):
+    finding = losses_compared(Saturated(SHAPE), loss)
+    assert finding.severity is Severity.WARN and finding.value > finding.threshold
+    assert f"disagree by {100 * finding.value:.1f} points" in finding.sentence
+    assert "with cross-entropy the attack leaves" in finding.sentence
+    assert "worst case of both" in finding.advice
+    assert losses_compared(LinearModel(SHAPE), loss).severity is Severity.OK
+
+
+def test_a_better_cross_entropy_is_an_alarm_for_the_margin():
+    subject = subject_of(LinearModel(SHAPE), create_attack("pgd", epsilon=0.1, loss="margin"))
+    subject.__dict__["robust_accuracy"] = 1.0  # as if the margin had withstood
+    finding = check_margin_loss(subject)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "With cross-entropy the attack leaves" in finding.sentence
+    assert "with the margin 100.0%" in finding.sentence
+    assert "with cross-entropy, or AutoAttack" in finding.advice
+
+
+def test_one_image_that_falls_is_no_disagreement_of_losses():
+    attack = create_attack("pgd", epsilon=0.3, loss="margin", random_start=False)
+    subject = subject_of(Saturated(SHAPE), attack, num_images=1)
+    finding = check_margin_loss(subject)
+    assert subject.robust_accuracy == 0.0 and finding is not None
+    other = subject.report(subject.changed(loss="cross_entropy"))
+    assert other.robust_accuracy == 1.0 and finding.severity is Severity.OK
+    assert finding.sentence == "With cross-entropy the attack finds no more than with the margin."
+
+
+def test_a_scale_that_only_harms_the_attack_is_told_so():
+    subject = subject_of(LinearModel(SHAPE))
+    subject.__dict__["robust_accuracy"] = 0.0  # as if the scaled attack were the weaker one
+    finding = check_logit_scale(subject)
+    assert finding is not None and finding.value < 0
+    assert finding.sentence == "Scaling all logits does not help the attack."
+
+
+@pytest.mark.parametrize("name", ["square", "random_search"])
+def test_queries_are_asked_for_more_queries(name):
+    attack = create_attack(name, epsilon=0.15, num_queries=2)
+    subject = subject_of(LinearModel(SHAPE), attack)
+    subject.effort = 1.0
+    finding = check_converged(subject)
+    assert finding is not None and "8 queries" in finding.sentence
+    assert "steps" not in finding.sentence and "restarts" not in finding.sentence
+    assert finding.severity is (Severity.FAIL if finding.value > 0.05 else Severity.OK)
 
 
 def test_a_weak_attack_is_told_to_try_harder():

@@ -17,7 +17,15 @@ from robust_core.evaluation.checks.target import (
 )
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import Subject, check_reliability
-from tests.evaluation.diseased import SHAPE, Noisy, Quantised, QuantisedPart, severities, subject_of
+from tests.evaluation.diseased import (
+    SHAPE,
+    Noisy,
+    Once,
+    Quantised,
+    QuantisedPart,
+    severities,
+    subject_of,
+)
 from tests.toys import LinearModel, middle_images
 
 
@@ -109,12 +117,55 @@ def test_a_part_that_masks_gradients_has_to_be_passed_through(name, severity):
     assert finding is not None and finding.severity is severity
 
 
+def test_a_part_that_hides_its_gradient_is_not_gone_around():
+    subject = subject_of(QuantisedPart(SHAPE), create_attack("mim", epsilon=0.1, num_steps=5))
+    finding = check_through_defence(subject)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert finding.sentence.startswith("A part of the model hides its gradient from this attack")
+    assert "BPDA, which passes through it, leaves" in finding.sentence
+    assert "around" not in finding.sentence
+    assert check_attacked_model(subject).severity is Severity.OK
+    elsewhere = subject_of(QuantisedPart(SHAPE), crafted_on=LinearModel(SHAPE, seed=5))
+    finding = check_through_defence(elsewhere)
+    assert finding is not None and "went around the defence" in finding.sentence
+
+
+def test_bpda_that_passes_through_another_part_does_not_get_through():
+    model = QuantisedPart(SHAPE)
+    model.identity = torch.nn.Identity()
+    attack = create_attack("bpda", epsilon=0.1, num_steps=5, part="identity")
+    finding = check_through_defence(subject_of(model, attack))
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "BPDA, which passes through it, leaves" in finding.sentence
+
+
+class HalfHidden(QuantisedPart):
+    """A part that is said to mask the gradient, and passes all of it."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.quantise = torch.nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("fgsm", {}), ("pgd", {"num_steps": 1, "step_size": 0.001}), ("pgd", {"loss": "dlr"})],
+)
+def test_the_weakness_of_an_attack_is_not_blamed_on_the_part(name, parameters):
+    subject = subject_of(HalfHidden(SHAPE), create_attack(name, epsilon=0.05, **parameters))
+    finding = check_through_defence(subject)
+    assert finding is not None
+    assert (finding.severity, finding.value) == (Severity.OK, 0.0)
+    assert "hides its gradient" not in finding.sentence
+    assert finding.sentence.endswith("that may hide its gradient, finds nothing more.")
+
+
 class UndeclaredNoise(Noisy):
     stochastic = False
 
 
 def test_an_attack_that_cannot_average_leaves_a_doubt():
-    attack = create_attack("deepfool", epsilon=0.1)
+    attack = Once(epsilon=0.1)
     finding = check_attacked_model(subject_of(Noisy(SHAPE), attack, num_images=4, eot_samples=8))
     assert finding.severity is Severity.WARN
     assert "1 of the 8 views" in finding.sentence and "cannot" in finding.sentence
@@ -142,6 +193,23 @@ def test_one_image_of_sixteen_is_a_doubt_and_two_are_an_alarm(num_broken, severi
     assert finding is not None and (finding.value, finding.severity) == (num_broken / 16, severity)
 
 
+def bpda(part: str) -> dict:
+    return {"name": "bpda", "parameters": {"num_steps": 5, "part": part}}
+
+
+@pytest.mark.filterwarnings("error:the model names no part")
+def test_a_part_of_the_judged_model_is_not_looked_for_in_another():
+    for part in ("", "quantise"):
+        attack = create_attack("bpda", epsilon=0.1, **bpda(part)["parameters"])
+        subject = subject_of(QuantisedPart(SHAPE), attack, surrogate=LinearModel(SHAPE))
+        finding = check_transfer(subject)
+        assert finding is not None and finding.severity is Severity.OK
+    several = create_attack("worst_case", epsilon=0.1, attacks=[bpda("quantise")])
+    subject = subject_of(QuantisedPart(SHAPE), several, surrogate=LinearModel(SHAPE))
+    finding = check_transfer(subject)
+    assert finding is not None and finding.severity is Severity.OK
+
+
 def test_one_step_says_nothing_of_gradients_either():
     attack = create_attack("fgsm", epsilon=0.1)
     finding = check_transfer(
@@ -157,6 +225,23 @@ def test_a_longer_search_without_gradients_says_nothing_of_gradients():
     assert finding is not None and finding.severity is Severity.FAIL
     assert "gradient" not in (finding.sentence + finding.advice)
     assert "more queries" in finding.advice
+
+
+def test_a_search_beaten_by_a_longer_one_asks_too_few_queries():
+    attack = create_attack("square", epsilon=0.1, num_queries=1)
+    subject = subject_of(LinearModel(SHAPE), attack)
+    subject.longer = lambda: subject.other("square", num_queries=300)
+    finding = check_black_box(subject)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "too few queries" in finding.sentence and "gradient" not in finding.sentence
+    assert finding.advice == "Report the attack with more queries."
+
+
+def test_randomness_of_a_search_without_gradients_speaks_of_queries():
+    attack = create_attack("square", epsilon=0.1, num_queries=20)
+    finding = check_randomness(subject_of(Noisy(SHAPE), attack, num_images=8))
+    assert finding is not None
+    assert "per query" in finding.sentence and "gradient" not in finding.sentence
 
 
 def test_a_ball_of_form_only_is_not_shared_with_other_attacks():

@@ -10,6 +10,7 @@ from tests.evaluation.diseased import (
     SHAPE,
     Noisy,
     NotFinite,
+    Once,
     Probabilities,
     Quantised,
     Saturated,
@@ -84,15 +85,53 @@ def test_grades_follow_the_thresholds():
         ("pgd", {}),
         ("autoattack", {}),
         ("worst_case", {"attacks": [{"name": "pgd"}, {"name": "autoattack"}]}),
-        ("deepfool", {}),
+        ("square", {}),
     ],
 )
-def test_an_attack_is_made_to_average_or_it_cannot(name, parameters):
+def test_an_attack_is_made_to_average(name, parameters):
     attack = create_attack(name, epsilon=0.1, **parameters)
     more = subject_of(LinearModel(SHAPE), attack, num_images=1).averaging(30)
     assert attack.averaged_passes == 1
-    assert (more is None) == (name == "deepfool")
-    assert more is None or (more.averaged_passes, more.epsilon) == (30, 0.1)
+    assert more is not None and (more.averaged_passes, more.epsilon) == (30, 0.1)
+
+
+def test_an_attack_without_that_choice_cannot_average():
+    assert subject_of(LinearModel(SHAPE), Once(epsilon=0.1), num_images=1).averaging(2) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "more"),
+    [
+        ("square", {"num_queries": 200}, {"num_queries": 400}),
+        ("random_search", {"num_queries": 5}, {"num_queries": 10}),
+        ("spsa", {"num_steps": 5}, {"num_steps": 10}),
+        ("pgd", {"num_steps": 5}, {"num_steps": 10, "num_restarts": 2}),
+        ("square", {"num_queries": 1_000_000}, None),
+        ("fgsm", {}, None),
+    ],
+)
+def test_a_longer_attack_takes_more_of_what_it_takes(name, parameters, more):
+    attack = create_attack(name, epsilon=0.1, **parameters)
+    longer = subject_of(LinearModel(SHAPE), attack, num_images=1).longer()
+    expected = None if more is None else {**attack.model_dump(), **more}
+    assert (None if longer is None else longer.model_dump()) == expected
+
+
+@pytest.mark.parametrize(("num_images", "words"), [(1, "the image"), (40, "every image")])
+def test_where_every_image_is_wrong_from_the_start_nothing_is_checked(num_images, words):
+    subject = subject_of(LinearModel(SHAPE), num_images=num_images)
+    subject.y = (subject.y + 1) % 3
+    (finding,) = check_reliability(subject)
+    assert (finding.name, finding.severity) == ("attacked_images", Severity.WARN)
+    assert finding.value > finding.threshold
+    assert f"wrong about {words} without any attack" in finding.sentence
+    assert "nothing was attacked, so nothing can be checked" in finding.sentence
+
+
+def test_one_image_that_is_right_is_enough_to_check():
+    subject = subject_of(LinearModel(SHAPE))
+    subject.y[1:] = (subject.y[1:] + 1) % 3
+    assert "black_box" in {finding.name for finding in check_reliability(subject)}
 
 
 def test_what_reads_the_same_is_not_told_twice():

@@ -16,6 +16,7 @@ LOSS_WORDS = {
     "cross_entropy": "cross-entropy",
     "margin": "the margin",
     "dlr": "the difference of logits ratio",
+    "targeted_dlr": "the targeted difference of logits ratio",
 }
 
 
@@ -37,8 +38,8 @@ def check_logits(subject: Subject) -> Finding:
         return Finding("logits", severity, broken, 0.0, sentence, "Look for an overflow.")
     share = float(are_probabilities(logits).float().mean())
     if share <= MOST_PROBABILITIES and look_like_sigmoid(logits):
-        sentence = "The outputs all lie in [0, 1]: they look like probabilities of a sigmoid, whose "
-        sentence += "gradient shrinks."
+        sentence = "The outputs all lie in [0, 1]: they look like probabilities of a sigmoid, "
+        sentence += "whose gradient shrinks."
         advice = "Return the values before the sigmoid, if there is one."
         return Finding("logits", Severity.WARN, 1.0, MOST_PROBABILITIES, sentence, advice)
     return graded(

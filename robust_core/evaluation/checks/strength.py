@@ -84,6 +84,7 @@ def check_margin_loss(subject: Subject) -> Finding | None:
         return _losses_disagree(subject, own, other, left)
     flat = _flatness_of_cosines(subject) if own == "cross_entropy" else ""
     one, two = LOSS_WORDS[other], LOSS_WORDS[own]
+    before = f"{subject.robust_accuracy:.1%}"
     return graded(
         "margin_loss",
         gap,
@@ -95,7 +96,7 @@ def check_margin_loss(subject: Subject) -> Finding | None:
         ),
         otherwise=subject.told(
             one=f"With {one} the attack breaks the image, with {two} it does not",
-            many=f"With {one} the attack leaves {left:.1%}, with {two} {subject.robust_accuracy:.1%}",
+            many=f"With {one} the attack leaves {left:.1%}, with {two} {before}",
         )
         + f": it is the loss that withstands, not the model.{flat}",
         advice=f"Report the attack with {one}, or AutoAttack.",

@@ -1,17 +1,19 @@
 """Checks of what was attacked: the judged model, all of it, or something easier to withstand?"""
 
-from typing import Any
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from robust_core.attacks.base import Attack
+from robust_core.attacks.base import Attack, attack_from
 from robust_core.attacks.bpda import BPDA
+from robust_core.attacks.ensemble import WorstCase
+from robust_core.attacks.pgd import PGD
+from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.finding import Finding, Severity, graded
-from robust_core.evaluation.subject import Subject, takes_one_step
+from robust_core.evaluation.subject import Subject, takes_one_step, with_members
 
 WARN_ABOVE = 0.01  # share of the images that makes a doubt
 TRANSFER_GAP = 0.05  # share of the images that makes a doubt an alarm
+THROUGH = "was made through the defence at test time"
 EOT_SAMPLES = (5, 20)  # passes per gradient, at full effort
 
 
@@ -73,30 +75,60 @@ def check_through_defence(subject: Subject) -> Finding | None:
     if not (subject.inference or masked):
         return None
     attack = subject.attack
-    passes_through = not masked or attack.gradient_free or isinstance(attack, BPDA)
-    if subject.crafted_on is None and passes_through:
-        sentence = "The attack was made through the defence at test time."
-        if masked:
-            sentence = f"The attack {_way_through(attack)}."
+    passing = attack.gradient_free or (isinstance(attack, BPDA) and not attack.part)
+    hidden = masked and not passing
+    if subject.crafted_on is None and not hidden:
+        sentence = f"The attack {_way_through(attack) if masked else THROUGH}."
         return Finding("through_defence", Severity.OK, 0.0, 0.0, sentence)
-    around = subject.crafted_on is not None
-    if passes_through:
-        through = subject.direct(attack).robust_accuracy
-    else:  # the same attack with other gradients, so that only these can make the difference
-        through = subject.transferred(attack, BPDA.twin(subject.model)).robust_accuracy
+    through = (_passing_through(subject) if hidden else subject.direct(attack)).robust_accuracy
+    if subject.crafted_on is None:
+        return _not_through(
+            subject,
+            through,
+            ok="BPDA, which passes through the part of the model that may hide its gradient,",
+            otherwise="A part of the model hides its gradient from this attack; BPDA, which passes "
+            "through it,",
+            advice="Report the attack with BPDA.",
+        )
+    return _not_through(
+        subject,
+        through,
+        ok="The attack went around the defence at test time, but made through it, it",
+        otherwise="The attack went around the defence at test time; made through it, it",
+        advice="Attack through the whole defence (BPDA where it hides the gradient).",
+    )
+
+
+def _passing_through(subject: Subject) -> RobustnessReport:
+    """Return the evaluation under the same attack with the gradients that BPDA follows.
+
+    Nothing else differs, so that a weak attack is not taken for a hidden gradient.
+    """
+    if isinstance(subject.attack, BPDA):
+        return subject.direct(subject.changed(part="", backward="identity"))
+    return subject.transferred(subject.attack, BPDA().twin(subject.model))
+
+
+def _way_through(attack: Attack) -> str:
+    """Return how an attack gets through the masking parts of a model."""
+    if attack.gradient_free:
+        return "asks for outputs only, so no part of the model can hide a gradient from it"
+    return "passes through the part of the model that hides its gradient"
+
+
+def _not_through(
+    subject: Subject, through: float, *, ok: str, otherwise: str, advice: str
+) -> Finding:
     gap = subject.robust_accuracy - through
-    fact = "A part of the model hides its gradient from this attack; BPDA, which passes through it,"
-    if around:
-        fact = "The attack went around the defence at test time; made through it, it"
+    much = "hardly more" if gap > 0 else "nothing more"
     return graded(
         "through_defence",
         gap,
         warn_above=WARN_ABOVE,
         fail_above=subject.alarm_above(0.05),
-        ok=("Made through the defence at test time" if around else "With BPDA, which passes through "
-        "the part that hides the gradient") + f", the attack finds {'hardly anything' if gap > 0 else 'nothing'} more.",
-        otherwise=f"{fact} {subject.left(through)}.",
-        advice="Attack through the whole defence (BPDA where it hides the gradient).",
+        ok=f"{ok} finds {much}.",
+        otherwise=f"{otherwise} {subject.left(through)}.",
+        advice=advice,
     )
 
 
@@ -113,17 +145,19 @@ def check_randomness(subject: Subject) -> Finding | None:
     if not left:
         return None
     most = max(left)
-    noise = "the answers" if subject.attack.gradient_free else "the gradient"
+    look, noise = subject.look, "the gradient"
+    if subject.attack.gradient_free:
+        noise = "the answers"
     listed = ", ".join(f"{share:.1%} with {number}" for number, share in left.items())
     return graded(
         "randomness",
         subject.robust_accuracy - min(left.values()),
         warn_above=0.02,
         fail_above=subject.alarm_above(0.10),
-        ok=f"Averaging up to {most} passes per {subject.look} changes little.",
+        ok=f"Averaging up to {most} passes per {look} changes little.",
         otherwise=subject.told(
-            one=f"With up to {most} passes per {subject.look} the image falls",
-            many=f"Accuracy is {subject.robust_accuracy:.1%}, but {listed} passes per {subject.look}",
+            one=f"With up to {most} passes per {look} the image falls",
+            many=f"Accuracy is {subject.robust_accuracy:.1%}, but {listed} passes per {look}",
         )
         + f": part of the robustness is noise in {noise}.",
         advice="Report the number with enough EOT samples.",
@@ -134,10 +168,21 @@ def check_transfer(subject: Subject) -> Finding | None:
     """Images made for another model should not beat the attack on this one."""
     if subject.surrogate is None or not subject.has("epsilon"):
         return None
-    transferred = subject.transferred(subject.attack, subject.surrogate)
+    attack = _for_another(subject.attack, subject.surrogate)
+    transferred = subject.transferred(attack, subject.surrogate)
     return _beaten(
         "transfer", subject, {"the attack on another model": ~transferred.robust_correct}
     )
+
+
+def _for_another(attack: Attack, surrogate: nn.Module) -> Attack:
+    """Return the attack for another model: BPDA knows only the parts that this one names."""
+    if isinstance(attack, WorstCase):
+        return with_members(attack, lambda member: _for_another(member, surrogate))
+    if not isinstance(attack, BPDA):
+        return attack
+    name = "bpda" if getattr(surrogate, "masking_parts", ()) else "pgd"
+    return attack_from(name, attack.model_dump(include=set(PGD.model_fields)))
 
 
 def check_black_box(subject: Subject) -> Finding | None:
