@@ -10,9 +10,9 @@ from torch import Tensor
 from app import cached
 from app.honesty import Interruptible
 from app.latent_survey import base_name
-from app.words import defended, masks_gradients
 from robust_core.attacks.apgd import APGD
 from robust_core.evaluation.batch import check_budget
+from robust_core.evaluation_runs.subjects import undefended_model
 from robust_core.gradients import predict_logits
 from robust_core.losses import is_correct
 from robust_core.models.base import Classifier
@@ -106,7 +106,7 @@ def compare_uses(
     images = cached.load_images(info).subset(slice(0, num_images))
     smooth = [SMOOTH] if SMOOTH in info.inferences else []  # not of models of long ago
     models = {name: cached.load_model(_use(info, name)) for name in (*USES, *smooth)}
-    surrogate = _surrogate(info)
+    surrogate = undefended_model(info)
 
     def craft(model: Classifier) -> Tensor:
         with cached.heavy_work(check):
@@ -155,20 +155,6 @@ def _use(info: CheckpointInfo, inference: str) -> CheckpointInfo:
     name = base_name(info)
     wanted = f"{name}:{inference}" if inference else name
     return next(other for other in cached.checkpoints() if other.name == wanted)
-
-
-def _surrogate(info: CheckpointInfo) -> CheckpointInfo | None:
-    """Return a shipped model for the same images and classes without any defence."""
-    for other in cached.checkpoints():
-        same = (other.config.data, other.image_shape, other.class_names) == (
-            info.config.data,
-            info.image_shape,
-            info.class_names,
-        )
-        undefended = not defended(other) and not masks_gradients(other)
-        if same and undefended and "/" not in other.name and other.digest != info.digest:
-            return other
-    return None
 
 
 @st.cache_resource

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from app.attack_trace import AttackTrace
 from app.units import count_words, percent
 from robust_core.attacks.base import Attack
-from robust_core.models.base import MODELS
+from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.threat_model import Norm
 from robust_core.training.checkpoint import CheckpointInfo
 
@@ -113,11 +113,6 @@ def use_words(inference: str) -> str:
 def defended(info: CheckpointInfo) -> bool:
     """Return whether the checkpoint was trained by anything but the standard method."""
     return info.config.method.name != "standard"
-
-
-def masks_gradients(info: CheckpointInfo) -> bool:
-    """Return whether the network has a part that is known to hide its gradient."""
-    return bool(MODELS.get(info.config.model.name).masking_parts)
 
 
 def _kind(info: CheckpointInfo) -> str:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from app import cached
 from app.units import duration_words
-from app.words import checkpoint_title, defended, masks_gradients
+from app.words import checkpoint_title, defended
+from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
 
 VIEW_KEY = "gradients.view"

@@ -15,9 +15,10 @@ from app.components.model_picker import in_order
 from app.hard_pairs import Study
 from app.hard_pairs_plots import model_bars
 from app.units import percent
-from app.words import checkpoint_title, defended, masks_gradients
+from app.words import checkpoint_title, defended
 from robust_core.evaluation.confusion import Denominator
 from robust_core.evaluation.confusion_change import PairChange, pair_changes, paired_outcome
+from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
 
 MOST_PAIRS = 12

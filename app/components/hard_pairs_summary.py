@@ -4,7 +4,8 @@ import streamlit as st
 
 from app.hard_pairs import Study
 from app.units import percent
-from app.words import attack_words, masks_gradients
+from app.words import attack_words
+from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
 
 HIDDEN = (

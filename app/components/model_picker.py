@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.words import card_help, card_words, checkpoint_title, defended, masks_gradients
+from app.words import card_help, card_words, checkpoint_title, defended
+from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
 
 MODEL_KEY = "attack.model"
