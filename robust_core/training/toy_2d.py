@@ -7,6 +7,22 @@ The points are images [N,1,1,2] in [0, 1] here, so that methods and attacks are 
 Source: the toy of Ganz, Kawar and Elad, "Do Perceptually Aligned Gradients Imply Robustness?", ICML
 2023, arXiv:2207.11378, with the values of a notebook that retells the paper (Zerbib, "Robustness
 and PAG: the converse", Responsible AI blog of IP Paris).
+
+Measured: `train_toy` on `draw_points(1000, seed)`, seeds 0 to 9, correct of 600 of
+`draw_points(100, 100 + seed)`: median (range). Beside them three seeds of the same recipe
+elsewhere, their range:
+
+| epsilon | standard: ours | elsewhere | PAG: ours | elsewhere |
+|---|---|---|---|---|
+| 0 | 600 (600-600) | | 600 (499-600) | one of three 500 |
+| 5 | 346 (0-600) | 100-600 | 598 (476-600) | 500-600 |
+| 10 | 102 (0-501) | 100-524 | 534 (354-600) | 500-600 |
+| 15 | 51 (0-398) | 85-148 | 456 (300-598) | 498-595 |
+| 20 | 0 (0-309) | 2-16 | 332 (249-478) | 411-456 |
+
+Points, weights and order all scatter so much that three seeds do not show the spread: our medians
+leave their range at 15 and 20, and no rank test tells the two apart (p at least .2). The alignment
+term of PAG ends at 1.42 (1.34-1.56), near the 1.4 found elsewhere; its ideal is about 1.
 """
 
 import copy
