@@ -73,8 +73,8 @@ def _parser() -> Parser:
     parser.add_argument("--budget", help="quick or paper (default quick)")
     parser.add_argument(
         "--option",
-        help="what the preset adds to pgd_at or trades: awp (adversarial weight perturbation) or "
-        "he (hypersphere embedding)",
+        help="what the preset adds to a baseline: he (hypersphere embedding) or, to pgd_at and "
+        "trades, awp (adversarial weight perturbation)",
     )
     parser.add_argument(
         "--set",

@@ -3,12 +3,7 @@
 from torch import nn
 
 from robust_core.attacks.base import StepSize
-from robust_core.methods.angular_margin import (
-    AngularMargin,
-    HEMargin,
-    HEScale,
-    HypersphereEmbedding,
-)
+from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.awp import AWPGamma, AWPWarmupEpochs, WeightPerturbation
 from robust_core.methods.base import TrainingMethod
 from robust_core.methods.inner_attack import (
@@ -17,7 +12,6 @@ from robust_core.methods.inner_attack import (
     RadiusWarmup,
     WarmupEpochs,
 )
-from robust_core.models.base import Classifier
 from robust_core.threat_model import BallParameters
 
 
@@ -30,16 +24,16 @@ class AdversarialTrainingParameters(BallParameters):
     batch_norm: BatchNormMode = "eval"
     awp_gamma: AWPGamma = 0.0
     awp_warmup_epochs: AWPWarmupEpochs = 0
-    hypersphere_embedding: HypersphereEmbedding = False
-    he_scale: HEScale = 15.0
-    he_margin: HEMargin = 0.2
+    hypersphere_embedding: HypersphereEmbedding
+    he_scale: HEScale
+    he_margin: HEMargin
 
 
 class AdversarialTraining(TrainingMethod):
     """An outer loss at the images of an inner attack, with three options.
 
     A radius that grows over the first epochs (`radius`); the loss taken at adversarially perturbed
-    weights (`weight_perturbation`); hypersphere embedding (`angular_margin`).
+    weights (`weight_perturbation`); hypersphere embedding (`angular_margin`, of every method).
     """
 
     def __init__(self, parameters: AdversarialTrainingParameters) -> None:
@@ -51,17 +45,6 @@ class AdversarialTraining(TrainingMethod):
         self.weight_perturbation = WeightPerturbation(
             parameters.awp_gamma, parameters.awp_warmup_epochs
         )
-        self.angular_margin = AngularMargin(
-            parameters.hypersphere_embedding, parameters.he_scale, parameters.he_margin
-        )
-
-    def attach(self, model: Classifier) -> None:
-        """Check that the network's head fits, with hypersphere embedding or without.
-
-        Raises:
-            InputError: it does not.
-        """
-        self.angular_margin.attach(model)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the radius of this epoch, and whether the weights are perturbed."""
@@ -71,11 +54,3 @@ class AdversarialTraining(TrainingMethod):
     def after_backward(self, model: nn.Module) -> None:
         """Put the weights back where they were perturbed."""
         self.weight_perturbation.restore()
-
-    def inferences(self, model: Classifier) -> tuple[str, ...]:
-        """Return the network's own ways, and "scaled" with hypersphere embedding."""
-        return self.angular_margin.inferences(model)
-
-    def inference(self, name: str, model: Classifier) -> Classifier:
-        """Return the network used as `name` says."""
-        return self.angular_margin.inference(name, model)

@@ -1,6 +1,5 @@
 """Fast adversarial training: FGSM from a random start."""
 
-from functools import partial
 from typing import Annotated
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from robust_core.attacks.pgd import PGD
 from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count, cross_entropy
+from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import BatchNormMode, attack_mode, inner_maximisation
 from robust_core.parameters import PIXEL_UNIT
@@ -38,6 +38,9 @@ class FastATParameters(BallParameters):
         ),
     ] = 0.2
     batch_norm: BatchNormMode = "train"
+    hypersphere_embedding: HypersphereEmbedding
+    he_scale: HEScale
+    he_margin: HEMargin
 
 
 @METHODS.register("fast_at")
@@ -49,7 +52,8 @@ class FastAT(TrainingMethod):
 
     Source: Wong, Rice and Kolter, "Fast is better than free: Revisiting adversarial training",
     ICLR 2020, arXiv:2001.03994, algorithm 3 and the released early stop. Difference: the check
-    looks at the model in eval mode, as it would be deployed.
+    looks at the model in eval mode, as it would be deployed. Option: hypersphere embedding, see
+    `AngularMargin`; the attack of the check sees the scaled cosines, too.
     """
 
     Parameters = FastATParameters
@@ -74,14 +78,15 @@ class FastAT(TrainingMethod):
         x_adv = inner_maximisation(
             model,
             batch.x,
-            partial(cross_entropy, y=batch.y),
+            lambda logits: cross_entropy(self.angular_margin.scaled(logits), batch.y),
             threat_model,
             x_start=threat_model.random_start(batch.x),
             step_size=1.25 * settings.epsilon if settings.step_size is None else settings.step_size,
             num_steps=1,
             batch_norm=settings.batch_norm,
         )
-        loss = cross_entropy(model(x_adv), batch.y).mean()
+        logits = self.angular_margin.with_margin(model(x_adv), batch.y)
+        loss = cross_entropy(logits, batch.y).mean()
         return MethodOutput(loss, {"adversarial_cross_entropy": loss.item()})
 
     def reason_to_stop(self, model: nn.Module) -> str | None:
@@ -97,7 +102,7 @@ class FastAT(TrainingMethod):
             num_steps=5,
         )
         with attack_mode(model, "eval"):
-            x_adv = attack(model, x, y)
+            x_adv = attack(self.angular_margin.attacked(model), x, y)
             accuracy = accuracy_count(predict_logits(model, x_adv), y) / len(x)
         before = self.previous_accuracy.item()
         self.previous_accuracy.fill_(accuracy)

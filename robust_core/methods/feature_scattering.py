@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
 from robust_core.methods.label_smoothing import LabelSmoothing, smooth_labels, soft_cross_entropy
@@ -17,6 +18,9 @@ class FeatureScatteringParameters(BallParameters):
 
     label_smoothing: LabelSmoothing = 0.5
     warmup_epochs: WarmupEpochs = 0
+    hypersphere_embedding: HypersphereEmbedding
+    he_scale: HEScale
+    he_margin: HEMargin
 
 
 @METHODS.register("feature_scattering")
@@ -32,8 +36,9 @@ class FeatureScattering(TrainingMethod):
 
     Source: Zhang and Wang, "Defense Against Adversarial Attacks Using Feature Scattering-based
     Adversarial Training", NeurIPS 2019, arXiv:1907.10764, and its released code. Difference: no
-    logging pass of clean images through batch norm. Option: a radius that grows over the first
-    epochs.
+    logging pass of clean images through batch norm. Options: a radius that grows over the first
+    epochs; hypersphere embedding, see `AngularMargin`, with the margin in the soft CE, whose
+    optimum it moves by m; C does not depend on the scale.
     """
 
     Parameters = FeatureScatteringParameters
@@ -63,7 +68,8 @@ class FeatureScattering(TrainingMethod):
         x_adv = one_step_attack(model, batch.x, scattering, self.radius.threat_model)
         logits = model(x_adv)
         target = smooth_labels(batch.y, logits.shape[1], settings.label_smoothing)
-        loss = soft_cross_entropy(logits, target).mean()
+        margined = self.angular_margin.with_margin(logits, batch.y)
+        loss = soft_cross_entropy(margined, target).mean()
         terms = {"adversarial_cross_entropy": loss.item(), "transport_distance": distance.item()}
         return MethodOutput(loss, terms)
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.losses import cross_entropy
+from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
 from robust_core.parameters import PIXEL_UNIT
@@ -35,6 +36,9 @@ class FreeATParameters(BallParameters):
         ),
     ] = None
     warmup_epochs: WarmupEpochs = 0
+    hypersphere_embedding: HypersphereEmbedding
+    he_scale: HEScale
+    he_margin: HEMargin
 
 
 @METHODS.register("free_at")
@@ -59,6 +63,9 @@ class FreeAT(TrainingMethod):
     Differences: the port clips x + delta to the image box after an update only, so the first replay
     of a batch sees pixels outside of it; here x + delta always lies in the box. A step size other
     than epsilon, an L2 ball and a radius that grows over the first epochs are offered.
+    Option: hypersphere embedding, see `AngularMargin`. The one backward pass is that of the loss
+    with the margin, and delta climbs as without: the margin of the label changes the length of an
+    image's gradient, sum_{j != y} p_j (grad z_j - grad z_y), by a positive factor only.
     """
 
     Parameters = FreeATParameters
@@ -82,7 +89,8 @@ class FreeAT(TrainingMethod):
         x = batch.x
         x_adv = self.radius.threat_model.project(x + self._rows(x), x).requires_grad_(True)
         self._attacked = x, x_adv
-        loss = cross_entropy(model(x_adv), batch.y).mean()
+        logits = self.angular_margin.with_margin(model(x_adv), batch.y)
+        loss = cross_entropy(logits, batch.y).mean()
         return MethodOutput(loss, {"adversarial_cross_entropy": loss.item()})
 
     @torch.no_grad()

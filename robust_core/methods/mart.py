@@ -1,6 +1,5 @@
 """MART: adversarial training that looks harder at images the network gets wrong."""
 
-from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -8,6 +7,13 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import StepSize
 from robust_core.losses import cross_entropy, kl_divergence
+from robust_core.methods.angular_margin import (
+    PLAIN,
+    AngularMargin,
+    HEMargin,
+    HEScale,
+    HypersphereEmbedding,
+)
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import (
     BatchNormMode,
@@ -38,6 +44,9 @@ class MARTParameters(BallParameters):
     ] = 5.0
     warmup_epochs: WarmupEpochs = 0
     batch_norm: BatchNormMode = "eval"
+    hypersphere_embedding: HypersphereEmbedding
+    he_scale: HEScale
+    he_margin: HEMargin
 
 
 @METHODS.register("mart")
@@ -50,8 +59,9 @@ class MART(TrainingMethod):
     Source: Wang et al., "Improving Adversarial Robustness Requires Revisiting Misclassified
     Examples", ICLR 2020, and the released code (its constant 1.0001 in place of the 1 in BCE).
     Differences: the released code's 1e-12 inside the logarithms is left out, they are taken of the
-    logits; and so is the 1e-7 by which it keeps 1 - p_y above zero. Option: a radius that grows
-    over the first epochs.
+    logits; and so is the 1e-7 by which it keeps 1 - p_y above zero. Options: a radius that
+    grows over the first epochs; hypersphere embedding, see `AngularMargin`, with the margin in the
+    CE of the loss and the scaled cosines in all probabilities.
     """
 
     Parameters = MARTParameters
@@ -73,27 +83,41 @@ class MART(TrainingMethod):
         x_adv = inner_maximisation(
             model,
             batch.x,
-            partial(cross_entropy, y=batch.y),
+            lambda logits: cross_entropy(self.angular_margin.scaled(logits), batch.y),
             self.radius.threat_model,
             x_start=gaussian_start(batch.x),
             step_size=self.radius.step_size,
             num_steps=settings.num_steps,
             batch_norm=settings.batch_norm,
         )
-        return mart_loss(model(batch.x), model(x_adv), batch.y, settings.beta)
+        logits, logits_adv = model(batch.x), model(x_adv)
+        return mart_loss(logits, logits_adv, batch.y, settings.beta, self.angular_margin)
 
 
-def mart_loss(logits: Tensor, logits_adv: Tensor, y: Tensor, beta: float) -> MethodOutput:
+def mart_loss(
+    logits: Tensor,
+    logits_adv: Tensor,
+    y: Tensor,
+    beta: float,
+    angular_margin: AngularMargin = PLAIN,
+) -> MethodOutput:
     """Return MART's loss of clean and attacked logits [B,K], [B,K] and labels [B]."""
-    boosted = boosted_cross_entropy(logits_adv, y).mean()
-    missing = 1.0 - logits.float().softmax(dim=1).gather(1, y[:, None]).squeeze(1)  # [B]
-    divergence = (kl_divergence(logits, logits_adv) * missing).mean()
+    boosted = boosted_cross_entropy(logits_adv, y, angular_margin).mean()
+    scaled, scaled_adv = angular_margin.scaled(logits), angular_margin.scaled(logits_adv)
+    missing = 1.0 - scaled.float().softmax(dim=1).gather(1, y[:, None]).squeeze(1)  # [B]
+    divergence = (kl_divergence(scaled, scaled_adv) * missing).mean()
     terms = {"boosted_cross_entropy": boosted.item(), "weighted_kl_divergence": divergence.item()}
     return MethodOutput(boosted + beta * divergence, terms)
 
 
-def boosted_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Return -log p_y - log(1.0001 - max_{k != y} p_k): [N,K], [N] -> float32 [N], in nats."""
-    others = logits.float().softmax(dim=1).scatter(1, y[:, None], 0.0)
+def boosted_cross_entropy(
+    logits: Tensor, y: Tensor, angular_margin: AngularMargin = PLAIN
+) -> Tensor:
+    """Return -log p_y - log(1.0001 - max_{k != y} p_k): [N,K], [N] -> float32 [N], in nats.
+
+    With hypersphere embedding -log p_y has the margin, and both have the scale.
+    """
+    others = angular_margin.scaled(logits).float().softmax(dim=1).scatter(1, y[:, None], 0.0)
     best_wrong = others.amax(dim=1)
-    return cross_entropy(logits, y) - (LARGEST_PROBABILITY - best_wrong).log()
+    ordinary = cross_entropy(angular_margin.with_margin(logits, y), y)
+    return ordinary - (LARGEST_PROBABILITY - best_wrong).log()

@@ -3,21 +3,30 @@
 from torch import nn
 
 from robust_core.losses import cross_entropy
+from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.parameters import Parameters
 
 
 class StandardParameters(Parameters):
-    """Ordinary training has none."""
+    """Ordinary training has none but those of hypersphere embedding."""
+
+    hypersphere_embedding: HypersphereEmbedding
+    he_scale: HEScale
+    he_margin: HEMargin
 
 
 @METHODS.register("standard")
 class Standard(TrainingMethod):
-    """Minimise the mean cross-entropy CE(f(x), y) of clean images; no defence."""
+    """Minimise the mean cross-entropy CE(f(x), y) of clean images; no defence.
+
+    Option: hypersphere embedding, see `AngularMargin`.
+    """
 
     Parameters = StandardParameters
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x), y)."""
-        loss = cross_entropy(model(batch.x), batch.y).mean()
+        logits = self.angular_margin.with_margin(model(batch.x), batch.y)
+        loss = cross_entropy(logits, batch.y).mean()
         return MethodOutput(loss, {"cross_entropy": loss.item()})

@@ -148,7 +148,8 @@ def refuse_cosine_head(model: nn.Module, what: str) -> None:
     if isinstance(getattr(model, "classifier", None), CosineHead):
         raise InputError(
             f'{what} needs a network with a linear head (head "linear"), got a cosine one, whose '
-            "logits have a scale only in spat, and in pgd_at and trades with hypersphere embedding"
+            "bare cosines leave the softmax almost flat; they have a scale only in spat, and with "
+            "hypersphere embedding in the methods that offer it"
         )
 
 

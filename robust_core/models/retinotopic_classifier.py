@@ -22,14 +22,19 @@ from robust_core.models.retinotopic import (
     choose_centres,
     without_mean,
 )
+from robust_core.models.retinotopic_backbone import (
+    CHANNELS,
+    COLOURS,
+    check_backbone,
+    create_backbone,
+    without_normalisation,
+)
 from robust_core.parameters import Parameters
 from robust_core.registry import unknown_name
 
-CHANNELS = 3  # grey images are repeated, as in the released code
 KEEP_EPSILON = 1e-9
 V1_VIEWS = 15  # of version 1 on CIFAR-10; 20 on MNIST and 10 on mini-ImageNet
 TRAINED_WITH = ("backbone", "backbone_width", "backbone_depth", "version", "normalisation")
-WIDTH_FIELDS = ("width", "widen_factor", "hidden")  # what the architectures call it
 
 # mean and standard deviation of the training images' channels
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -179,9 +184,10 @@ class RetinotopicClassifier(Classifier):
     v2: logits = (1/V) sum_v logits_v / (z_v + 1e-9), with z_v the keep ratio of view v.
     v1: logits = (1/V) sum_v logits_v.
 
-    The backbone gets the views as they are, its own normalisation taken out. The features are the
-    mean of features_v / z_v and, in one more place, the mean of 1 / z_v (v1: with z_v = 1); so the
-    affine head of these is the mean of the views' heads.
+    The backbone gets the views as they are, its own normalisation taken out; `around` puts the
+    sampler before a network that exists. The features are the mean of features_v / z_v and, in one
+    more place, the mean of 1 / z_v (v1: with z_v = 1); so the affine head of these is the mean of
+    the views' heads.
 
     Inferences: "one_view" decides by a single view, in v2 the one of the image's middle: what the
     released attacks look at. "expected_gradient" is the network itself, except that its gradient
@@ -206,9 +212,15 @@ class RetinotopicClassifier(Classifier):
         image_shape: tuple[int, int, int],
         num_classes: int,
         parameters: RetinotopicParameters,
+        *,
+        backbone: Classifier | None = None,
     ):
-        channels = CHANNELS * (1 if parameters.version == "v2" else 2)
-        backbone = _create_backbone(parameters, (channels, *image_shape[1:]), num_classes)
+        """Build the network, around a `backbone` for views or around the one of the parameters."""
+        if backbone is None:
+            view_shape = (CHANNELS[parameters.version], *image_shape[1:])
+            name, width = parameters.backbone, parameters.backbone_width
+            depth = parameters.backbone_depth
+            backbone = create_backbone(name, width, depth, view_shape, num_classes)
         super().__init__(image_shape, num_classes, num_features=backbone.num_features + 1)
         self.settings = parameters
         self.backbone = backbone
@@ -216,6 +228,36 @@ class RetinotopicClassifier(Classifier):
         mean, deviation = STATISTICS[parameters.normalisation]
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(-1, 1, 1), persistent=False)
+
+    @classmethod
+    def around(
+        cls,
+        classifier: Classifier,
+        parameters: RetinotopicParameters | None = None,
+        *,
+        grey: bool = False,
+    ) -> Self:
+        """Return a network that shows retinotopic views to `classifier`, whose weights it shares.
+
+        What it calls `normalize`, as all architectures here do, is left out: views come as they
+        are. It must end in an affine layer called `classifier`.
+
+        Args:
+            classifier: left as it is; takes 3 channels (version v2) or 6 (v1).
+            parameters: of the sampling; those of the backbone do not count. None: the defaults.
+            grey: whether images have one channel in place of three.
+
+        Raises:
+            InputError: the classifier cannot stand behind the sampler.
+        """
+        parameters = RetinotopicParameters() if parameters is None else parameters
+        check_backbone(classifier, parameters.version)
+        height, width = classifier.image_shape[1:]
+        shape = (1 if grey else COLOURS, height, width)
+        backbone = without_normalisation(classifier)
+        network = cls(shape, classifier.num_classes, parameters, backbone=backbone)
+        device = backbone.get_parameter("classifier.weight").device
+        return network.to(device).train(classifier.training)
 
     @property
     def classifier(self) -> nn.Module:
@@ -312,7 +354,7 @@ class RetinotopicClassifier(Classifier):
 
     def _prepare(self, x: Tensor) -> Tensor:
         """Return what is sampled: three channels, in v2 normalised."""
-        x = x.expand(-1, CHANNELS, -1, -1)
+        x = x.expand(-1, COLOURS, -1, -1)
         return x if self.settings.version == "v1" else (x - self.mean) / self.deviation
 
     def _features_of(self, views: Views) -> Tensor:
@@ -327,31 +369,6 @@ class RetinotopicClassifier(Classifier):
         if self.settings.version == "v1":
             return torch.ones_like(keep_ratio)
         return 1.0 / (keep_ratio + KEEP_EPSILON)
-
-
-def _create_backbone(
-    parameters: RetinotopicParameters, view_shape: tuple[int, int, int], num_classes: int
-) -> Classifier:
-    """Return the network for views of `view_shape`, which takes them as they are.
-
-    Raises:
-        InputError: a size that the network cannot have.
-    """
-    architecture: Any = MODELS.get(parameters.backbone)
-    fields = architecture.Parameters.model_fields
-    values: dict[str, Any] = {}
-    if parameters.backbone_width is not None:
-        values[next(name for name in WIDTH_FIELDS if name in fields)] = parameters.backbone_width
-    if parameters.backbone_depth is not None:
-        if "depth" not in fields:
-            raise InputError(
-                f"backbone_depth should be automatic for {parameters.backbone}, whose depth is "
-                f"fixed, got {parameters.backbone_depth}"
-            )
-        values["depth"] = parameters.backbone_depth
-    backbone = architecture(view_shape, num_classes, architecture.Parameters.create(values))
-    backbone.normalize = nn.Identity()
-    return backbone
 
 
 def _create_sampler(parameters: RetinotopicParameters) -> RetinotopicSampler:

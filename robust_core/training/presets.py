@@ -87,24 +87,52 @@ PAPERS: dict[str, dict[str, Any]] = {
 # where a paper departs from its CIFAR-10 recipe
 PAPERS_ELSEWHERE: dict[tuple[str, str], dict[str, Any]] = {
     ("atld", "svhn"): {"optimiser": {**WIDE_28["optimiser"], "learning_rate": 0.01}, **UNCHANGED},
+    # version 1, the only one with MNIST; there a stem for large images, 32x32 pixels and crops
+    ("ciiv", "mnist"): {
+        "model": {
+            "name": "retinotopic",
+            "parameters": {
+                **{"backbone": "resnet18", "version": "v1", "num_views": 20, "weight": 0.8},
+                "normalisation": "none",  # it samples the pixels as they are
+            },
+        },
+        "schedule": {"name": "step", "milestones": [25, 50, 75], "factor": 0.2},
+        "epochs": 100,
+        "crop_border": "black",
+    },
     ("feature_scattering", "svhn"): UNCHANGED,
+    # our own, after AWP's recipe of SVHN: nothing is published
+    ("spat", "svhn"): {
+        "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 2e-4},
+        **UNCHANGED,
+    },
 }
 PAPER_PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
     ("atld", "cifar100"): {"pairing_weight": 0.1},
+    ("spat", "svhn"): {"step_size": 1 / 255},
 }
+# beside CIFAR-10; all other recipes are lent from there
+PUBLISHED_ELSEWHERE = {
+    *(("atld", "cifar100"), ("atld", "svhn")),
+    *(("ciiv", "cifar100"), ("ciiv", "mnist")),  # version 2 the first, as on CIFAR-10
+    ("feature_scattering", "svhn"),
+}
+NO_RECIPE = ("denoising", "gradient_norm", "standard")  # nothing to lend
+# with hypersphere embedding; published for PGD-AT and TRADES
+EMBEDDED = (*("fast_at", "feature_scattering", "free_at", "mart", "pgd_at", "standard", "trades"),)
 # options of a method: their parameters, and where their own recipe departs from the method's
 OPTIONS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("pgd_at", "awp"): (
         {"awp_gamma": 0.01},
         {"model": {"name": "preact_resnet18"}, "optimiser": SGD, "epochs": 200},
     ),
-    ("pgd_at", "he"): ({"hypersphere_embedding": True}, {}),
     ("trades", "awp"): (
         {"awp_gamma": 0.005, "awp_warmup_epochs": 10},
         {"optimiser": SGD, "schedule": STEP, "epochs": 200},
     ),
-    ("trades", "he"): ({"hypersphere_embedding": True}, {}),
+    **{(method, "he"): ({"hypersphere_embedding": True}, {}) for method in EMBEDDED},
 }
+PUBLISHED_OPTIONS = {("pgd_at", "awp"), ("pgd_at", "he"), ("trades", "awp"), ("trades", "he")}
 OPTIONS_ELSEWHERE: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
     ("pgd_at", "awp", "svhn"): (
         {"step_size": 1 / 255, "awp_warmup_epochs": 5},
@@ -171,18 +199,20 @@ def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTIO
     MNIST and Fashion-MNIST: it shows that training works rather than how far it gets.
     "paper" is the published CIFAR-10 recipe (network, optimiser, schedule, epochs, batch size) of
     the method's source, which its class names together with what differs; methods without one take
-    200 epochs of PreActResNet-18. Where the source departs from it on CIFAR-100 or SVHN, so does
-    the preset. All train on nine tenths of the published training images, because the rest serves
-    as validation: an epoch has fewer steps, and `pgd_at`, published in steps, takes more epochs for
-    them. Data sets with another standard radius than 8/255, such as handwriting, take that radius,
-    steps of a quarter of it, and the small network.
+    200 epochs of PreActResNet-18. Where the source departs from it on another data set, so does
+    the preset; where nothing was published for a data set or with an option, the title says
+    "nearest published recipe". All train on nine tenths of the published training images, because
+    the rest serves as validation: an epoch has fewer steps, and `pgd_at`, published in steps, takes
+    more epochs for them. Data sets with another standard radius than 8/255, such as handwriting,
+    take that radius, steps of a quarter of it, and the small network unless a network is published.
 
     Args:
         data: a name that `load_data` takes.
         method: a name of `list_methods()`.
         budget: "quick" or "paper".
         option: one of `list_options(method)`: "awp" (adversarial weight perturbation, with a
-            published recipe of its own) or "he" (hypersphere embedding, with that of the method).
+            published recipe of its own) or "he" (hypersphere embedding, with that of the method;
+            published for PGD-AT and TRADES).
 
     Raises:
         InputError: an unknown name.
@@ -192,7 +222,8 @@ def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTIO
     if option not in list_options(method):
         raise unknown_name(f"option of {method}", option, list(list_options(method)))
     values: dict[str, Any] = {
-        "title": f"{_full_name(method, option)} on {Path(data).name}, {budget}",
+        "title": f"{_full_name(method, option)} on {Path(data).name}, "
+        f"{_recipe_name(data, method, budget, option)}",
         "data": {"name": data},
         "method": {"name": method, "parameters": _method_parameters(data, method, budget)},
     }
@@ -212,9 +243,9 @@ def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTIO
         if method in MANY_PASSES:
             evaluation |= FEW_IMAGES
     else:
-        values |= PAPERS.get(method, OTHERWISE) | PAPERS_ELSEWHERE.get((method, data), {})
-        values |= _of_option(data, method, option)[1]
-        if not _like_cifar(data):
+        here = PAPERS_ELSEWHERE.get((method, data), {})
+        values |= PAPERS.get(method, OTHERWISE) | here | _of_option(data, method, option)[1]
+        if not _like_cifar(data) and "model" not in here:
             values["model"] = {"name": "small_cnn"}
     values["method"]["parameters"] |= _option_parameters(data, method, budget, option)
     values["model"] = _network(data, method, budget, option, values["model"])
@@ -223,6 +254,19 @@ def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTIO
 
 def _full_name(method: str, option: str) -> str:
     return method if option == NO_OPTION else f"{method} with {option}"
+
+
+def _recipe_name(data: str, method: str, budget: str, option: str) -> str:
+    """Return the budget, or that nothing was published for just this."""
+    if budget == "quick" or method in NO_RECIPE:
+        return budget
+    if option == NO_OPTION:
+        published = data == "cifar10" or (method, data) in PUBLISHED_ELSEWHERE
+    elif data == "cifar10":
+        published = (method, option) in PUBLISHED_OPTIONS
+    else:
+        published = (method, option, data) in OPTIONS_ELSEWHERE
+    return budget if published else "nearest published recipe"
 
 
 def _of_option(data: str, method: str, option: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -249,7 +293,7 @@ def _network(
     if option == "he":
         return {**model, "parameters": {**parameters, "head": "cosine", "head_bias": False}}
     match method:
-        case "ciiv":
+        case "ciiv" if model["name"] != "retinotopic":
             backbone = {"backbone": model["name"], "backbone_width": parameters.get("width")}
             norm = Path(data).name if Path(data).name in STATISTICS else "none"
             return {"name": "retinotopic", "parameters": {**backbone, "normalisation": norm}}

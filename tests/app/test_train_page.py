@@ -134,7 +134,7 @@ def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
 def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
     page = open_page(method="trades", option="he")
     check(page.segmented_control(key=run_form.OPTION_KEY).set_value("awp").run())
-    check(page.selectbox(key=run_form.METHOD_KEY).set_value("mart").run())
+    check(page.selectbox(key=run_form.METHOD_KEY).set_value("atld").run())
     assert not [one for one in page.segmented_control if one.key == run_form.OPTION_KEY]
     check(page.selectbox(key=run_form.METHOD_KEY).set_value("trades").run())
     check(page.segmented_control(key=run_form.OPTION_KEY).set_value("he").run())

@@ -142,11 +142,12 @@ def test_methods_without_a_scale_refuse_bare_cosines_in_one_sentence(name):
     method = create_method(name)
     with pytest.raises(InputError) as error:
         method.attach(network(head="cosine", head_bias=False))
-    bare = "training without hypersphere embedding"
-    what = bare if name in ("pgd_at", "trades") else type(method).__name__
+    offers = "hypersphere_embedding" in type(method).Parameters.model_fields
+    what = "training without hypersphere embedding" if offers else type(method).__name__
     assert str(error.value) == (
-        f'{what} needs a network with a linear head (head "linear"), got a cosine one, whose logits'
-        " have a scale only in spat, and in pgd_at and trades with hypersphere embedding"
+        f'{what} needs a network with a linear head (head "linear"), got a cosine one, whose bare '
+        "cosines leave the softmax almost flat; they have a scale only in spat, and with "
+        "hypersphere embedding in the methods that offer it"
     )
     method.attach(network())
 

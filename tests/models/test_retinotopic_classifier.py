@@ -11,9 +11,15 @@ from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import evaluate
 from robust_core.gradients import input_gradient
 from robust_core.losses import cross_entropy
-from robust_core.models.base import create_model
-from robust_core.models.retinotopic_classifier import RetinotopicClassifier, RetinotopicParameters
-from tests.models.examples import generator, images, retinotopic
+from robust_core.models.base import Classifier, create_model
+from robust_core.models.retinotopic import Density, RetinotopicSampler, choose_centres
+from robust_core.models.retinotopic_classifier import (
+    STATISTICS,
+    RetinotopicClassifier,
+    RetinotopicParameters,
+)
+from robust_core.models.small_cnn import SmallCNN, SmallCNNParameters
+from tests.models.examples import generator, images, retinotopic, settled_model, small_model
 
 
 def test_logits_are_the_mean_over_views_divided_by_the_keep_ratio():
@@ -232,3 +238,93 @@ def test_a_depth_that_the_backbone_cannot_have_is_refused():
         retinotopic(backbone="small_cnn", backbone_depth=3)
     with pytest.raises(InputError, match="depth must be 6n"):
         retinotopic(backbone="wide_resnet", backbone_depth=33)
+
+
+def around(name: str = "preact_resnet18", **parameters) -> tuple[Classifier, RetinotopicClassifier]:
+    """A settled network with batch norm, and the sampler around it."""
+    classifier = settled_model(name).float()
+    values = {"normalisation": "shapes", **parameters}
+    return classifier, RetinotopicClassifier.around(classifier, RetinotopicParameters(**values))
+
+
+def test_a_sampler_goes_around_a_network_that_exists():
+    """The decision is the mean over the sampler's views, each seen by the network itself."""
+    (classifier, model), x = around(), images(3)
+    torch.manual_seed(0)
+    logits = model(x)
+    mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in STATISTICS["shapes"])
+    sampler = RetinotopicSampler("v2", 0.9, 3, "native", Density(10.0, 0.3, 0.9))
+    torch.manual_seed(0)
+    views = [
+        sampler((x - mean) / deviation, centre)
+        for centre in choose_centres("fixed", (16, 16), 1 / 6, 9)
+    ]
+    # (v + 1) / 2 is what the network's own normalisation turns into the view v
+    expected = [classifier((v.view + 1) / 2) / (v.keep_ratio + 1e-9) for v in views]
+    torch.testing.assert_close(logits, torch.stack(expected).mean(dim=0))
+    assert {id(p) for p in model.parameters()} == {id(p) for p in classifier.parameters()}
+
+
+def test_the_network_inside_stays_as_it_is():
+    classifier = settled_model("small_cnn").float()
+    x, before = images(3), settled_model("small_cnn").float()(images(3))
+    model = RetinotopicClassifier.around(classifier)
+    assert model.settings == RetinotopicParameters.create({})
+    assert torch.equal(classifier(x), before)
+    assert (model.training, classifier.training) == (False, False)
+    assert (model.image_shape, model.num_classes) == (classifier.image_shape, 5)
+    classifier.get_parameter("classifier.bias").data += torch.tensor([100.0, 0, 0, 0, 0])
+    assert model(x).argmax(dim=1).tolist() == [0, 0, 0]
+    assert RetinotopicClassifier.around(classifier.train()).training
+
+
+def test_what_stands_around_a_network_is_a_retinotopic_model_like_another():
+    _, model = around("small_cnn", num_views=2)
+    assert model.inference("one_view").sample_views(images()).images.shape[0] == 1  # pyright: ignore
+    attack = create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=2)
+    y = torch.zeros(4, dtype=torch.long)
+    assert (attack(model, images(), y) - images()).abs().max() > 0.05
+    grey = RetinotopicClassifier.around(settled_model("small_cnn").float(), grey=True)
+    assert grey.image_shape == (1, 16, 16)
+    assert grey(images(2, (1, 16, 16))).shape == (2, 5)
+
+
+def test_version_1_goes_around_a_network_for_six_channels():
+    classifier = SmallCNN((6, 16, 16), 5, SmallCNNParameters(width=4)).eval()
+    model = RetinotopicClassifier.around(classifier, RetinotopicParameters(version="v1"))
+    torch.manual_seed(0)
+    views = model.sample_views(images())
+    assert views.images.shape == (15, 4, 6, 16, 16)
+    torch.manual_seed(0)
+    expected = torch.stack([classifier((view + 1) / 2) for view in views.images]).mean(dim=0)
+    torch.testing.assert_close(model(images()), expected)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "version", "message"),
+    [
+        (nn.Linear(3, 2), "v2", "must be a Classifier, got a Linear"),
+        (
+            small_model("small_cnn"),
+            "v1",
+            "take the 6 channels of a view of version v1, got a SmallC",
+        ),
+        (
+            small_model("small_cnn", (1, 16, 16)),
+            "v2",
+            "must take the 3 channels of a view of version v2, got a SmallCNN for 1",
+        ),
+        (retinotopic(), "v2", "must be deterministic and have a gradient throughout, got a Ret"),
+        (small_model("quantized_cnn"), "v2", "have a gradient throughout, got a QuantizedCNN"),
+        (
+            create_model("small_cnn", (3, 16, 16), 5, {"head": "cosine"}),
+            "v2",
+            'end in an affine layer called classifier (head "linear"), got a SmallCNN with another',
+        ),
+    ],
+)
+def test_networks_that_cannot_stand_behind_the_sampler(classifier, version, message):
+    with pytest.raises(InputError) as error:
+        RetinotopicClassifier.around(classifier, RetinotopicParameters(version=version))
+    assert str(error.value).startswith("the network behind the sampler must ")
+    assert message in str(error.value)

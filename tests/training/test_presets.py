@@ -98,6 +98,38 @@ OPTION_PARAMETERS = {
     "awp": {"awp_gamma", "awp_warmup_epochs"},
     "he": {"hypersphere_embedding"},
 }
+EMBEDDED = ("fast_at", "feature_scattering", "free_at", "mart", "pgd_at", "standard", "trades")
+
+# version 1 of CiiV, sheet of CiiV, sections 2.5 and 3
+VIEWS_V1 = {"backbone": "resnet18", "version": "v1", "centres": None, "num_samples": 3}
+MNIST_VIEWS = VIEWS_V1 | {"num_views": 20, "weight": 0.8}
+FROM_25_ON = {25: 1.0, 26: 0.2, 50: 0.2, 51: 0.04, 75: 0.04, 76: 0.008, 100: 0.008}
+WRN_28_STEPS = {60: 1.0, 61: 0.1, 90: 0.1, 91: 0.01}
+# method and data set, where a recipe departs from the one of CIFAR-10: as above, and augmentation
+ELSEWHERE: dict[tuple[str, str], tuple[Any, int, int, float, float, dict[int, float], Any, bool]]
+ELSEWHERE = {
+    ("atld", "cifar100"): (
+        *(WRN_28, 400, 50, 0.1, 2e-4, WRN_28_STEPS, {"pairing_weight": 0.1}, True),
+    ),
+    ("atld", "svhn"): (
+        *(WRN_28, 400, 50, 0.01, 2e-4, WRN_28_STEPS, {"pairing_weight": 0.5}, False),
+    ),
+    ("ciiv", "cifar100"): (
+        *(("retinotopic", VIEWS[1] | {"normalisation": "cifar100", "num_views": 9}), 110, 128),
+        *(0.1, 5e-4, PUBLISHED["ciiv"][5], PUBLISHED["ciiv"][6], True),
+    ),
+    ("ciiv", "mnist"): (
+        *(("retinotopic", MNIST_VIEWS), 100, 128, 0.1, 5e-4, FROM_25_ON),
+        *(PUBLISHED["ciiv"][6], True),
+    ),
+    ("feature_scattering", "svhn"): (
+        *(WRN_28, 200, 60, 0.1, 2e-4, WRN_28_STEPS, LABEL_FREE_STEP, False),
+    ),
+    ("spat", "svhn"): (  # nothing is published: the sheet's safe default
+        *(COSINE_WRN_34, 100, 128, 0.01, 2e-4, AT_75_90_100),
+        *(PUBLISHED["spat"][6] | {"step_size": 1 / 255}, False),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -128,17 +160,46 @@ def test_pgd_at_takes_the_published_80000_steps() -> None:
     assert config.epochs * steps_an_epoch == pytest.approx(80_000, abs=steps_an_epoch)
 
 
-def test_where_a_paper_departs_from_its_cifar10_recipe() -> None:
-    assert preset("cifar100", "atld", "paper").method.parameters["pairing_weight"] == 0.1
-    svhn = preset("svhn", "atld", "paper")
-    assert (svhn.optimiser.learning_rate, svhn.optimiser.weight_decay) == (0.01, 2e-4)
-    assert svhn.method.parameters["pairing_weight"] == 0.5
-    assert (svhn.augment, svhn.epochs, svhn.batch_size) == (False, 400, 50)
-    scattering = preset("svhn", "feature_scattering", "paper")
-    assert (scattering.augment, scattering.optimiser.learning_rate) == (False, 0.1)
+@pytest.mark.parametrize(("name", "data"), ELSEWHERE)
+def test_where_a_paper_departs_from_its_cifar10_recipe(name: str, data: str) -> None:
+    network, epochs, batch_size, rate, decay, factors, parameters, augment = ELSEWHERE[name, data]
+    config = preset(data, name, "paper")
+    assert config.model.name == network[0]
+    assert config.model.parameters == config.model.parameters | network[1]
+    assert config.method.parameters == config.method.parameters | parameters
+    assert (config.optimiser.learning_rate, config.optimiser.weight_decay) == (rate, decay)
+    assert (config.augment, config.epochs, config.batch_size) == (augment, epochs, batch_size)
+    for epoch, factor in factors.items():
+        found = learning_rate(config.schedule, rate, epoch - 1, 1, epochs)
+        assert found == pytest.approx(factor * rate, rel=1e-6), f"epoch {epoch}"
+
+
+def test_crops_of_both_versions_of_ciiv() -> None:
+    assert preset("cifar100", "ciiv", "paper").crop_border == "reflect"
+    assert preset("mnist", "ciiv", "paper").crop_border == "black"
+
+
+def test_no_recipe_is_lent_in_silence() -> None:
+    """A title says "paper" only where the source has a recipe for the data set."""
+    lent = "nearest published recipe"
+    for method in list_methods():
+        if method in ("denoising", "gradient_norm", "standard"):
+            assert preset("digits", method, "paper").title == f"{method} on digits, paper"
+            continue
+        assert preset("cifar10", method, "paper").title == f"{method} on cifar10, paper"
+        assert preset("digits", method, "paper").title == f"{method} on digits, {lent}"
+        assert preset("digits", method).title == f"{method} on digits, quick"
+    for method, data in ELSEWHERE:
+        found = lent if method == "spat" else "paper"
+        assert preset(data, method, "paper").title == f"{method} on {data}, {found}"
+    assert preset("svhn", "trades", "paper").title == f"trades on svhn, {lent}"
     assert preset("svhn", "trades", "paper").augment
-    views = preset("cifar100", "ciiv", "paper").model.parameters
-    assert views["normalisation"] == "cifar100"
+    for method in ("pgd_at", "trades"):
+        title = preset("cifar10", method, "paper", "he").title
+        assert title == f"{method} with he on cifar10, paper"
+    assert preset("svhn", "pgd_at", "paper", "awp").title == "pgd_at with awp on svhn, paper"
+    assert preset("svhn", "pgd_at", "paper", "he").title == f"pgd_at with he on svhn, {lent}"
+    assert preset("cifar10", "mart", "paper", "he").title == f"mart with he on cifar10, {lent}"
 
 
 def test_options_have_their_published_recipes() -> None:
@@ -166,7 +227,7 @@ def test_options_have_their_published_recipes() -> None:
     assert (svhn.augment, svhn.optimiser.learning_rate) == (False, 0.01)
     assert svhn.method.parameters["step_size"] == 1 / 255
     assert svhn.method.parameters["awp_warmup_epochs"] == 5
-    for method in ("pgd_at", "trades"):
+    for method in EMBEDDED:
         plain = preset("cifar10", method, "paper")
         embedded = preset("cifar10", method, "paper", "he")
         assert embedded.model.parameters == plain.model.parameters | COSINE_WITHOUT_BIAS
@@ -175,14 +236,24 @@ def test_options_have_their_published_recipes() -> None:
         assert (embedded.epochs, embedded.schedule) == (plain.epochs, plain.schedule)
 
 
+def test_he_is_an_option_wherever_a_method_has_its_parameters() -> None:
+    for name in list_methods():
+        offers = "hypersphere_embedding" in METHODS.get(name).Parameters.model_fields
+        assert offers == ("he" in list_options(name)) == (name in EMBEDDED), name
+
+
 def test_an_option_that_a_method_has_not_is_refused() -> None:
-    assert list_options("mart") == ("none",)
-    with pytest.raises(InputError, match="unknown option of mart 'awp'; known: none"):
+    assert list_options("mart") == ("none", "he")
+    with pytest.raises(InputError, match="unknown option of mart 'awp'; known: none, he"):
         preset("digits", "mart", "quick", "awp")
+    with pytest.raises(InputError, match="unknown option of atld 'he'; known: none"):
+        preset("digits", "atld", "quick", "he")
 
 
-@pytest.mark.parametrize("option", ["awp", "he"])
-@pytest.mark.parametrize("method", ["pgd_at", "trades"])
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [("pgd_at", "awp"), ("trades", "awp"), *((method, "he") for method in EMBEDDED)],
+)
 def test_quick_options_keep_the_quick_recipe(method, option) -> None:
     plain, config = preset("digits", method), preset("digits", method, "quick", option)
     assert config.title == f"{method} with {option} on digits, quick"
@@ -207,16 +278,33 @@ def test_presets_are_complete_and_in_the_standard_threat_model(data, method, bud
         assert config.threat_model().epsilon == radius
 
 
-@pytest.mark.parametrize("method", list_methods())
-def test_paper_presets_take_steps_on_digits(method) -> None:
-    config = preset("digits", method, "paper")
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [*((method, "none") for method in list_methods()), *((method, "he") for method in EMBEDDED)],
+)
+def test_paper_presets_take_steps_on_digits(method, option) -> None:
     images = load_data("digits", "train").subset(slice(96))
-    state = create_state(config, images.image_shape, images.num_classes, torch.device("cpu"))
-    state.method.prepare(images.x, images.y)
-    step = TrainingStep(config, state, images.x, images.y)
-    for number in range(4):
+    take_steps(preset("digits", method, "paper", option), images.x, images.y, 24)
+
+
+def test_the_published_recipe_of_ciiv_on_mnist_takes_steps() -> None:
+    x = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    config = preset("mnist", "ciiv", "paper")
+    narrow = config.model.model_copy(
+        update={"parameters": config.model.parameters | {"backbone_width": 4}}
+    )
+    take_steps(config.model_copy(update={"model": narrow}), x, torch.arange(8), 4)
+
+
+def take_steps(config: RunConfig, x: torch.Tensor, y: torch.Tensor, size: int) -> None:
+    """Train for one pass over the images, of ten classes, in batches of `size`."""
+    image_shape = (x.shape[1], x.shape[2], x.shape[3])
+    state = create_state(config, image_shape, 10, torch.device("cpu"))
+    state.method.prepare(x, y)
+    step = TrainingStep(config, state, x, y)
+    for number in range(len(x) // size):
         rate = learning_rate(config.schedule, config.optimiser.learning_rate, 40, 10, config.epochs)
-        step(torch.arange(24) + 24 * number, rate, number)  # raises where the loss runs away
+        step(torch.arange(size) + size * number, rate, number)  # raises where the loss runs away
     assert state.is_finite()
 
 
