@@ -50,6 +50,35 @@ def test_card_states_pgd_50_with_5_restarts_on_many_test_images(name):
     assert card["versions"]["torch"]
 
 
+MISSING = {  # what a card is allowed not to have, and why
+    "digits-denoiser": {"margin", "autoattack", "findings"},  # no defence, a source of targets
+    "shapes-colour_ciiv": {"margin", "autoattack", "findings"},  # shows confounding
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_has_margin_attack_autoattack_and_findings(name):
+    card, stochastic = rc.checkpoint_info(name).card, rc.load_model(name).stochastic
+    plain = [result for result in card["robust"] if not result["inference"]]
+    attacks = [(one["attack"]["name"], one["attack"]["parameters"]) for one in plain]
+    found = {name for name, _ in attacks if name == "autoattack"}
+    found |= {"margin" for name, told in attacks if name == "pgd" and told["loss"] == "margin"}
+    found |= {"findings"} if len(card["findings"]) > 10 else set()
+    assert {"margin", "autoattack", "findings"} - found == MISSING.get(name, set())
+    versions = {told["version"] for name, told in attacks if name == "autoattack"}
+    assert versions <= {"rand" if stochastic else "standard"}
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.endswith("-atld")])
+def test_test_time_defences_are_attacked_as_published_and_through_themselves(name):
+    robust = rc.checkpoint_info(name).card["robust"]
+    for inference in ("imt", "imt_plus"):
+        rows = [one for one in robust if one["inference"] == inference]
+        published = [one["accuracy"] for one in rows if one["crafted_on"] == ""]
+        adaptive = [one["accuracy"] for one in rows if one["crafted_on"] is None]
+        assert min(adaptive) < min(published)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_clean_accuracy_of_the_card_is_measured_again(name):
     info, model = rc.checkpoint_info(name), rc.load_model(name)
