@@ -21,12 +21,14 @@ from app.units import count_words, duration_words
 from app.words import checkpoint_title, distance_words
 from robust_core import jobs
 from robust_core.data import data_source
+from robust_core.engine import fastest_engine
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, PlannedCurve
 from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
 from robust_core.evaluation_runs.subjects import fits
 from robust_core.evaluation_runs.units import plan_cost
 from robust_core.parameters import Parameters
+from robust_core.team import Team
 from robust_core.threat_model import BallParameters, ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
 
@@ -150,8 +152,11 @@ def make_plan(
             attack.model_copy(update={"crafted_on": "", "role": "claim"}) for attack in attacks
         ]
         attacks = [one for pair in zip(claims, attacks, strict=True) for one in pair]
+    engine = fastest_engine(Team().device)  # in a process of its own nobody waits for a compiler
     return EvaluationPlan.create(
         {
+            "precision": engine.precision,
+            "compiled": engine.compiled != "no",
             "checkpoints": [info.name for info in infos],
             "attacks": attacks,
             "curves": list(_curves(attacks, ball, extent)),

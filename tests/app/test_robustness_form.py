@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.components import evaluation_form
 from app.components.evaluation_form import Extent, make_plan
 from app.components.evaluation_offers import OFFERS, Randomness, offer_words
 from app.components.evaluation_rows import ELSEWHERE, result_rows
 from robust_core.attacks.base import ATTACKS
+from robust_core.engine import Engine
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, run_evaluation
 from robust_core.evaluation_runs.units import plan_cost
@@ -237,3 +239,10 @@ def test_the_cost_of_a_random_model_is_what_it_takes_at_most() -> None:
     taken = result.clean.forward_passes + result.attacks[0].report.forward_passes
     assert taken == 2 * 6 + attacked * (4 + 6)
     assert plan_cost(plan, 2, stochastic=True) == 2 * (6 + 4 + 6)
+
+
+@pytest.mark.parametrize("engine", [Engine(), Engine("bfloat16", compiled="now")])
+def test_evaluations_are_as_fast_as_the_machine_allows(monkeypatch, engine) -> None:
+    monkeypatch.setattr(evaluation_form, "fastest_engine", lambda device: engine)
+    plan = make_plan([checkpoint_info(MODEL)], ["PGD-20"], ThreatModel(Norm.LINF, 0.1), Extent())
+    assert plan.engine == engine
