@@ -94,6 +94,10 @@ class ATLD(TrainingMethod):
     misclassify. Differences: "1 - log D" of the supplement is log(1 - D), as the code has it; the
     denominator of s is at least 1e-8; with "live" the clean batch goes through batch norm before
     the attack, whose running statistics then contain it, where the code copies the network first.
+
+    With gradient accumulation every piece counts as a batch: D takes its steps on each, 4 pieces
+    make 4 times as many, and s is the ratio of a piece (as in Feature Scattering the transport plan
+    is that of a piece).
     Option: a radius that grows over the first epochs.
     """
 

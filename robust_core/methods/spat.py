@@ -75,8 +75,9 @@ class SPAT(TrainingMethod):
 
     Source: Hou, Han and Li, "Improving Adversarial Robustness with Self-Paced Hard-Class Pair
     Reweighting", AAAI 2023, arXiv:2210.15068; the formulas are those of the released code.
-    Difference: natural and robust accuracy are measured on the same cosines. Option: a radius that
-    grows over the first epochs.
+    Differences: natural and robust accuracy are measured on the same cosines; every network here
+    maps pixels to [-1, 1], while the released code feeds them in [0, 1] without a normalisation.
+    Option: a radius that grows over the first epochs.
     """
 
     Parameters = SPATParameters

@@ -1,6 +1,6 @@
 """A small class-conditional denoiser that is a classifier through its denoising errors."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,23 @@ class ModulatedConv(nn.Module):
         return self.gelu(self.conv(h) * gain * (1 + scale) + shift)
 
 
+class DenoisingPass(nn.Module):
+    """What `Denoiser.denoise` computes: a module without weights, so that it can be compiled."""
+
+    def forward(self, denoiser: "Denoiser", x_t: Tensor, sigma: Tensor, label: Tensor) -> Tensor:
+        """Return the expected clean image, [M,C,H,W]; see `Denoiser.denoise`."""
+        condition = denoiser.label(label) + denoiser.level(sigma.log()[:, None])
+        spread, sigma = DATA_DEVIATION, sigma[:, None, None, None]
+        total = sigma.square() + spread**2
+        half = denoiser.stem(x_t, condition, gain=total.rsqrt())
+        h = denoiser.down(half, condition)
+        for layer in denoiser.middle:
+            h = h + layer(h, condition)
+        h = denoiser.up(F.interpolate(h, size=half.shape[-2:]), condition) + half
+        change = denoiser.shuffle(denoiser.output(h))[..., : x_t.shape[2], : x_t.shape[3]]
+        return x_t * spread**2 / total + change * sigma * spread / total.sqrt()
+
+
 @MODELS.register("denoiser")
 class Denoiser(Classifier):
     """E[x | x_t, c]: guesses the clean image behind a noisy one, given a class or none.
@@ -98,6 +115,7 @@ class Denoiser(Classifier):
         self.up = ModulatedConv(2 * width, width, condition)
         self.output = nn.Conv2d(width, 4 * image_shape[0], 3, padding=1)
         self.shuffle = nn.PixelShuffle(2)
+        self.denoising_pass = DenoisingPass()
         self.classifier = nn.Linear(1, 1, bias=False)
         nn.init.constant_(self.classifier.weight, 0.1)
 
@@ -109,16 +127,11 @@ class Denoiser(Classifier):
             sigma: standard deviation of their noise, same scale.
             label: classes int64 in [0, K]; K for none.
         """
-        condition = self.label(label) + self.level(sigma.log()[:, None])
-        spread, sigma = DATA_DEVIATION, sigma[:, None, None, None]
-        total = sigma.square() + spread**2
-        half = self.stem(x_t, condition, gain=total.rsqrt())
-        h = self.down(half, condition)
-        for layer in self.middle:
-            h = h + layer(h, condition)
-        h = self.up(F.interpolate(h, size=half.shape[-2:]), condition) + half
-        change = self.shuffle(self.output(h))[..., : x_t.shape[2], : x_t.shape[3]]
-        return x_t * spread**2 / total + change * sigma * spread / total.sqrt()
+        return self.denoising_pass(self, x_t, sigma, label)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile `denoise`, through which every pass goes; arguments of torch.compile."""
+        self.denoising_pass.compile(*args, **kwargs)
 
     def scores(self, x_t: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores given each class and given none: [N,K,C,H,W] and [N,C,H,W].

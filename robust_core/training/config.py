@@ -225,8 +225,10 @@ class RunConfig(Parameters):
         Field(
             ge=1,
             le=1024,
-            description="Pieces that a batch is sent through in, to save memory; batch norm sees "
-            "each piece on its own.",
+            description="Pieces that a batch is sent through in, to save memory. Batch norm, and "
+            "what a method computes of a whole batch (ATLD's ratio of gradients, the transport "
+            "plan of Feature Scattering), sees each piece on its own; ATLD's discriminator takes "
+            "its steps on every piece.",
         ),
     ] = 1
     ema_decay: Annotated[

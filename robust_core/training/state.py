@@ -1,6 +1,7 @@
 """What a run carries from one epoch to the next, and the file that a resume starts from."""
 
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robust_core.engine.compilation import MOST_VARIANTS
 from robust_core.errors import InputError
 from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
@@ -120,10 +122,14 @@ def create_optimiser(config: OptimiserConfig, model: nn.Module) -> torch.optim.O
     )
 
 
-def compile_network(model: nn.Module, method: TrainingMethod, backend: str = "inductor") -> None:
+def compile_network(
+    model: nn.Module, method: TrainingMethod, backend: str | Callable[..., Any] = "inductor"
+) -> None:
     """Let torch.compile replace the passes of `model`, in place; its weights keep their names.
 
-    What cannot be compiled, for want of a compiler for instance, runs as it is.
+    Of a stochastic network only the parts with weights are compiled: what draws random numbers,
+    and what an attack looks for by name, such as the pixel step of retinotopic views, stays as it
+    is. What cannot be compiled, for want of a compiler for instance, runs as it is.
 
     Args:
         model: the network in training.
@@ -135,10 +141,26 @@ def compile_network(model: nn.Module, method: TrainingMethod, backend: str = "in
     """
     if method.differentiates_twice:
         raise InputError("compile should be off for a method that differentiates input gradients")
-    torch._dynamo.config.suppress_errors = True
+    limits = torch._dynamo.config
+    limits.suppress_errors = True
+    limits.recompile_limit = max(limits.recompile_limit, MOST_VARIANTS)
     # a method may go back twice through one pass (ATLD's ratio of gradients)
     torch._functorch.config.donated_buffer = False  # pyright: ignore[reportAttributeAccessIssue]
-    model.compile(backend=backend)
+    stochastic = isinstance(model, Classifier) and model.stochastic
+    for part in _parts_with_weights(model) if stochastic else (model,):
+        part.compile(backend=backend)
+
+
+def _parts_with_weights(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the children that have weights, those of a network within in place of itself.
+
+    A network within may be used through `features` and `head`, past its own `forward`.
+    """
+    for child in model.children():
+        if isinstance(child, Classifier):
+            yield from _parts_with_weights(child)
+        elif next(child.parameters(), None) is not None:
+            yield child
 
 
 def use_bfloat16(config: RunConfig, device: torch.device) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from robust_core.methods.base import Batch, TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
@@ -38,13 +39,38 @@ def example_model(name: str) -> Classifier:
     return create_model(architecture, (1, 8, 8), NUM_CLASSES, parameters).train()
 
 
-def example(name: str) -> tuple[Classifier, TrainingMethod]:
+def smallest_network(name: str) -> tuple[str, dict[str, Any]]:
+    """The quickest network that the method can train; without batch norm in most cases."""
+    architecture, parameters = NETWORKS.get(name, NETWORK)
+    return ("small_cnn" if architecture == NETWORK[0] else architecture), parameters
+
+
+def example(
+    name: str, parameters: dict[str, Any] | None = None, model: Classifier | None = None
+) -> tuple[Classifier, TrainingMethod]:
     """A network and the method, which knows the network and the images of `example_batch`."""
-    model = example_model(name)
+    model = model or example_model(name)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        method = create_method(name, PARAMETERS.get(name))
+        method = create_method(name, PARAMETERS.get(name, {}) | (parameters or {}))
         method.attach(model)
     batch = example_batch()
     method.prepare(batch.x, batch.y)
     return model, method
+
+
+def assert_same(one: object, other: object) -> None:
+    """Compare nested state bit for bit, the order of its keys included."""
+    assert type(one) is type(other)
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other)  # pyright: ignore[reportArgumentType]
+    elif isinstance(one, dict):
+        assert isinstance(other, dict) and list(one) == list(other)
+        for key, value in one.items():
+            assert_same(value, other[key])
+    elif isinstance(one, list | tuple):
+        assert isinstance(other, list | tuple) and len(one) == len(other)
+        for value, twin in zip(one, other, strict=True):
+            assert_same(value, twin)
+    else:
+        assert one == other

@@ -1,10 +1,7 @@
 """What every registered training method promises, on random tensors."""
 
-import copy
-
 import pytest
 import torch
-from torch import Tensor
 
 from robust_core.methods import list_methods
 from robust_core.methods.base import Batch, MethodOutput
@@ -72,29 +69,3 @@ def test_the_default_generator_decides_everything(name, batch):
 def test_training_lowers_the_loss(name, batch):
     losses = losses_of(name, batch, 25)
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-
-
-def test_state_travels(name, batch):
-    model, method = example(name)
-    method.on_epoch_start(0, 2)
-    method.training_loss(model, batch)
-    method.reason_to_stop(model.eval())
-    other = example(name)[1]
-    other.load_state_dict(copy.deepcopy(method.state_dict()))
-    assert_same(method.state_dict(), other.state_dict())
-
-
-def assert_same(one: object, other: object) -> None:
-    assert type(one) is type(other)
-    if isinstance(one, Tensor):
-        assert torch.equal(one, other)  # pyright: ignore[reportArgumentType]
-    elif isinstance(one, dict):
-        assert isinstance(other, dict) and list(one) == list(other)
-        for key, value in one.items():
-            assert_same(value, other[key])
-    elif isinstance(one, list | tuple):
-        assert isinstance(other, list | tuple) and len(one) == len(other)
-        for value, twin in zip(one, other, strict=True):
-            assert_same(value, twin)
-    else:
-        assert one == other

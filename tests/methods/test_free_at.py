@@ -1,7 +1,6 @@
 """Free-AT against closed forms on a linear model and a loop as in the released port."""
 
 import copy
-import io
 
 import pytest
 import torch
@@ -173,35 +172,6 @@ def test_training_is_that_of_the_released_port():
     torch.testing.assert_close(delta_of(method), delta, rtol=0, atol=1e-6)
     for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(weight, other, rtol=1e-4, atol=1e-6)
-
-
-def test_a_resumed_training_is_the_uninterrupted_one_bit_for_bit():
-    batches = [batch_of(middle_images(n, (1, 8, 8), seed=n), labels(n)) for n in (8, 5, 8, 5)]
-
-    def fresh() -> tuple[nn.Module, TrainingMethod, torch.optim.Optimizer]:
-        model = SmallNet().train()
-        model.layers[3] = nn.Identity()
-        return model, free_at(), torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-
-    def train(model, method, optimiser, part: list[Batch]) -> None:
-        for batch in part:
-            for _ in range(2):
-                step(model, method, batch, optimiser)
-
-    straight, first, second = fresh(), fresh(), fresh()
-    train(*straight, batches)
-    train(*first, batches[:2])
-    file = io.BytesIO()
-    torch.save(([part.state_dict() for part in first], first[1].own_state()), file)
-    file.seek(0)
-    states, own = torch.load(file, weights_only=True)
-    for part, state in zip(second, states, strict=True):
-        part.load_state_dict(state)
-    second[1].set_own_state(own)
-    train(*second, batches[2:])
-    assert torch.equal(delta_of(second[1]), delta_of(straight[1]))
-    for weight, other in zip(second[0].parameters(), straight[0].parameters(), strict=True):
-        assert torch.equal(weight, other)
 
 
 def test_radius_and_step_can_grow():

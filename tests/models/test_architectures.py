@@ -60,6 +60,11 @@ def test_wide_resnet_counts_of_the_papers(depth, widen_factor, num_classes, mill
     assert count / 1e6 == pytest.approx(millions, abs=0.005)
 
 
+def test_wide_resnet_34_10_count():
+    """46,160,474: the sheet of SPAT."""
+    assert num_parameters("wide_resnet", depth=34, widen_factor=10) == 46_160_474
+
+
 def test_vit_count():
     assert num_parameters("vit") == 6_268_810
 

@@ -9,19 +9,21 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from robust_core.errors import InputError
-from robust_core.methods.base import Batch, MethodOutput, create_method
+from robust_core.methods.atld import ATLD
+from robust_core.methods.base import Batch, MethodOutput
 from robust_core.methods.standard import Standard
-from robust_core.models.base import create_model
 from robust_core.models.small_cnn import SmallCNN
 from robust_core.paths import REPOSITORY
 from robust_core.team import Team
 from robust_core.training.checkpoint import load_model
 from robust_core.training.config import RunConfig
 from robust_core.training.run_directory import RunDirectory
-from robust_core.training.state import compile_network
+from robust_core.training.state import create_state
+from robust_core.training.step import TrainingStep
 from robust_core.training.trainer import train
+from tests.methods.examples import NUM_CLASSES, PARAMETERS, example_batch
 from tests.training.conftest import tiny_config
 
 PATIENCE = 240  # seconds
@@ -109,6 +111,26 @@ def test_pieces_of_a_batch_add_up_to_the_batch() -> None:
     assert curve(pieces) == pytest.approx(curve(whole), rel=1e-4)
 
 
+@pytest.mark.parametrize(("accumulate", "num_steps"), [(1, 2), (4, 8)])
+def test_atlds_discriminator_takes_its_steps_on_every_piece(
+    monkeypatch, accumulate, num_steps
+) -> None:
+    steps: list[ATLD] = []
+    take = ATLD.step_discriminator
+
+    def count(self: ATLD, loss: Tensor) -> None:
+        steps.append(self)
+        take(self, loss)
+
+    monkeypatch.setattr(ATLD, "step_discriminator", count)
+    method = {"name": "atld", "parameters": PARAMETERS["atld"]}
+    config = plain(method=method, accumulate=accumulate)
+    batch = example_batch()
+    state = create_state(config, (1, 8, 8), NUM_CLASSES, torch.device("cpu"))
+    TrainingStep(config, state, batch.x, batch.y)(batch.index, rate=0.1, step=0)
+    assert len(steps) == num_steps
+
+
 def test_a_batch_is_replayed_as_often_as_the_method_says(monkeypatch) -> None:
     seen: list[tuple[int, ...]] = []
     original = Standard.training_loss
@@ -141,19 +163,3 @@ def test_every_hook_is_called_in_its_turn(monkeypatch) -> None:
 
 def test_layout_changes_no_result_beyond_rounding() -> None:
     assert curve(train(plain(channels_last=True))) == pytest.approx(curve(train(plain())), rel=1e-3)
-
-
-def test_a_compiled_network_computes_the_same_under_the_same_names() -> None:
-    model = create_model("small_cnn", (1, 8, 8), 10, {"width": 4})
-    names, x = list(model.state_dict()), torch.rand(3, 1, 8, 8)
-    expected = model(x)
-    compile_network(model, create_method("standard"), backend="eager")
-    assert torch.allclose(model(x), expected)
-    assert list(model.state_dict()) == names
-
-
-@pytest.mark.parametrize("name", ["pag", "gradient_norm"])
-def test_what_differentiates_twice_is_not_compiled(name) -> None:
-    config = plain(method={"name": name}, compile=True)
-    with pytest.raises(InputError, match="compile should be off"):
-        train(config)

@@ -7,12 +7,10 @@ import pytest
 import torch
 
 from robust_core.errors import InputError
-from robust_core.methods.base import METHODS, TrainingMethod
 from robust_core.training import judge
 from robust_core.training.averaging import WeightAverage
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
 from robust_core.training.config import RunConfig
-from robust_core.training.presets import preset
 from robust_core.training.run_directory import RunDirectory, create_run
 from robust_core.training.state import create_state, use_bfloat16
 from robust_core.training.trainer import epoch_batches, seed_epoch, train
@@ -134,7 +132,6 @@ def test_stop_request_before_the_start_stops_during_start_up() -> None:
 KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
-from robust_core.training.presets import preset
 from robust_core.training.run_directory import RunDirectory
 from robust_core.training.trainer import train
 
@@ -174,23 +171,6 @@ def test_keyboard_interrupt_is_a_stop_that_goes_on_upwards() -> None:
     with pytest.raises(KeyboardInterrupt):
         train(run=run, should_stop=interrupt)
     assert run.status().state == "stopped"
-
-
-@pytest.mark.parametrize("name", METHODS.names())
-def test_every_method_trains(name) -> None:
-    method: type[TrainingMethod] = METHODS.get(name)
-    fields = method.Parameters.model_fields
-    small = {key: 1 for key in ("num_steps",) if key in fields}
-    model = preset("digits", name).model  # some methods need a network of their own
-    narrow = {"backbone_width": 4, "num_views": 2} if name == "ciiv" else {"width": 4}
-    run = train(
-        tiny_config(
-            model={"name": model.name, "parameters": {**model.parameters, **narrow}},
-            method={"name": name, "parameters": small},
-            epochs=1,
-        )
-    )
-    assert run.status().state == "finished"
 
 
 def test_bfloat16_trains_and_saves_float32() -> None:
