@@ -12,8 +12,8 @@ from torch import Tensor
 
 from app import cached
 from robust_core.models.retinotopic import Centre, RetinotopicSampler, choose_centres
+from robust_core.models.retinotopic_backbone import COLOURS
 from robust_core.models.retinotopic_classifier import (
-    CHANNELS,
     STATISTICS,
     RetinotopicClassifier,
     RetinotopicParameters,
@@ -75,7 +75,7 @@ def own_settings(info: CheckpointInfo) -> RetinotopicParameters:
 
 def sampled_values(x: Tensor, settings: RetinotopicParameters) -> Tensor:
     """Return what is sampled of an image [C,H,W] in [0, 1]: three channels, in v2 normalised."""
-    x = x.expand(CHANNELS, -1, -1)
+    x = x.expand(COLOURS, -1, -1)
     if settings.version == "v1":
         return x
     mean, deviation = (torch.tensor(s)[:, None, None] for s in STATISTICS[settings.normalisation])
@@ -106,9 +106,9 @@ def look(
         found.append(
             Glance(
                 place,
-                samples.binary[:, 0, :CHANNELS],
+                samples.binary[:, 0, :COLOURS],
                 samples.masks[:, 0],
-                samples.view[0, :CHANNELS],
+                samples.view[0, :COLOURS],
             )
         )
     return found
