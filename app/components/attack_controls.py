@@ -11,7 +11,10 @@ from robust_core.training.checkpoint import CheckpointInfo
 
 ATTACK_KEY = "attack.attack"
 FIRST_ATTACK = "pgd"
-ADVANCED = ("num_restarts", "step_size", "random_start", "loss", "eot_samples", "decay", "seed")
+ADVANCED = (
+    *("num_restarts", "step_size", "random_start", "loss", "eot_samples", "decay", "seed"),
+    *("part", "backward"),
+)
 SLIDERS = {"num_steps": 100.0, "num_restarts": 20.0}
 
 
