@@ -10,30 +10,14 @@ from torch import Tensor
 from robust_core.errors import InputError
 from robust_core.losses import cross_entropy, kl_divergence
 from robust_core.methods.angular_margin import PLAIN, AngularMargin
-from robust_core.methods.base import Batch, TrainingMethod, create_method
+from robust_core.methods.base import create_method
 from robust_core.methods.trades import trades_loss
-from robust_core.models.base import Classifier, create_model
-from tests.toys import labels
+from robust_core.models.base import Classifier
+from tests.methods.embedded import attached, batch, network
 
 COSINES = torch.tensor([[0.5, 0.3, -0.1, 0.05], [0.1, 0.45, -0.2, 0.35]])
 Y = torch.tensor([0, 3])
 on_both = pytest.mark.parametrize("name", ["pgd_at", "trades"])
-
-
-def network(**parameters: Any) -> Classifier:
-    return create_model("small_cnn", (1, 8, 8), 4, {"width": 4, **parameters}).train()
-
-
-def attached(name: str, **parameters: Any) -> tuple[Classifier, TrainingMethod]:
-    model = network(head="cosine", head_bias=False)
-    method = create_method(name, {"hypersphere_embedding": True, **parameters})
-    method.attach(model)
-    return model, method
-
-
-def batch() -> Batch:
-    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    return Batch(x, labels(6, 4), torch.arange(6))
 
 
 def test_loss_is_its_formula():

@@ -12,14 +12,14 @@ from robust_core.errors import InputError
 from robust_core.losses import kl_divergence
 from robust_core.methods import list_methods
 from robust_core.methods.angular_margin import PLAIN, AngularMargin
-from robust_core.methods.base import METHODS, Batch, TrainingMethod, create_method
+from robust_core.methods.base import METHODS, create_method
 from robust_core.methods.free_at import FreeAT
 from robust_core.methods.label_smoothing import smooth_labels, soft_cross_entropy
 from robust_core.methods.mart import boosted_cross_entropy, mart_loss
-from robust_core.models.base import Classifier, create_model
+from robust_core.models.base import Classifier
 from robust_core.models.heads import with_scaled_logits
 from robust_core.threat_model import Norm
-from tests.toys import labels
+from tests.methods.embedded import attached, batch, network
 
 OFFERED = [
     name
@@ -28,22 +28,6 @@ OFFERED = [
 ]
 on_all = pytest.mark.parametrize("name", OFFERED)
 FAR = {"norm": "Linf", "epsilon": 0.2}  # far enough that the logits differ
-
-
-def network(**parameters: Any) -> Classifier:
-    return create_model("small_cnn", (1, 8, 8), 4, {"width": 4, **parameters}).train()
-
-
-def attached(name: str, **parameters: Any) -> tuple[Classifier, TrainingMethod]:
-    model = network(head="cosine", head_bias=False)
-    method = create_method(name, {"hypersphere_embedding": True, **parameters})
-    method.attach(model)
-    return model, method
-
-
-def batch() -> Batch:
-    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    return Batch(x, labels(6, 4), torch.arange(6))
 
 
 def trained_on(name: str, **parameters: Any) -> tuple[Tensor, float, Classifier]:
