@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robust_core.data.augmentation import Augmentation
-from robust_core.data.splits import stratified_split
+from robust_core.data.splits import stratified_order, stratified_split
+from robust_core.errors import InputError
 from robust_core.parameters import Parameters as ParameterModel
 from robust_core.registry import Registry
 from robust_core.threat_model import Norm, ThreatModel
@@ -64,6 +65,22 @@ class ImageSet:
         """Return the images at `indices` (positions in this set, or a mask), in that order."""
         chosen = indices if isinstance(indices, slice | Tensor) else torch.as_tensor(indices).long()
         return replace(self, x=self.x[chosen], y=self.y[chosen], index=self.index[chosen])
+
+    def sample(self, num_images: int, seed: int = 0) -> Self:
+        """Return `num_images` images in which every class has its share; the same for one seed.
+
+        At least one image of every class is among them where `num_images` allows, however the set
+        is sorted, and a smaller sample is the beginning of a larger one: see `stratified_order`.
+        The whole set comes back unchanged if it has no more than `num_images` images.
+
+        Raises:
+            InputError: `num_images` is below 1 or the seed is negative.
+        """
+        if num_images < 1:
+            raise InputError(f"num_images must be at least 1, got {num_images}")
+        if num_images >= len(self):
+            return self
+        return self.subset(torch.from_numpy(stratified_order(self.y.numpy(), num_images, seed)))
 
 
 @dataclass(frozen=True, eq=False)

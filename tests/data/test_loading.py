@@ -93,3 +93,22 @@ def test_missing_files_are_named(tmp_path):
         load_data(str(tmp_path / "a.npz"))
     with pytest.raises(InputError, match=r"expected a folder with one folder for each class at"):
         load_data(str(tmp_path / "nowhere"))
+
+
+def test_a_sample_of_a_set_sorted_by_class_has_every_class():
+    images = load_data("digits", "train")
+    images = images.subset(torch.argsort(images.y, stable=True))
+    assert images.subset(slice(100)).y.unique().tolist() == [0]
+    sample = images.sample(100)
+    share = torch.bincount(images.y) * 100 / len(images)
+    assert (torch.bincount(sample.y, minlength=10) - share).abs().max() < 1
+    assert torch.equal(sample.index, images.sample(100).index)
+    assert torch.equal(sample.index[:10], images.sample(10).index)
+    assert not torch.equal(sample.index, images.sample(100, seed=1).index)
+    assert images.image_id(0) == f"digits/train/{images.index[0]}"
+    assert images.sample(len(images)) is images.sample(10**6) is images
+
+
+def test_a_sample_has_at_least_one_image():
+    with pytest.raises(InputError, match="num_images must be at least 1, got 0"):
+        load_data("digits").sample(0)
