@@ -11,8 +11,9 @@ from torch import Tensor
 from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES, AttackTrace
 from robust_core.attacks.base import Attack
-from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.curves import Curve, accuracy_curve
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.models.base import Classifier
 from robust_core.threat_model import Norm

@@ -12,8 +12,8 @@ from app.honesty import Interruptible
 from app.latent_survey import transformation
 from app.latent_uses import COST
 from robust_core.attacks.apgd import APGD
-from robust_core.evaluation.accuracy import wilson_interval
 from robust_core.evaluation.batch import check_budget
+from robust_core.evaluation.lowest import wilson_interval
 from robust_core.gradients import predict_logits
 from robust_core.losses import is_correct
 from robust_core.models.manifold_transformation import ManifoldTransformed

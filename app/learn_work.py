@@ -15,7 +15,8 @@ from app.learn_lesson import NUM_IMAGES, ImageRule
 from app.units import count_words
 from app.words import attack_words, use_words
 from robust_core.attacks.base import Attack
-from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.accuracy import RobustnessReport
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.training.checkpoint import CheckpointInfo
 
 MAP_IMAGES, PAIR_IMAGES = 60, 120  # of a map of features, and of a study of pairs

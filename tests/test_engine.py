@@ -21,7 +21,7 @@ from robust_core.engine import (
     use_engine,
 )
 from robust_core.engine.compilation import CompiledStep
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import (
     class_difference_gradients,
     class_gradients,

@@ -7,7 +7,7 @@ import streamlit as st
 
 from app.components.model_picker import in_order
 from app.words import result_words, use_words
-from robust_core.evaluation.accuracy import wilson_interval
+from robust_core.evaluation.lowest import wilson_interval
 from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.training.cards import claimed_result, settled_result, verdict
 from robust_core.training.checkpoint import CheckpointInfo

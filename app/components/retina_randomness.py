@@ -12,7 +12,7 @@ from app.honesty import Interruptible
 from app.units import count_words, duration_words, percent
 from app.words import distance_words
 from robust_core.attacks.base import create_attack
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.models.retinotopic_classifier import RetinotopicClassifier
 from robust_core.training.checkpoint import CheckpointInfo
 

@@ -14,6 +14,7 @@ from robust_core.engine import exact_model, prepared, search_model
 from robust_core.errors import InputError
 from robust_core.gradients import evaluation_mode, is_approximate, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
+from robust_core.models.guard import GuardedModel, clean_tensor, guarded, known_classes
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.registry import Registry
 from robust_core.threat_model import BallParameters
@@ -97,6 +98,7 @@ class Attack(BallParameters, ABC):
         """Passes whose mean each gradient is (EOT); 1 where there is no such choice."""
         return getattr(self, "eot_samples", 1)
 
+    @torch.inference_mode(False)
     def __call__(
         self,
         model: nn.Module,
@@ -108,8 +110,9 @@ class Attack(BallParameters, ABC):
     ) -> Tensor:
         """Return adversarial images [N,C,H,W] in [0, 1], detached.
 
-        The seed decides what a stochastic model draws meanwhile, too. An image whose search ends in
-        pixels that are no numbers comes back as it was.
+        Called inside `torch.inference_mode`, it leaves that mode meanwhile, for no gradient would
+        be there. The seed decides what a stochastic model draws meanwhile, too. An image whose
+        search ends in pixels that are no numbers comes back as it was.
 
         Args:
             model: maps [N,C,H,W] in [0, 1] to logits [N,K]; attacked in eval mode, left unchanged.
@@ -120,17 +123,21 @@ class Attack(BallParameters, ABC):
 
         Raises:
             InputError: images outside [0, 1] or not [N,C,H,W], or that the model cannot take;
-                labels of the wrong shape, type or range; a model of unknown kind whose outputs for
-                the first image are no finite logits of two classes or more.
+                labels of the wrong shape, type or range; somebody else's model whose outputs for
+                the first image are no finite logits of two classes or more, or that raises.
         """
-        check_images(model, x, y, target)
+        guarded_model = check_images(model, x, y, target)
+        x, y = clean_tensor(x), clean_tensor(y)
+        target = None if target is None else clean_tensor(target)
         if len(x) == 0:
             return x.clone()
+        if isinstance(guarded_model, GuardedModel) and not guarded_model.is_finite:
+            raise InputError("the model should return finite logits, got NaN or infinity")
         if any(part.training for part in model.modules()):
             warnings.warn(TRAIN_MODE + "attacked in eval mode", stacklevel=2)
         noise = repeatable_noise(self.seed, x.device, stream="attack")
-        with evaluation_mode(model), noise:
-            subject = self.subject(prepared(model))
+        with evaluation_mode(guarded_model), noise:
+            subject = self.subject(prepared(guarded_model))
             x_adv = self.perturb(subject, x, y, target, on_step).detach()
             if is_approximate(subject):
                 x_adv = self._settle(subject, x, y, target, x_adv)
@@ -187,10 +194,12 @@ def automatic_step_size(step_size: float | None, epsilon: float, num_steps: int)
     return 2.5 * epsilon / num_steps if step_size is None else step_size
 
 
-def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> None:
-    """Raise `InputError` unless images and labels fit each other and the model."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the model must be a torch.nn.Module, got a {type(model).__name__}")
+def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None = None) -> nn.Module:
+    """Return the model, guarded, if images and labels fit each other and it.
+
+    Raises:
+        InputError: they do not, in one sentence.
+    """
     for word, value in (("images", x), ("labels", y), ("targets", target)):
         if value is not None and not isinstance(value, Tensor):
             raise InputError(f"{word} must be a torch.Tensor, got a {type(value).__name__}")
@@ -200,38 +209,19 @@ def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None =
         raise InputError(
             f"images must lie in [0, 1], got values from {x.min():.3g} to {x.max():.3g}"
         )
-    num_classes = getattr(model, "num_classes", None)
-    made_for = getattr(model, "image_shape", x.shape[1:])
-    if len(x) and (num_classes is None or tuple(made_for) != tuple(x.shape[1:])):
-        num_classes = _count_classes(model, x[:1])
     for word, labels in (("labels", y), ("targets", target)):
-        if labels is None:
-            continue
-        if labels.dtype != torch.int64 or labels.shape != x.shape[:1]:
+        if labels is not None and (labels.dtype != torch.int64 or labels.shape != x.shape[:1]):
             raise InputError(
                 f"{word} must be int64 [{len(x)}], got {labels.dtype} {list(labels.shape)}"
             )
-        largest = f"{num_classes - 1}" if num_classes else "K-1"
-        if len(labels) and (
-            int(labels.min()) < 0 or (num_classes and int(labels.max()) >= num_classes)
-        ):
+    if len(x) == 0:
+        return model
+    subject = guarded(model, x)
+    num_classes = known_classes(subject)
+    assert num_classes is not None, "a guarded model knows how many logits it returns"
+    for word, labels in (("labels", y), ("targets", target)):
+        if labels is not None and not (0 <= int(labels.min()) <= int(labels.max()) < num_classes):
             raise InputError(
-                f"{word} must be in [0, {largest}], got {labels.min()} to {labels.max()}"
+                f"{word} must be in [0, {num_classes - 1}], got {labels.min()} to {labels.max()}"
             )
-
-
-def _count_classes(model: nn.Module, x: Tensor) -> int:
-    """Return how many logits a model of unknown kind returns for one image [1,C,H,W]."""
-    with evaluation_mode(model), repeatable_noise(0, x.device, stream="clean"):
-        try:
-            logits = predict_logits(model, x)
-        except RuntimeError as error:  # torch's word for shapes and types that do not fit
-            reason = str(error).partition("\n")[0]
-            raise InputError(
-                f"the model cannot take float32 images {list(x.shape[1:])}: {reason}"
-            ) from None
-    if logits.shape[1] < 2:
-        raise InputError(f"the model must tell two classes at least, got {logits.shape[1]} logits")
-    if not bool(torch.isfinite(logits).all()):
-        raise InputError("the model should return finite logits, got NaN or infinity")
-    return logits.shape[1]
+    return subject

@@ -11,6 +11,7 @@ from robust_core.attacks.base import ATTACKS, OnStep
 from robust_core.attacks.pgd import PGD
 from robust_core.engine import Engine, exact_model, is_prepared, use_engine
 from robust_core.errors import InputError
+from robust_core.models.guard import masking_parts
 from robust_core.models.wrappers import with_substituted_backward
 from robust_core.registry import unknown_name
 
@@ -97,7 +98,7 @@ class BPDA(PGD):
         Raises:
             InputError: the model has no part of the chosen name.
         """
-        parts: tuple[str, ...] = getattr(model, "masking_parts", ())
+        parts: tuple[str, ...] = masking_parts(model)
         if self.part:
             model = exact_model(model)
             parts = (place_of(model, self.part),)

@@ -20,7 +20,7 @@ from robust_core.bench.contestants import (
 from robust_core.bench.timing import gradient_flops, interleaved_medians, peak_memory
 from robust_core.data import data_source, load_data
 from robust_core.engine import fastest_engine, prepared, use_engine
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import class_gradients, predict_logits
 from robust_core.losses import cross_entropy, is_correct
 from robust_core.models.base import create_model

@@ -5,12 +5,13 @@ import threading
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robust_core.engine.choice import Engine, current_engine
 from robust_core.engine.compilation import CompiledStep
 from robust_core.engine.folding import FoldedResNetTrunk, FoldedTrunk, InPrecision
 from robust_core.models.base import Classifier, Normalize
+from robust_core.models.guard import ModelWrapper
 from robust_core.models.heads import CosineHead
 from robust_core.models.preact_resnet import PreActResNet18
 from robust_core.models.preact_trunk import PreActBlock, PreActTrunk
@@ -79,14 +80,14 @@ def exact_model(model: nn.Module) -> nn.Module:
     return getattr(model, "exact_model", model)
 
 
-class Prepared(nn.Module):
+class Prepared(ModelWrapper):
     """A twin in float32 that decides, and what is searched: one in bfloat16, a compiled step.
 
-    Whatever wraps it (to count passes, say) offers `exact_model`, `search_model` and `search_step`
-    again; wrapped without them, it is its float32 twin.
+    Called, or wrapped, it is its float32 twin; a wrapper that wants more of it (to count passes,
+    say) offers `exact_model`, `search_model` and `search_step` again.
 
     Attributes:
-        exact_model: the float32 twin, which `forward` calls.
+        exact_model: the float32 twin that decides.
         search_model: the twin whose gradients are followed.
         search_step: compiled gradient of the search model, or None.
     """
@@ -94,20 +95,11 @@ class Prepared(nn.Module):
     def __init__(
         self, exact_model: Classifier, search_model: nn.Module, search_step: CompiledStep | None
     ) -> None:
-        super().__init__()
+        super().__init__(exact_model)
         self.exact_model = exact_model
         self.search_model = search_model
         self.search_step = search_step
-        self.num_classes = exact_model.num_classes
         self.eval()
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return the features of the twin that decides: [N,C,H,W] -> [N,D]."""
-        return self.exact_model.features(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the float32 logits: [N,C,H,W] -> [N,K]."""
-        return self.exact_model(x)
 
 
 class _Twins:

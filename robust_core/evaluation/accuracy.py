@@ -1,6 +1,5 @@
-"""Clean and robust accuracy: the evaluator that decides whether an attack succeeded."""
+"""Clean and robust accuracy: what an evaluation found, image by image, and the loop behind it."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,10 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import TRAIN_MODE, Attack, check_images
+from robust_core.attacks.base import TRAIN_MODE, Attack
 from robust_core.errors import InputError
-from robust_core.evaluation.batch import BatchOutcome, PassCounts, attack_batch, predict_batch
-from robust_core.evaluation.finding import Finding
+from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
+from robust_core.evaluation.finding import Finding, verdict
+from robust_core.evaluation.lowest import (
+    LowestKnown,
+    Measured,
+    lowest_known,
+    share_words,
+    wilson_interval,
+)
 
 OnProgress = Callable[[int, int], None]  # images done, images in all
 
@@ -33,7 +39,10 @@ class RobustnessReport:
         prediction: int64 [N], the class predicted without a perturbation.
         attacked_prediction: int64 [N], the class predicted on the attacked image; `prediction`
             where no attack was needed.
+        not_finite: bool [N], the output for the attacked image is no finite number.
         findings: what checks of this number found; empty where none were made.
+        checked_correct: bool [M], which of the first M images, on which this number was checked,
+            stay correct under every attack of the checks in this threat model; None: not checked.
     """
 
     attack: Attack | None
@@ -45,7 +54,9 @@ class RobustnessReport:
     backward_passes: int
     prediction: Tensor
     attacked_prediction: Tensor
+    not_finite: Tensor
     findings: tuple[Finding, ...] = ()
+    checked_correct: Tensor | None = None
 
     @property
     def num_images(self) -> int:
@@ -72,8 +83,35 @@ class RobustnessReport:
         """95 % confidence interval of the robust accuracy."""
         return wilson_interval(int(self.robust_correct.sum()), self.num_images)
 
+    @property
+    def verdict(self) -> str:
+        """What the checks of this number say: "pass", "fail: black box", or "not checked"."""
+        return verdict(self.findings)
+
+    @property
+    def lowest(self) -> LowestKnown:
+        """The lowest accuracy that the attack or any attack of the checks has left."""
+        label = "clean" if self.attack is None else self.attack.name
+        return lowest_known(
+            [Measured(label, self.robust_correct, self.findings, self.checked_correct)]
+        )
+
+    def __str__(self) -> str:
+        """Return the numbers with all that they rest on, and what they are worth."""
+        lines = [f"clean   {share_words(self.clean_accuracy, self.clean_interval)}"]
+        if self.attack is not None:
+            attack = f"{self.attack.name}, {self.attack.threat_model}"
+            lines.append(
+                f"robust  {share_words(self.robust_accuracy, self.robust_interval)}, {attack}"
+            )
+            lines.append(f"checks  {self.verdict}")
+            if self.lowest.accuracy < self.robust_accuracy:
+                lines.append(f"lowest  {self.lowest.words}")
+        return "\n".join([*lines, f"images  {self.num_images}"])
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
+        checked = self.checked_correct
         return {
             "attack": None if self.attack is None else describe_attack(self.attack),
             "num_images": self.num_images,
@@ -89,7 +127,10 @@ class RobustnessReport:
             "backward_passes": self.backward_passes,
             "prediction": self.prediction.tolist(),
             "attacked_prediction": self.attacked_prediction.tolist(),
+            "not_finite": self.not_finite.tolist(),
             "findings": [finding.to_json() for finding in self.findings],
+            "checked_correct": None if checked is None else checked.tolist(),
+            "verdict": self.verdict,
         }
 
 
@@ -98,7 +139,8 @@ def describe_attack(attack: Attack) -> dict[str, Any]:
     return {"name": attack.name, "parameters": attack.model_dump(mode="json")}
 
 
-def evaluate(
+@torch.inference_mode(False)
+def measure_accuracy(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
@@ -110,83 +152,27 @@ def evaluate(
     surrogate: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> RobustnessReport:
-    """Measure clean accuracy and accuracy under `attack`.
-
-    Images that the model gets wrong without help count as not robust and are not attacked, so
-    robust accuracy never exceeds clean accuracy. The seed of batch number b is attack.seed + b; it
-    decides the noise of a stochastic model, too, so a repeated evaluation gives the same numbers.
-
-    A stochastic model is right or wrong by chance. With one verdict the accuracies are those of a
-    single answer; with several, only images that are right in every one count, so that no lucky
-    draw makes an adversarial image robust.
-
-    Args:
-        model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
-        x: images [N,C,H,W], float in [0, 1], N at least 1.
-        y: labels [N], int64.
-        attack: None measures clean accuracy alone.
-        batch_size: images a batch.
-        eot_samples: passes whose mean logits decide, for stochastic models.
-        num_verdicts: independent decisions, all of which must be right, for stochastic models.
-        surrogate: another model with the same classes, on which the attack is made; `model` judges
-            the images (a transfer attack). Its passes count, too. None attacks `model` itself.
-        on_progress: called after each batch with the images done and in all.
-
-    Warns in one sentence where the model or a layer is in train mode, where it returns
-    probabilities, and where its outputs for attacked images are not finite: these have fallen.
-
-    Raises:
-        InputError: no images; a count below 1; images, labels and outputs that do not fit each
-            other; outputs for clean images that are not finite.
-        RuntimeError: the attack left the image box or, if it has a budget, its ball.
-    """
-    check_images(model, x, y)
+    """Measure clean accuracy and accuracy under `attack`, unchecked; see `evaluate`."""
     if attack is not None and not isinstance(attack, Attack):
         raise InputError(
             "the attack must be made by create_attack or attack_from, got a "
             f"{type(attack).__name__}"
         )
-    if len(x) == 0:
-        raise InputError("an evaluation needs at least one image, got none")
-    counted = {"batch_size": batch_size, "eot_samples": eot_samples, "num_verdicts": num_verdicts}
-    for name, value in counted.items():
-        if value < 1:
-            raise InputError(f"{name} must be at least 1, got {value}")
-    if any(part.training for part in model.modules()):
-        warnings.warn(TRAIN_MODE + "evaluated in eval mode", stacklevel=2)
+    evaluation = Evaluation(
+        model, x, y, batch_size=batch_size, eot_samples=eot_samples, num_verdicts=num_verdicts
+    )
     if surrogate is not None and any(part.training for part in surrogate.modules()):
-        warnings.warn(f"the surrogate: {TRAIN_MODE}attacked in eval mode", stacklevel=2)
-    counts = PassCounts()
+        warnings.warn(f"the surrogate: {TRAIN_MODE}attacked in eval mode", stacklevel=4)
     started = time.perf_counter()
     outcomes: list[BatchOutcome] = []
-    for number, start in enumerate(range(0, len(x), batch_size)):
-        batch_x, batch_y = x[start : start + batch_size], y[start : start + batch_size]
-        outcome = predict_batch(
-            model,
-            batch_x,
-            batch_y,
-            number=number,
-            eot_samples=eot_samples,
-            num_verdicts=num_verdicts,
-            counts=counts,
-        )
+    for number, images in evaluation.batches():
+        outcome = evaluation.predict(images, number)
         if attack is not None:
-            outcome = attack_batch(
-                model,
-                batch_x,
-                batch_y,
-                attack,
-                outcome,
-                number=number,
-                eot_samples=eot_samples,
-                num_verdicts=num_verdicts,
-                surrogate=surrogate,
-                counts=counts,
-            )
+            outcome = evaluation.attack(images, attack, outcome, number, surrogate=surrogate)
         outcomes.append(outcome)
         if on_progress is not None:
-            on_progress(min(start + batch_size, len(x)), len(x))
-    return make_report(attack, outcomes, time.perf_counter() - started, counts)
+            on_progress(min(images.stop, len(x)), len(x))
+    return make_report(attack, outcomes, time.perf_counter() - started, evaluation.counts)
 
 
 def make_report(
@@ -195,6 +181,7 @@ def make_report(
     seconds: float,
     counts: PassCounts,
     findings: tuple[Finding, ...] = (),
+    checked_correct: Tensor | None = None,
 ) -> RobustnessReport:
     """Return the report on batches in their order, at least one of them."""
     return RobustnessReport(
@@ -207,18 +194,7 @@ def make_report(
         backward_passes=counts.backward,
         prediction=torch.cat([outcome.prediction for outcome in outcomes]),
         attacked_prediction=torch.cat([outcome.attacked_prediction for outcome in outcomes]),
+        not_finite=torch.cat([outcome.not_finite for outcome in outcomes]),
         findings=findings,
+        checked_correct=checked_correct,
     )
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share: Wilson, JASA 22 (1927), with z = 1.96.
-
-    Stays within [0, 1] and has a sensible width at 0 and at `trials` successes.
-    """
-    z = 1.959964
-    share = successes / trials
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
-    half /= 1 + z * z / trials
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,19 +1,21 @@
-"""The outcome of one batch: what the model says of its images, and of them attacked."""
+"""The one evaluation loop: what a model says of a batch of images, and of them attacked."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import Attack
+from robust_core.attacks.base import TRAIN_MODE, Attack, check_images
 from robust_core.engine import Prepared, prepared
 from robust_core.engine.compilation import Found, LossFunction
+from robust_core.errors import InputError
 from robust_core.evaluation.outputs import check_outputs
 from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
+from robust_core.models.guard import ModelWrapper, clean_tensor, guarded, known_classes
 from robust_core.threat_model import ThreatModel
 
 BUDGET_TOLERANCE = 1e-5  # float32 rounding of x + delta - x, with room to spare
@@ -28,6 +30,13 @@ class BatchOutcome:
     robust_correct: Tensor
     distance: Tensor
     attacked_prediction: Tensor
+    not_finite: Tensor
+
+    @classmethod
+    def untouched(cls, correct: Tensor, prediction: Tensor) -> "BatchOutcome":
+        """Return the outcome without an attack: correct bool [M], prediction int64 [M]."""
+        none = torch.zeros(len(correct))
+        return cls(prediction, correct, correct, none, prediction, none.bool())
 
 
 class PassCounts:
@@ -48,85 +57,133 @@ class PassCounts:
         return self
 
 
-def predict_batch(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    number: int,
-    eot_samples: int,
-    counts: PassCounts,
-    num_verdicts: int = 1,
-) -> BatchOutcome:
-    """Return the outcome of a batch without an attack; arguments as for `attack_batch`."""
-    counted = _CountedPasses(model, counts)
-    with evaluation_mode(counted), repeatable_noise(number, x.device, stream="clean"):
-        logits = predict_logits(counted, x, eot_samples=eot_samples)
-        check_outputs(logits, y, counted.num_classes)
-        verdicts = _more_verdicts(counted, x, logits, num_verdicts, eot_samples)
-    correct, prediction = (value.cpu() for value in _judge(verdicts, y))
-    return BatchOutcome(prediction, correct, correct, torch.zeros(len(x)), prediction)
+class Evaluation:
+    """A model and the images it is evaluated on, checked once at the door; then batch by batch.
 
-
-def attack_batch(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    attack: Attack,
-    clean: BatchOutcome,
-    *,
-    number: int,
-    eot_samples: int,
-    counts: PassCounts,
-    num_verdicts: int = 1,
-    surrogate: nn.Module | None = None,
-) -> BatchOutcome:
-    """Return the outcome of attacking the correct images of a batch; see `accuracy.evaluate`.
-
-    Args:
-        model: judges the images.
-        x: the images of the batch.
-        y: their labels.
-        attack: what they are attacked with.
-        clean: their outcome without an attack.
-        number: the batch's, which is added to the attack's seed; the sum decides the noise of a
-            stochastic model, too.
-        eot_samples: passes whose mean logits decide.
-        counts: what the passes are added to.
-        num_verdicts: decisions, all of which must be right.
-        surrogate: the model that is attacked, where it is another one.
+    The seed of batch b is attack.seed + b; it decides the noise of a stochastic model, too.
     """
-    robust, distance = clean.clean_correct.clone(), torch.zeros(len(x))
-    prediction = clean.prediction.clone()
-    mask = clean.clean_correct
-    if bool(mask.any()):
-        counted = _CountedPasses(model, counts)
-        subject = model if surrogate is None else surrogate
+
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        y: Tensor,
+        *,
+        batch_size: int = 256,
+        eot_samples: int = 1,
+        num_verdicts: int = 1,
+        counts: PassCounts | None = None,
+    ) -> None:
+        """Check and keep everything; arguments as for `evaluate`, `counts` is added to.
+
+        Raises:
+            InputError: no images, a count below 1, or images, labels and model that do not fit.
+        """
+        counted = {
+            "batch_size": batch_size,
+            "eot_samples": eot_samples,
+            "num_verdicts": num_verdicts,
+        }
+        for name, value in counted.items():
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        self.model = check_images(model, x, y)
+        if len(x) == 0:
+            raise InputError("an evaluation needs at least one image, got none")
+        if any(part.training for part in model.modules()):
+            warnings.warn(TRAIN_MODE + "evaluated in eval mode", stacklevel=4)
+        self.x, self.y = clean_tensor(x), clean_tensor(y)
+        self.batch_size, self.eot_samples = batch_size, eot_samples
+        self.num_verdicts = num_verdicts
+        self.counts = counts or PassCounts()
+        self._counted = CountedPasses(self.model, self.counts)
+
+    def batches(self) -> Iterator[tuple[int, slice]]:
+        """Yield the number and the place of every batch."""
+        for number, start in enumerate(range(0, len(self.x), self.batch_size)):
+            yield number, slice(start, start + self.batch_size)
+
+    def predict(self, images: slice, number: int) -> BatchOutcome:
+        """Return the outcome without an attack.
+
+        Args:
+            images: place of the batch.
+            number: of the batch, which decides the noise of a stochastic model.
+
+        Raises:
+            InputError: outputs for these images that no accuracy can be made of.
+        """
+        x, y = self.x[images], self.y[images]
+        with evaluation_mode(self._counted), repeatable_noise(number, x.device, stream="clean"):
+            logits = predict_logits(self._counted, x, eot_samples=self.eot_samples)
+            check_outputs(logits, y, known_classes(self.model))
+            right, answer = _judge(self._all_verdicts(x, logits), y)
+        return BatchOutcome.untouched(right.cpu(), answer.cpu())
+
+    def attack(
+        self,
+        images: slice | Tensor,
+        attack: Attack,
+        clean: BatchOutcome,
+        number: int,
+        *,
+        surrogate: nn.Module | None = None,
+    ) -> BatchOutcome:
+        """Return the outcome of attacking the images that are right without an attack.
+
+        Args:
+            images: place of the batch, or positions int64 [M].
+            attack: what they are attacked with.
+            clean: their outcome without an attack.
+            number: of the batch, which is added to the attack's seed; the sum decides the noise of
+                a stochastic model, too.
+            surrogate: the model that is attacked, where it is another one.
+        """
+        x, y = self.x[images], self.y[images]
+        chosen = clean.clean_correct.to(x.device)
+        if not bool(chosen.any()):
+            return clean
+        x, y = x[chosen], y[chosen]
+        subject = self.model if surrogate is None else guarded(surrogate, x)
         seeded = attack.model_copy(update={"seed": (attack.seed + number) % 2**31})
-        chosen = mask.to(x.device)
         noise = repeatable_noise(seeded.seed, x.device)
-        with evaluation_mode(counted), evaluation_mode(subject), noise:
-            attacked = _CountedPasses(prepared(subject), counts)
-            x_adv = seeded(attacked, x[chosen], y[chosen])
-            check_budget(x_adv, x[chosen], attack)
-            logits = predict_logits(counted, x_adv, eot_samples=eot_samples)
-            verdicts = _more_verdicts(counted, x_adv, logits, num_verdicts, eot_samples)
-        length = attack.threat_model.distance(x_adv, x[chosen])
+        with evaluation_mode(self._counted), evaluation_mode(subject), noise:
+            x_adv = seeded(CountedPasses(prepared(subject), self.counts), x, y)
+            check_budget(x_adv, x, attack)
+            logits = predict_logits(self._counted, x_adv, eot_samples=self.eot_samples)
+            verdicts = self._all_verdicts(x_adv, logits)
+        length = attack.threat_model.distance(x_adv, x)
         within = length <= attack.epsilon + BUDGET_TOLERANCE
-        right, answer = _judge(verdicts, y[chosen])
-        _warn_of_no_numbers(verdicts[:, within])
-        robust[mask] = (right | ~within).cpu()
-        distance[mask] = length.cpu()
-        prediction[mask] = answer.cpu()
-    return BatchOutcome(clean.prediction, mask, robust, distance, prediction)
+        right, answer = _judge(verdicts, y)
+        not_finite = (~torch.isfinite(verdicts)).any(dim=2).any(dim=0) & within
+        _warn_of_no_numbers(not_finite)
+        return _scattered(clean, right | ~within, length, answer, not_finite)
+
+    def _all_verdicts(self, x: Tensor, first: Tensor) -> Tensor:
+        """Return the logits of all decisions, of which `first` [N,K] is one: [V,N,K]."""
+        more = [
+            predict_logits(self._counted, x, eot_samples=self.eot_samples)
+            for _ in range(self.num_verdicts - 1)
+        ]
+        return torch.stack([first, *more])
 
 
-def _more_verdicts(
-    model: nn.Module, x: Tensor, first: Tensor, number: int, eot_samples: int
-) -> Tensor:
-    """Return the logits of `number` decisions, of which `first` [N,K] is one: [V,N,K]."""
-    more = [predict_logits(model, x, eot_samples=eot_samples) for _ in range(number - 1)]
-    return torch.stack([first, *more])
+def _scattered(
+    clean: BatchOutcome, robust: Tensor, distance: Tensor, answer: Tensor, not_finite: Tensor
+) -> BatchOutcome:
+    """Return the outcome of a batch from that of its correct images, each value [M']."""
+    mask = clean.clean_correct
+    values = {
+        "robust_correct": robust,
+        "distance": distance,
+        "attacked_prediction": answer,
+        "not_finite": not_finite,
+    }
+    changed = {}
+    for name, value in values.items():
+        changed[name] = getattr(clean, name).clone()
+        changed[name][mask] = value.cpu()
+    return replace(clean, **changed)
 
 
 def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,9 +201,9 @@ def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return right.all(dim=0), answers
 
 
-def _warn_of_no_numbers(logits: Tensor) -> None:
-    """Warn where outputs [V,N,K] for attacked images within their radius are no finite numbers."""
-    number = int((~torch.isfinite(logits)).any(dim=2).any(dim=0).sum())
+def _warn_of_no_numbers(not_finite: Tensor) -> None:
+    """Warn where the outputs for attacked images within their radius are no finite numbers."""
+    number = int(not_finite.sum())
     if number:
         warnings.warn(
             f"the model's outputs for {number} attacked image(s) are not finite: they count as "
@@ -167,42 +224,39 @@ def check_budget(x_adv: Tensor, x: Tensor, attack: Attack) -> None:
         )
 
 
-class _CountedPasses(nn.Module):
+class CountedPasses(ModelWrapper):
     """A model that counts the images sent forward and those whose gradient is taken."""
 
     def __init__(self, model: nn.Module, counts: PassCounts) -> None:
-        super().__init__()
-        self.model = model
-        self.num_classes = getattr(model, "num_classes", None)
-        inner: tuple[str, ...] = getattr(model, "masking_parts", ())
-        self.masking_parts = tuple(f"model.{name}" for name in inner)
+        """Wrap a model; `counts` is added to at every pass."""
+        super().__init__(model)
         self.counts = counts
-        self.training = model.training
         if isinstance(model, Prepared):
-            self.exact_model = _CountedPasses(model.exact_model, counts)
+            self.exact_model = CountedPasses(model.exact_model, counts)
             self.search_model = self.exact_model
             if model.search_model is not model.exact_model:
-                self.search_model = _CountedPasses(model.search_model, counts)
+                self.search_model = CountedPasses(model.search_model, counts)
 
     def search_step(self, x: Tensor, loss_function: LossFunction) -> Found | None:
         """Take the compiled step of a prepared model and count it."""
         step = self.model.search_step if isinstance(self.model, Prepared) else None
         found = None if step is None else step(x, loss_function)
         if found is not None:
-            self._counted(found[2], len(x))
+            self._note(found[2], len(x))
             self.counts.backward += len(x)
         return found
 
     @property
     def features(self) -> Callable[[Tensor], Tensor]:
         """The model's own, counted as its logits are; where it has none, neither has this."""
-        features = getattr(self.model, "features")  # noqa: B009 - must raise AttributeError
-        return lambda x: self._counted(features(x), len(x))
+        features = super().features
+        return lambda x: self._note(features(x), len(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._counted(self.model(x), len(x))
+        """Return the logits, and count: [N,C,H,W] -> [N,K]."""
+        return self._note(self.model(x), len(x))
 
-    def _counted(self, outputs: Tensor, num_images: int) -> Tensor:
+    def _note(self, outputs: Tensor, num_images: int) -> Tensor:
         self.counts.forward += num_images
         if self.counts.on_pass is not None:
             self.counts.on_pass()

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import OnProgress, describe_attack, evaluate, wilson_interval
-from robust_core.evaluation.batch import BUDGET_TOLERANCE, BatchOutcome, PassCounts, attack_batch
+from robust_core.evaluation.accuracy import OnProgress, describe_attack
+from robust_core.evaluation.batch import BUDGET_TOLERANCE, BatchOutcome, Evaluation
+from robust_core.evaluation.lowest import wilson_interval
 
 CUMULATIVE = ("num_steps", "num_queries", "num_restarts")  # more of it includes less of it
 SEED_STRIDE = 1_000_003  # far more than there are batches, whose numbers are added to the seed
@@ -77,6 +78,7 @@ class Curve:
         }
 
 
+@torch.inference_mode(False)
 def accuracy_curve(
     model: nn.Module,
     x: Tensor,
@@ -117,7 +119,10 @@ def accuracy_curve(
         InputError: no values, an attack without this parameter, or a value out of its range.
     """
     grid = _grid(attack, parameter, values)
-    measured = _Measurement(model, x, y, batch_size, eot_samples, num_verdicts, surrogate)
+    evaluation = Evaluation(
+        model, x, y, batch_size=batch_size, eot_samples=eot_samples, num_verdicts=num_verdicts
+    )
+    measured = _Measurement(evaluation, surrogate)
     robust = torch.zeros(len(grid), len(x), dtype=torch.bool)
     if len(measured.correct):
         if parameter != "epsilon":
@@ -133,33 +138,12 @@ def accuracy_curve(
 class _Measurement:
     """The model and the images of a curve, and what its runs have cost so far."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        y: Tensor,
-        batch_size: int,
-        eot_samples: int,
-        num_verdicts: int,
-        surrogate: nn.Module | None,
-    ) -> None:
+    def __init__(self, evaluation: Evaluation, surrogate: nn.Module | None) -> None:
         """Measure clean accuracy."""
-        self.surrogate = surrogate
-        self.model, self.x, self.y = model, x, y
-        self.batch_size, self.eot_samples = batch_size, eot_samples
-        self.num_verdicts = num_verdicts
+        self.evaluation, self.surrogate = evaluation, surrogate
         self.started = time.perf_counter()
-        clean = evaluate(
-            model,
-            x,
-            y,
-            batch_size=batch_size,
-            eot_samples=eot_samples,
-            num_verdicts=num_verdicts,
-        )
-        self.clean_correct = clean.clean_correct
-        self.counts = PassCounts()
-        self.counts.forward = clean.forward_passes
+        clean = [evaluation.predict(images, number) for number, images in evaluation.batches()]
+        self.clean_correct = torch.cat([outcome.clean_correct for outcome in clean])
         self.attacked = 0
 
     @property
@@ -172,23 +156,11 @@ class _Measurement:
     ) -> tuple[Tensor, Tensor]:
         """Attack correct images, int64 [M], M > 0: which stand, bool [M], and distances [M]."""
         stands, distance = [], []
-        for number, batch in enumerate(images.split(self.batch_size)):
-            index = batch.to(self.x.device)
-            x, y = self.x[index], self.y[index]
+        for number, batch in enumerate(images.split(self.evaluation.batch_size)):
+            index = batch.to(self.evaluation.x.device)
             right = torch.ones(len(batch), dtype=torch.bool)
-            clean = BatchOutcome(y.cpu(), right, right, torch.zeros(len(batch)), y.cpu())
-            outcome = attack_batch(
-                self.model,
-                x,
-                y,
-                attack,
-                clean,
-                number=number,
-                eot_samples=self.eot_samples,
-                num_verdicts=self.num_verdicts,
-                counts=self.counts,
-                surrogate=self.surrogate,
-            )
+            clean = BatchOutcome.untouched(right, self.evaluation.y[index].cpu())
+            outcome = self.evaluation.attack(index, attack, clean, number, surrogate=self.surrogate)
             stands.append(outcome.robust_correct)
             distance.append(outcome.distance)
             self.attacked += len(batch)
@@ -204,8 +176,8 @@ class _Measurement:
             self.clean_correct,
             robust,
             self.attacked,
-            self.counts.forward,
-            self.counts.backward,
+            self.evaluation.counts.forward,
+            self.evaluation.counts.backward,
             time.perf_counter() - self.started,
         )
 

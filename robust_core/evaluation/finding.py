@@ -26,6 +26,9 @@ class Finding:
         threshold: the value beyond which it is not ok.
         sentence: what it means, for a student.
         advice: what to try next; empty when all is well.
+        accuracy: what the strongest attack of the check in the number's own threat model leaves,
+            in [0, 1]; None where it attacks nothing.
+        cause: what that attack did, to follow the number: "once the attack has more steps".
     """
 
     name: str
@@ -34,6 +37,8 @@ class Finding:
     threshold: float
     sentence: str
     advice: str = ""
+    accuracy: float | None = None
+    cause: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values; a value that is not finite becomes None."""
@@ -55,6 +60,7 @@ def graded(
     ok: str,
     otherwise: str,
     advice: str,
+    cause: str = "",
 ) -> Finding:
     """Return a finding whose severity follows from `value` and the two thresholds.
 
@@ -66,11 +72,24 @@ def graded(
         ok: the sentence when all is well.
         otherwise: the sentence when it is not.
         advice: what to try next when it is not.
+        cause: what the attack of the check did, when it is not.
     """
     if value <= warn_above:
         return Finding(name, Severity.OK, value, warn_above, ok)
     severity = Severity.FAIL if value > fail_above else Severity.WARN
-    return Finding(name, severity, value, warn_above, otherwise, advice)
+    return Finding(name, severity, value, warn_above, otherwise, advice, cause=cause)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return what checks found: "pass", "fail: black box; warning: converged", or "not checked"."""
+    if not findings:
+        return "not checked"
+    parts = []
+    for severity, word in ((Severity.FAIL, "fail"), (Severity.WARN, "warning")):
+        names = [one.name.replace("_", " ") for one in findings if one.severity is severity]
+        if names:
+            parts.append(f"{word}: {', '.join(names)}")
+    return "; ".join(parts) or "pass"
 
 
 def overall(findings: Sequence[Finding]) -> Severity:

@@ -200,7 +200,8 @@ def perturbation_similarity(
     total = members.T @ directions  # [K, CHW]
     inner, pairs = total @ total.T, number[:, None] * number
     own = members.T @ directions.square().sum(dim=1)  # of each image with itself, left out
-    return ((inner - own.diag()) / (pairs - number.diag())).float()
+    pairs = pairs - number.diag()
+    return torch.where(pairs > 0, (inner - own.diag()) / pairs, torch.nan).float()
 
 
 def hardest_classes(shares: Tensor) -> Tensor:

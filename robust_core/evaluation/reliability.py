@@ -7,10 +7,15 @@ Defenses", NeurIPS 2020, arXiv:2002.08347. The thresholds are this project's own
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import torch
 
 from robust_core.evaluation.checks.outputs import (
     check_attacked_images,
+    check_classes,
     check_deterministic,
+    check_finite_outputs,
     check_gradients,
     check_logits,
 )
@@ -40,6 +45,7 @@ Check = Callable[[Subject], Finding | None]
 CHECKS: tuple[Check, ...] = (
     check_logits,
     check_attacked_images,
+    check_classes,
     check_deterministic,
     check_gradients,
     check_epsilon_zero,
@@ -54,16 +60,19 @@ CHECKS: tuple[Check, ...] = (
     check_randomness,
     check_transfer,
     check_black_box,
+    check_finite_outputs,  # last: it looks at what all the others have attacked
 )
 
 
+@torch.inference_mode(False)
 def check_reliability(
     subject: Subject, *, on_finding: Callable[[Finding], None] | None = None
 ) -> list[Finding]:
     """Run every check that applies, the cheap ones first, and return what they found.
 
-    Where outputs are not finite numbers nothing can be measured, and where no image is right
-    without an attack nothing was: then only that is found.
+    Each finding says what the strongest attack of its check has left (`accuracy`); all of them
+    together are the subject's `worst_case`. Where outputs are not finite numbers nothing can be
+    measured, and where no image is right without an attack nothing was: then only that is found.
 
     Args:
         subject: model, images and the attack whose number is in doubt.
@@ -71,9 +80,11 @@ def check_reliability(
     """
     findings = []
     for check in _applicable(subject):
-        finding = check(subject)
+        with subject.recording() as left:
+            finding = check(subject)
         if finding is None:
             continue
+        finding = replace(finding, accuracy=min(left, default=None))
         findings.append(finding)
         if on_finding is not None:
             on_finding(finding)

@@ -1,7 +1,7 @@
 """What the checks of a robustness number look at: the model, the attack, and how both met."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.attacks.ensemble import AttackChoice, AutoAttack, WorstCase
 from robust_core.attacks.fgsm import FGSM
-from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.accuracy import RobustnessReport, measure_accuracy
 from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
+from robust_core.models.guard import clean_tensor, guarded, is_stochastic
 
 MOST_STEPS, MOST_QUERIES = 10_000, 1_000_000  # what the attacks offer at most
+
+
+Key = tuple[Attack, nn.Module | None]  # an attack and what it was made on
 
 
 @dataclass
@@ -44,12 +48,62 @@ class Subject:
     effort: float = 1.0
     crafted_on: nn.Module | None = None
     inference: str = ""
-    _reports: dict[tuple[Attack, nn.Module | None], RobustnessReport] = field(default_factory=dict)
+    _reports: dict[Key, RobustnessReport] = field(default_factory=dict)
+    _used: list[Key] = field(default_factory=list)
+    _broken: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Let everybody's models and tensors in through the one door."""
+        self.x, self.y = clean_tensor(self.x), clean_tensor(self.y)
+        self.model = guarded(self.model, self.x)
+        for name in ("surrogate", "crafted_on"):
+            other = getattr(self, name)
+            setattr(self, name, None if other is None else guarded(other, self.x))
 
     @property
     def attacked(self) -> nn.Module:
         """The model that the attack behind the number has looked at."""
         return self.model if self.crafted_on is None else self.crafted_on
+
+    @property
+    def worst_case(self) -> Tensor:
+        """Which images stay correct under every attack so far in this threat model: bool [N]."""
+        correct = self.report(self.attack).robust_correct.clone()
+        for (attack, _), report in self._reports.items():
+            if self._is_within(attack):
+                correct &= report.robust_correct
+        for broken in self._broken:
+            correct &= ~broken
+        return correct
+
+    @property
+    def not_finite(self) -> Tensor:
+        """Images whose outputs under any attack so far were no finite numbers: bool [N]."""
+        return torch.stack([one.not_finite for one in self._reports.values()]).any(dim=0)
+
+    @contextmanager
+    def recording(self) -> Iterator[list[float]]:
+        """Yield a list that holds, afterwards, what every attack made meanwhile has left.
+
+        Only what was attacked within the threat model in doubt counts, and not the number itself.
+        """
+        left: list[float] = []
+        self._used.clear()
+        broken = len(self._broken)
+        yield left
+        for key in self._used:
+            if key != (self.attack, self.crafted_on) and self._is_within(key[0]):
+                left.append(self._reports[key].robust_accuracy)
+        for mask in self._broken[broken:]:
+            still = self.report(self.attack).robust_correct & ~mask
+            left.append(int(still.sum()) / len(still))
+
+    def note_broken(self, broken: Tensor) -> None:
+        """Note images that something broke within the threat model: bool [N]."""
+        self._broken.append(broken.cpu())
+
+    def _is_within(self, attack: Attack) -> bool:
+        return attack.norm is self.attack.norm and attack.epsilon <= self.attack.epsilon
 
     @cached_property
     def robust_accuracy(self) -> float:
@@ -71,7 +125,7 @@ class Subject:
     @cached_property
     def random(self) -> bool:
         """Whether the model draws at random: it says so (`stochastic`), or two passes differ."""
-        return bool(getattr(self.model, "stochastic", False)) or self.spread > 0
+        return is_stochastic(self.model) or self.spread > 0
 
     @cached_property
     def finite(self) -> bool:
@@ -104,6 +158,13 @@ class Subject:
         """Return the attack in doubt with other values of those parameters that it has."""
         known = {name: value for name, value in parameters.items() if self.has(name)}
         return attack_from(self.attack.name, {**self.attack.model_dump(), **known})
+
+    @property
+    def other_loss(self) -> str | None:
+        """The loss that the attack in doubt is compared with; None where it has no choice."""
+        if not self.has("loss"):
+            return None
+        return "margin" if self.attack.model_dump()["loss"] == "cross_entropy" else "cross_entropy"
 
     def averaging(self, num_passes: int) -> Attack | None:
         """Return the attack in doubt with the mean of `num_passes` or more for each gradient.
@@ -161,6 +222,16 @@ class Subject:
         instead = "" if direct == doubted else f", not {doubted}"
         return self.told(one=one, many=f"leaves {direct}{instead}")
 
+    def warn_above(self, share: float) -> float:
+        """Return the share of images beyond which a check warns.
+
+        It is `share`, but of fewer than 100 images a single one is no reason. Where there is only
+        one image, it is what the number is about.
+        """
+        num_images = len(self.x)
+        # between one image and two, so that rounding does not matter
+        return share if num_images == 1 or num_images >= 100 else max(share, 1.5 / num_images)
+
     def alarm_above(self, share: float) -> float:
         """Return the share of images beyond which a check gives alarm: `share`, and one image.
 
@@ -192,8 +263,9 @@ class Subject:
 
     def _report(self, attack: Attack, source: nn.Module | None) -> RobustnessReport:
         key = attack, source
+        self._used.append(key)
         if key not in self._reports:
-            self._reports[key] = evaluate(
+            self._reports[key] = measure_accuracy(
                 self.model,
                 self.x,
                 self.y,

@@ -135,7 +135,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
                 continue
             checks = self.read_unit(Unit(place, "reliability", number, 0), subject.version)
             attack = choice.create(plan.seed)
-            report = _report(attack, payloads, _findings(checks))
+            report = _report(attack, payloads, checks)
             curves = [
                 _curve(attack, plan.curves[which].parameter, report.clean_correct, parts)
                 for which in plan.curves_of(number)
@@ -179,24 +179,23 @@ def outcome_from_json(payload: Payload) -> BatchOutcome:
         robust_correct=torch.tensor(payload["robust_correct"]),
         distance=torch.tensor(payload["distance"]),
         attacked_prediction=torch.tensor(payload["attacked_prediction"]),
+        not_finite=torch.tensor(payload["not_finite"]),
     )
 
 
 def _report(
-    attack: Any, payloads: list[Payload], findings: tuple[Finding, ...] = ()
+    attack: Any, payloads: list[Payload], checks: Payload | None = None
 ) -> RobustnessReport:
     counts = PassCounts()
     counts.forward = sum(payload["forward_passes"] for payload in payloads)
     counts.backward = sum(payload["backward_passes"] for payload in payloads)
     seconds = sum(payload["seconds"] for payload in payloads)
     outcomes = [outcome_from_json(payload) for payload in payloads]
-    return make_report(attack, outcomes, seconds, counts, findings)
-
-
-def _findings(payload: Payload | None) -> tuple[Finding, ...]:
-    if payload is None:
-        return ()
-    return tuple(Finding.from_json(values) for values in payload["findings"])
+    if checks is None:
+        return make_report(attack, outcomes, seconds, counts)
+    findings = tuple(Finding.from_json(values) for values in checks["findings"])
+    checked = torch.tensor(checks["checked_correct"])
+    return make_report(attack, outcomes, seconds, counts, findings, checked)
 
 
 def _curve(attack: Any, parameter: str, clean_correct: Tensor, payloads: list[Payload]) -> Curve:

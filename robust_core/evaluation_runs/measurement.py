@@ -10,7 +10,7 @@ from torch import nn
 from robust_core.attacks.base import Attack
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
-from robust_core.evaluation.batch import BatchOutcome, PassCounts, attack_batch, predict_batch
+from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
 from robust_core.evaluation.curves import accuracy_curve
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.evaluation_runs.directory import Payload, outcome_to_json
@@ -42,7 +42,8 @@ class Measurement:
             on_pass: called at every pass; may raise to end the work.
 
         Raises:
-            InputError: the checkpoint cannot be loaded, or is no longer the one of `info`.
+            InputError: the checkpoint cannot be loaded, or is no longer the one of `info`; its
+                images do not fit it.
         """
         self.plan, self.info, self._on_pass = plan, info, on_pass
         self.version = version_of(info, plan)
@@ -53,54 +54,43 @@ class Measurement:
                 f"{info.name} has changed since the evaluation began; resume it with the new one"
             )
         self.x, self.y = images.x.to(self.device), images.y.to(self.device)
+        self._counts = PassCounts(on_pass)
+        self._evaluation = Evaluation(
+            self.model,
+            self.x,
+            self.y,
+            batch_size=plan.batch_size,
+            eot_samples=plan.eot_samples,
+            num_verdicts=plan.num_verdicts,
+            counts=self._counts,
+        )
         self.clean: dict[int, BatchOutcome] = {}
         self._others: dict[str, nn.Module] = {}
 
     def measure(self, unit: Unit) -> Payload:
         """Return what the unit's file shall hold."""
-        counts = PassCounts(self._on_pass)
+        counts = self._counts
+        counts.forward = counts.backward = 0
         with torch.random.fork_rng():
             torch.manual_seed(self._seed(unit))
             match unit.kind:
                 case "clean":
-                    found = self._measure_clean(unit, counts)
+                    found = self._evaluation.predict(self._batch(unit), unit.batch)
+                    self.clean[unit.batch] = found
                 case "attack":
-                    found = self._measure_attack(unit, counts)
+                    found = self._evaluation.attack(
+                        self._batch(unit),
+                        self._attack(unit),
+                        self.clean[unit.batch],
+                        unit.batch,
+                        surrogate=self._crafted_on(unit),
+                    )
                 case "curve":
                     return self._measure_curve(unit)
                 case "reliability":
                     return self._check_reliability(unit)
         passes = {"forward_passes": counts.forward, "backward_passes": counts.backward}
         return outcome_to_json(found) | passes
-
-    def _measure_clean(self, unit: Unit, counts: PassCounts) -> BatchOutcome:
-        batch = self._batch(unit)
-        outcome = predict_batch(
-            self.model,
-            self.x[batch],
-            self.y[batch],
-            number=unit.batch,
-            eot_samples=self.plan.eot_samples,
-            num_verdicts=self.plan.num_verdicts,
-            counts=counts,
-        )
-        self.clean[unit.batch] = outcome
-        return outcome
-
-    def _measure_attack(self, unit: Unit, counts: PassCounts) -> BatchOutcome:
-        batch = self._batch(unit)
-        return attack_batch(
-            self.model,
-            self.x[batch],
-            self.y[batch],
-            self._attack(unit),
-            self.clean[unit.batch],
-            number=unit.batch,
-            eot_samples=self.plan.eot_samples,
-            num_verdicts=self.plan.num_verdicts,
-            counts=counts,
-            surrogate=self._crafted_on(unit),
-        )
 
     def _measure_curve(self, unit: Unit) -> Payload:
         batch = self._batch(unit)
@@ -140,7 +130,10 @@ class Measurement:
             inference=self.info.inference,
         )
         findings = check_reliability(subject, on_finding=lambda finding: self._on_pass())
-        return {"findings": [finding.to_json() for finding in findings]}
+        return {
+            "findings": [finding.to_json() for finding in findings],
+            "checked_correct": subject.worst_case.tolist(),
+        }
 
     def _batch(self, unit: Unit) -> slice:
         size = self.plan.batch_size

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robust_core.evaluation.accuracy import RobustnessReport, wilson_interval
+from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.curves import Curve
+from robust_core.evaluation.lowest import wilson_interval
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
 
 SOURCE = {"surrogate", "crafted_on", "role"}  # how an attack came about, besides its parameters

@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from robust_core.errors import InputError
 from robust_core.gradients import check_logits
+from robust_core.models.guard import ModelWrapper
 
-PASSED_ON = ("image_shape", "stochastic")  # what others ask of a model, where it has it
 
-
-class ScaledLogits(nn.Module):
+class ScaledLogits(ModelWrapper):
     """The same predictions with all logits multiplied by `scale`.
 
     A large scale saturates the softmax and hides the gradient of cross-entropy; a small one
@@ -20,19 +19,15 @@ class ScaledLogits(nn.Module):
     """
 
     def __init__(self, model: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.scale = scale
-        self.num_classes = getattr(model, "num_classes", None)
-        self.masking_parts = _masking_parts(model)
-        self.train(model.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scale * logits: [N,C,H,W] -> [N,K]."""
         return self.scale * self.model(x)
 
 
-class AveragedPasses(nn.Module):
+class AveragedPasses(ModelWrapper):
     """The mean of the logits of several passes, each of which draws anew (EOT).
 
     z(x) = 1/n sum_i z_i(x). The gradient flows through all n passes, whose graphs are in memory
@@ -42,8 +37,6 @@ class AveragedPasses(nn.Module):
     ICML 2018, arXiv:1707.07397, eq. 2. Difference: the mean of the logits, as it decides in
     `evaluate(eot_samples=n)`, not of the loss; so the loss may be whatever an attack makes of them.
     """
-
-    stochastic: bool
 
     def __init__(self, model: nn.Module, num_passes: int) -> None:
         """Wrap a model, which is left as it is.
@@ -56,17 +49,10 @@ class AveragedPasses(nn.Module):
         Raises:
             InputError: less than one pass.
         """
-        super().__init__()
+        super().__init__(model)
         if num_passes < 1:
             raise InputError(f"num_passes must be >= 1, got {num_passes}")
-        self.model = model
         self.num_passes = num_passes
-        self.num_classes = getattr(model, "num_classes", None)
-        self.masking_parts = _masking_parts(model)
-        for name in PASSED_ON:
-            if hasattr(model, name):
-                setattr(self, name, getattr(model, name))
-        self.training = model.training
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mean logits: [N,C,H,W] -> float32 [N,K]."""
@@ -128,9 +114,3 @@ def with_substituted_backward(
         replacement.train(twin.training)
         twin.set_submodule(name, replacement)
     return twin
-
-
-def _masking_parts(model: nn.Module) -> tuple[str, ...]:
-    """Return the names by which a wrapper that calls it `model` knows the parts that mask."""
-    inner: tuple[str, ...] = getattr(model, "masking_parts", ())
-    return tuple(f"model.{name}" for name in inner)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from robust_core.data import ImageSet, load_data
-from robust_core.evaluation.accuracy import RobustnessReport, evaluate
+from robust_core.evaluation.accuracy import RobustnessReport
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.methods.base import TrainingMethod

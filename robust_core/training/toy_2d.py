@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.losses import accuracy_count
 from robust_core.methods.base import Batch, create_method

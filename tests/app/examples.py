@@ -7,7 +7,7 @@ import torch
 
 from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import load_model
 

@@ -10,7 +10,7 @@ from app import compare, compare_plots
 from app.attack_trace import trace_attack
 from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import checkpoint_info, load_model
 from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, masked_image, telling_image

@@ -9,7 +9,7 @@ from app import hard_pairs, hard_pairs_maps, hard_pairs_plots
 from app.hard_pairs import Study, StudyPlan
 from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.hard_classes import gradient_share, hardest_classes
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import checkpoint_info, load_model

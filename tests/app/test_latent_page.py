@@ -10,8 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from app import cached, latent_layer_plots, latent_plots, latent_steps, latent_survey, latent_uses
 from robust_core.attacks.base import create_attack
-from robust_core.evaluation.accuracy import evaluate, wilson_interval
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.latent import divergence_bound
+from robust_core.evaluation.lowest import wilson_interval
 from robust_core.gradients import predict_logits
 from robust_core.methods.base import create_method
 from robust_core.training.checkpoint import checkpoint_info, load_trained, save_checkpoint

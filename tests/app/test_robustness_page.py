@@ -26,7 +26,7 @@ from app.components.image_picker import ChosenImage
 from app.fallen_again import breaking_attack
 from robust_core.attacks.base import create_attack
 from robust_core.data import load_data
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation_runs import (
     EvaluationPlan,
     EvaluationStatus,

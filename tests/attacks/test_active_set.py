@@ -3,7 +3,7 @@
 import torch
 
 from robust_core.attacks.base import AttackStep, create_attack
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.losses import is_correct
 from robust_core.threat_model import Norm
 from tests.toys import LinearModel, middle_images

@@ -7,7 +7,7 @@ from robust_core.attacks.base import create_attack
 from robust_core.attacks.ensemble import AutoAttack, WorstCase
 from robust_core.attacks.spatial import rotate_and_shift
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.losses import (
     difference_of_logits_ratio,
     margin,

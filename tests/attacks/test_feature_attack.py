@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import AttackStep, create_attack
 from robust_core.attacks.feature import FeatureAttack
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count
 from robust_core.models.base import Classifier

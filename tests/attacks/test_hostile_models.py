@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from tests.toys import LinearModel, labels, middle_images
 
 EPSILON = 0.1

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.models.base import create_model
 from tests.toys import LinearModel, middle_images
 
@@ -42,7 +42,10 @@ class Overflows(LinearModel):
     [
         (Returns(0.0, float("nan")), "finite logits, got NaN or infinity"),
         (Returns(1.0), "two classes at least, got 1 logits"),
-        (nn.Conv2d(3, 2, 1), r"cannot take float32 images \[1, 4, 4\]: "),
+        (
+            nn.Conv2d(3, 2, 1),
+            r"cannot take float32 images \[1, 4, 4\] in \[0, 1\]: it raised RuntimeError: Given",
+        ),
         (LinearModel(SHAPE).forward, "must be a torch.nn.Module, got a method"),
     ],
 )

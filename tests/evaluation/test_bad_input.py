@@ -12,7 +12,7 @@ from robust_core.attacks.base import create_attack
 from robust_core.command_line.main import main
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation_runs import EvaluationDirectory, evaluator, measurement
 from robust_core.training.checkpoint import load_model
 from tests.evaluation.checkpoints import write_checkpoint
@@ -42,7 +42,7 @@ def some_nan(logits: Tensor) -> Tensor:
 REFUSED = [
     (some_nan, "finite logits, got NaN or infinity for 1 of"),
     (lambda z: z / 0.0, "finite logits, got NaN or infinity for"),
-    (lambda z: z[:, :2], "logits an image, one a class, got 2"),
+    (lambda z: z[:, :1], "two classes at least, got 1 logits"),
     (lambda z: (z, z), "must return logits [N,K], got a tuple"),
     (lambda z: z.argmax(1), "must return logits ["),
     (lambda z: {"logits": z}, "must return logits [N,K], got a dict"),
@@ -78,6 +78,8 @@ def test_outputs_of_a_sigmoid_are_warned_of_where_they_are_many():
 
 def test_an_attacked_image_without_a_finite_output_counts_as_fallen():
     def overflow(logits: Tensor) -> Tensor:
+        if len(logits) == 1:  # the trial at the door
+            return logits
         moved = logits.sum(dim=1, keepdim=True) - clean.sum(dim=1, keepdim=True)
         return torch.where(moved.abs() > 1e-3, torch.nan, logits)
 
@@ -137,6 +139,8 @@ def test_outputs_that_are_no_numbers_under_attack_are_warned_of():
         smallest, y = model(x).max(dim=1)
 
     def spoilt(logits: Tensor) -> Tensor:
+        if len(logits) == 1:  # the trial at the door
+            return logits
         lowered = logits.gather(1, y[:, None]) < smallest[:, None]
         return torch.where(lowered, torch.nan, logits)
 

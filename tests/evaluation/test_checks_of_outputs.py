@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from robust_core.attacks.base import create_attack
-from robust_core.evaluation.checks.outputs import check_deterministic, check_gradients, check_logits
+from robust_core.evaluation.checks.outputs import (
+    check_deterministic,
+    check_finite_outputs,
+    check_gradients,
+    check_logits,
+)
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import check_reliability
 from tests.evaluation.diseased import (
@@ -110,7 +115,8 @@ class BreaksWhenBright(LinearModel):
 @pytest.mark.filterwarnings("ignore:the model's outputs for")
 def test_outputs_that_the_attack_breaks_are_told():
     subject = subject_of(BreaksWhenBright(SHAPE), create_attack("fgsm", epsilon=0.2))
-    finding = check_logits(subject)
+    subject.report(subject.attack)
+    finding = check_finite_outputs(subject)
     assert finding.severity is Severity.FAIL and 0 < finding.value < 1
     assert finding.sentence.startswith("Once attacked")
     moved = create_attack("fgsm", epsilon=0.2)(subject.model, subject.x, subject.y)

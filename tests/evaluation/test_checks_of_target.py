@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from robust_core.attacks.base import create_attack
-from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.checks.target import (
     check_attacked_model,
     check_black_box,
@@ -15,6 +14,7 @@ from robust_core.evaluation.checks.target import (
     check_through_defence,
     check_transfer,
 )
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import Subject, check_reliability
 from tests.evaluation.diseased import (
@@ -65,8 +65,8 @@ def test_fewer_views_in_the_attack_than_in_the_decision_are_noticed():
 
 def test_random_models_are_measured_at_several_numbers_of_passes():
     torch.manual_seed(0)
-    attack = create_attack("pgd", epsilon=0.02, num_steps=2, step_size=0.01)
-    subject = subject_of(NoisyGradient(SHAPE), attack, eot_samples=4)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=2)
+    subject = subject_of(NoisyGradient(SHAPE), attack, num_images=100, eot_samples=4)
     subject.effort = 1.0
     finding = check_randomness(subject)
     assert finding is not None and finding.severity is not Severity.OK
@@ -82,7 +82,7 @@ class NoisyGradient(LinearModel):
         logits = super().forward(x)
         if not torch.is_grad_enabled():
             return logits
-        return logits + (30 * torch.randn_like(x) * (x - x.detach())).flatten(1) @ self.weight.T
+        return logits + (4 * torch.randn_like(x) * (x - x.detach())).flatten(1) @ self.weight.T
 
 
 class Transformed(LinearModel):
@@ -180,9 +180,9 @@ def test_noise_that_the_model_does_not_declare_is_measured():
 
 
 @pytest.mark.parametrize(
-    ("num_broken", "severity"), [(0, Severity.OK), (1, Severity.WARN), (2, Severity.FAIL)]
+    ("num_broken", "severity"), [(0, Severity.OK), (1, Severity.OK), (2, Severity.FAIL)]
 )
-def test_one_image_of_sixteen_is_a_doubt_and_two_are_an_alarm(num_broken, severity):
+def test_one_image_of_sixteen_is_no_reason_and_two_are_an_alarm(num_broken, severity):
     subject = subject_of(LinearModel(SHAPE), create_attack("fgsm", epsilon=0.0), num_images=16)
     surrogate = LinearModel(SHAPE, seed=5)
     report = subject.report(subject.attack)

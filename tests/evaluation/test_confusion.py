@@ -7,7 +7,6 @@ import torch
 
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.confusion import (
     confusion,
     confusion_of,
@@ -18,6 +17,7 @@ from robust_core.evaluation.confusion import (
     row_entropy,
     row_shares,
 )
+from robust_core.evaluation.evaluation import evaluate
 from tests.toys import LinearModel, labels, middle_images
 
 # class 0: four images, three correct, of which two fall to 1; class 1: two images; class 2: none

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, OnStep, create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
 from robust_core.evaluation.curves import accuracy_curve
+from robust_core.evaluation.evaluation import evaluate
 from tests.toys import LinearModel, labels, middle_images
 
 GRID = [0.001 * step for step in range(1, 65)]

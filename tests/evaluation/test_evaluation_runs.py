@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robust_core.data import load_data
 from robust_core.engine import Engine, current_engine
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation_runs import create_evaluation, measurement, run_evaluation
 from robust_core.evaluation_runs.units import Unit

@@ -57,7 +57,7 @@ def test_both_axes_end_on_the_sphere_and_the_end_of_the_first_is_the_adversarial
     x = middle_images(1, SHAPE)
     x_adv = ball.random_start(x, torch.Generator().manual_seed(5))
     loss_surface(Spy(SHAPE), x, torch.tensor([0]), x_adv - x, ball, size=5)
-    grid = seen[0].view(5, 5, *SHAPE)
+    grid = seen[-1].view(5, 5, *SHAPE)
     ends = torch.stack([grid[2, 0], grid[2, 4], grid[0, 2], grid[4, 2]])
     radius = torch.full((4,), ball.epsilon)
     torch.testing.assert_close(ball.distance(ends, x.expand_as(ends)), radius)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.losses import (
     cross_entropy,
     divergence_terms,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import input_gradient
 from robust_core.losses import cross_entropy
 from robust_core.models.base import Classifier, create_model

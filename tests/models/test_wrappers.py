@@ -9,10 +9,17 @@ from torch import Tensor, nn
 from robust_core.attacks.base import create_attack
 from robust_core.engine import Engine, use_engine
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import evaluate
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import input_gradient
 from robust_core.losses import margin
 from robust_core.models.base import create_model
+from robust_core.models.guard import (
+    guarded,
+    is_stochastic,
+    known_classes,
+    known_shape,
+    masking_parts,
+)
 from robust_core.models.wrappers import (
     AveragedPasses,
     ScaledLogits,
@@ -74,11 +81,12 @@ def test_the_mean_of_passes_draws_anew_and_lets_every_gradient_through():
 
 def test_the_mean_of_passes_says_of_itself_what_the_model_does():
     model = Noisy()
-    mean = averaged(model, 2)
-    assert (mean.num_classes, mean.stochastic, mean.training) == (3, True, False)
-    assert mean.masking_parts == ("model.quantize",)
-    assert not hasattr(mean, "image_shape")
-    assert not hasattr(averaged(nn.Linear(2, 2), 2), "stochastic")
+    model.quantize = nn.Identity()
+    mean = averaged(guarded(model, middle_images(1)), 2)
+    assert (known_classes(mean), mean.stochastic, mean.training) == (3, True, False)
+    assert masking_parts(mean) == ("model.model.quantize",)
+    assert known_shape(mean) is None
+    assert not is_stochastic(averaged(nn.Linear(2, 2), 2))
     network = create_model("small_cnn", (1, 16, 16), 5, {"width": 4}).eval()
     assert getattr(averaged(network, 2), "image_shape", None) == (1, 16, 16)
     x = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -21,21 +21,12 @@ LOSS_WORDS = {
 
 
 def check_logits(subject: Subject) -> Finding:
-    """Outputs should be finite logits; probabilities and overflow hide gradients.
-
-    Attacked images whose outputs are not finite count as fallen, which says nothing of the model.
-    """
+    """Outputs should be finite logits; probabilities and overflow hide gradients."""
     logits = subject.predict()
     broken = float((~torch.isfinite(logits)).any(dim=1).float().mean())
     if broken > 0:
         sentence = f"The outputs for {subject.images(broken)} are not finite numbers."
         return Finding("logits", Severity.FAIL, broken, 0.0, sentence, "Look for an overflow.")
-    broken = _broken_by_attack(subject)
-    if broken > 0:
-        severity = Severity.FAIL if broken > subject.alarm_above(0.05) else Severity.WARN
-        sentence = f"Once attacked, the outputs for {subject.images(broken)} are not finite "
-        sentence += "numbers, which counts as fallen."
-        return Finding("logits", severity, broken, 0.0, sentence, "Look for an overflow.")
     share = float(are_probabilities(logits).float().mean())
     if share <= MOST_PROBABILITIES and look_like_sigmoid(logits):
         sentence = "The outputs all lie in [0, 1]: they look like probabilities of a sigmoid, "
@@ -54,14 +45,42 @@ def check_logits(subject: Subject) -> Finding:
     )
 
 
-def _broken_by_attack(subject: Subject) -> float:
-    """Return the share of the images whose outputs are finite before the attack only."""
-    x, y = subject.x[subject.correct], subject.y[subject.correct]
-    if len(x) == 0:
-        return 0.0
-    with evaluation_mode(subject.attacked):
-        logits = subject.judge(subject.attack(subject.attacked, x, y))
-    return int((~torch.isfinite(logits)).any(dim=1).sum()) / len(subject.x)
+def check_finite_outputs(subject: Subject) -> Finding:
+    """Outputs should be finite numbers under every attack: those that are not count as fallen."""
+    share = float(subject.not_finite.float().mean())
+    return graded(
+        "finite_outputs",
+        share,
+        warn_above=0.0,
+        fail_above=subject.alarm_above(0.05),
+        ok="Under every attack the outputs are finite numbers.",
+        otherwise=f"Once attacked, the outputs for {subject.images(share)} are not finite numbers, "
+        "which counts as fallen.",
+        advice="Look for an overflow.",
+    )
+
+
+def check_classes(subject: Subject) -> Finding | None:
+    """The images should be of many classes: of one alone, a constant classifier is perfect.
+
+    Expected of N images drawn from K classes are K (1 - (1 - 1/K)^N) classes.
+    """
+    num_images, num_classes = len(subject.x), subject.predict().shape[1]
+    if num_images == 1:
+        return None
+    covered = len(subject.y.unique())
+    expected = num_classes * (1.0 - (1.0 - 1.0 / num_classes) ** num_images)
+    missing = 1.0 - min(covered / expected, 1.0)
+    return graded(
+        "classes",
+        missing,
+        warn_above=0.4,
+        fail_above=0.4 if covered == 1 and num_images >= 5 else 1.0,
+        ok=f"The images are of {covered} of the {num_classes} classes.",
+        otherwise=f"The {num_images} images are of {covered} of the {num_classes} classes only: "
+        "a classifier that always says the same may look perfect on them.",
+        advice="Take a stratified sample instead of the first images of a sorted set.",
+    )
 
 
 def check_attacked_images(subject: Subject) -> Finding | None:
@@ -117,7 +136,7 @@ def check_gradients(subject: Subject) -> Finding | None:
     return graded(
         "gradients",
         tiny + infinite,
-        warn_above=0.02,
+        warn_above=subject.warn_above(0.02),
         fail_above=subject.alarm_above(0.2),
         ok=f"The gradients of {LOSS_WORDS[loss]} are finite and not zero.",
         otherwise=f"The gradient of {LOSS_WORDS[loss]} is {_blindness(subject, tiny, infinite)}: a "

@@ -11,6 +11,7 @@ from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.subject import Subject, takes_one_step
 from robust_core.gradients import evaluation_mode
 from robust_core.losses import cosine_floor
+from robust_core.models.guard import innermost
 from robust_core.models.heads import CosineHead
 from robust_core.models.wrappers import ScaledLogits
 from robust_core.threat_model import LARGEST_EPSILON, Norm
@@ -55,7 +56,7 @@ def check_one_step(subject: Subject) -> Finding | None:
     return graded(
         "one_step",
         gap,
-        warn_above=WARN_ABOVE,
+        warn_above=subject.warn_above(WARN_ABOVE),
         fail_above=subject.alarm_above(0.05),
         ok="One step does not beat many.",
         otherwise=subject.told(
@@ -64,6 +65,7 @@ def check_one_step(subject: Subject) -> Finding | None:
         )
         + f": {why}.",
         advice=advice,
+        cause="once the attack takes a single step",
     )
 
 
@@ -74,10 +76,10 @@ def check_margin_loss(subject: Subject) -> Finding | None:
     of logits ratio with cross-entropy. Where the loss in doubt finds more, the other is no proof of
     anything, but so wide a gap says that each may miss what the other finds.
     """
-    if not subject.has("loss"):
+    other = subject.other_loss
+    if other is None:
         return None
     own = subject.attack.model_dump()["loss"]
-    other = "margin" if own == "cross_entropy" else "cross_entropy"
     left = subject.report(subject.changed(loss=other)).robust_accuracy
     gap = subject.robust_accuracy - left
     if len(subject.x) > 1 and -gap > LOSS_GAP:
@@ -88,7 +90,7 @@ def check_margin_loss(subject: Subject) -> Finding | None:
     return graded(
         "margin_loss",
         gap,
-        warn_above=LOSS_GAP,
+        warn_above=subject.warn_above(LOSS_GAP),
         fail_above=subject.alarm_above(0.10),
         ok=subject.told(
             one=f"With {one} the attack finds no more than with {two}.",
@@ -100,6 +102,7 @@ def check_margin_loss(subject: Subject) -> Finding | None:
         )
         + f": it is the loss that withstands, not the model.{flat}",
         advice=f"Report the attack with {one}, or AutoAttack.",
+        cause=f"once the attack uses {one}",
     )
 
 
@@ -128,7 +131,7 @@ def check_logit_scale(subject: Subject) -> Finding | None:
     return graded(
         "logit_scale",
         gap,
-        warn_above=0.02,
+        warn_above=subject.warn_above(0.02),
         fail_above=subject.alarm_above(0.10),
         ok=f"Scaling all logits {'hardly helps' if gap > 0 else 'does not help'} the attack.",
         otherwise=f"Dividing all logits by {lead:.3g} changes no prediction, but the attack then "
@@ -139,12 +142,13 @@ def check_logit_scale(subject: Subject) -> Finding | None:
         + f": the loss was {'saturated' if lead > 1.0 else 'too flat'}."
         + _flatness_of_cosines(subject),
         advice="Use a loss that ignores the scale (margin, DLR).",
+        cause="once the logits are scaled for the attack",
     )
 
 
 def _flatness_of_cosines(subject: Subject) -> str:
     """Return a sentence more where the attacked logits are bare cosines, nothing elsewhere."""
-    head = getattr(subject.attacked, "classifier", None)
+    head = getattr(innermost(subject.attacked), "classifier", None)
     if not isinstance(head, CosineHead) or head.scale != 1.0:
         return ""
     return (
@@ -178,17 +182,21 @@ def check_silent_success(subject: Subject) -> Finding | None:
         last = subject.changed(num_restarts=1)(subject.attacked, x, y, on_step=remember)
     missed = subject.report(attack).robust_correct.to(x.device)[subject.correct]
     missed &= goal.reached(subject.judge(best)) & ~goal.reached(subject.judge(last))
+    broken = torch.zeros(len(subject.x), dtype=torch.bool, device=x.device)
+    broken[subject.correct] = missed
+    subject.note_broken(broken)
     share = int(missed.sum()) / len(subject.x)
     return graded(
         "silent_success",
         share,
-        warn_above=0.005,
+        warn_above=subject.warn_above(0.005),
         fail_above=subject.alarm_above(0.05),
         ok="No earlier step was better than the last one, which is judged.",
         otherwise="An earlier step of the attack fooled the model on "
         + subject.told(one="the image", many=f"{share:.1%} of the images")
         + ", but the last one, which is judged, does not.",
         advice="Keep the best step, as APGD does.",
+        cause="once every step of the attack counts",
     )
 
 
@@ -209,7 +217,7 @@ def check_large_radius(subject: Subject) -> Finding | None:
     return graded(
         "large_radius",
         left,
-        warn_above=max(0.02, chance / 2),
+        warn_above=subject.warn_above(max(0.02, chance / 2)),
         fail_above=subject.alarm_above(max(0.1, 1.5 * chance)),
         ok=subject.told(
             one="At a large radius the image falls.", many="Accuracy vanishes at a large radius."
@@ -237,11 +245,12 @@ def check_converged(subject: Subject) -> Finding | None:
     return graded(
         "converged",
         gap,
-        warn_above=WARN_ABOVE,
+        warn_above=subject.warn_above(WARN_ABOVE),
         fail_above=subject.alarm_above(0.05),
         ok=f"{words} find {'hardly anything' if gap > 0 else 'nothing'} more.",
         otherwise=f"With {words} "
         + subject.told(one="the image falls", many=f"accuracy falls by another {gap:.1%}")
         + ": the attack had not converged.",
         advice="Report the longer attack.",
+        cause=f"once the attack takes {words}",
     )

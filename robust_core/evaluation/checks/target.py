@@ -8,8 +8,10 @@ from robust_core.attacks.bpda import BPDA
 from robust_core.attacks.ensemble import WorstCase
 from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.accuracy import RobustnessReport
+from robust_core.evaluation.checks.outputs import LOSS_WORDS
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.subject import Subject, takes_one_step, with_members
+from robust_core.models.guard import masking_parts
 
 WARN_ABOVE = 0.01  # share of the images that makes a doubt
 TRANSFER_GAP = 0.05  # share of the images that makes a doubt an alarm
@@ -59,7 +61,8 @@ def _elsewhere(subject: Subject, direct: float, fact: str, settled: str, advice:
     gap = subject.robust_accuracy - direct
     severity = Severity.FAIL if gap > subject.alarm_above(TRANSFER_GAP) else Severity.WARN
     sentence = f"{fact}: {settled} {subject.left(direct)}."
-    return Finding("attacked_model", severity, gap, 0.0, sentence, advice)
+    cause = "once the evaluated model itself is attacked, as it decides"
+    return Finding("attacked_model", severity, gap, 0.0, sentence, advice, cause=cause)
 
 
 def check_through_defence(subject: Subject) -> Finding | None:
@@ -71,7 +74,7 @@ def check_through_defence(subject: Subject) -> Finding | None:
     Tramer et al., "On Adaptive Attacks to Adversarial Example Defenses", NeurIPS 2020,
     arXiv:2002.08347, section 3.
     """
-    masked = bool(getattr(subject.model, "masking_parts", ()))
+    masked = bool(masking_parts(subject.model))
     if not (subject.inference or masked):
         return None
     attack = subject.attack
@@ -89,6 +92,7 @@ def check_through_defence(subject: Subject) -> Finding | None:
             otherwise="A part of the model hides its gradient from this attack; BPDA, which passes "
             "through it,",
             advice="Report the attack with BPDA.",
+            cause="once the attack goes through the part that hides the gradient",
         )
     return _not_through(
         subject,
@@ -96,6 +100,7 @@ def check_through_defence(subject: Subject) -> Finding | None:
         ok="The attack went around the defence at test time, but made through it, it",
         otherwise="The attack went around the defence at test time; made through it, it",
         advice="Attack through the whole defence (BPDA where it hides the gradient).",
+        cause="once the attack goes through the defence at test time",
     )
 
 
@@ -117,18 +122,19 @@ def _way_through(attack: Attack) -> str:
 
 
 def _not_through(
-    subject: Subject, through: float, *, ok: str, otherwise: str, advice: str
+    subject: Subject, through: float, *, ok: str, otherwise: str, advice: str, cause: str
 ) -> Finding:
     gap = subject.robust_accuracy - through
     much = "hardly more" if gap > 0 else "nothing more"
     return graded(
         "through_defence",
         gap,
-        warn_above=WARN_ABOVE,
+        warn_above=subject.warn_above(WARN_ABOVE),
         fail_above=subject.alarm_above(0.05),
         ok=f"{ok} finds {much}.",
         otherwise=f"{otherwise} {subject.left(through)}.",
         advice=advice,
+        cause=cause,
     )
 
 
@@ -152,7 +158,7 @@ def check_randomness(subject: Subject) -> Finding | None:
     return graded(
         "randomness",
         subject.robust_accuracy - min(left.values()),
-        warn_above=0.02,
+        warn_above=subject.warn_above(0.02),
         fail_above=subject.alarm_above(0.10),
         ok=f"Averaging up to {most} passes per {look} changes little.",
         otherwise=subject.told(
@@ -161,6 +167,7 @@ def check_randomness(subject: Subject) -> Finding | None:
         )
         + f": part of the robustness is noise in {noise}.",
         advice="Report the number with enough EOT samples.",
+        cause=f"once the attack averages {most} passes",
     )
 
 
@@ -169,10 +176,8 @@ def check_transfer(subject: Subject) -> Finding | None:
     if subject.surrogate is None or not subject.has("epsilon"):
         return None
     attack = _for_another(subject.attack, subject.surrogate)
-    transferred = subject.transferred(attack, subject.surrogate)
-    return _beaten(
-        "transfer", subject, {"the attack on another model": ~transferred.robust_correct}
-    )
+    found = subject.transferred(attack, subject.surrogate)
+    return _beaten("transfer", subject, {"the attack on another model": found})
 
 
 def _for_another(attack: Attack, surrogate: nn.Module) -> Attack:
@@ -181,7 +186,7 @@ def _for_another(attack: Attack, surrogate: nn.Module) -> Attack:
         return with_members(attack, lambda member: _for_another(member, surrogate))
     if not isinstance(attack, BPDA):
         return attack
-    name = "bpda" if getattr(surrogate, "masking_parts", ()) else "pgd"
+    name = "bpda" if masking_parts(surrogate) else "pgd"
     return attack_from(name, attack.model_dump(include=set(PGD.model_fields)))
 
 
@@ -197,35 +202,62 @@ def check_black_box(subject: Subject) -> Finding | None:
         subject.other("square", num_queries=subject.count(1000, 100)),
         subject.other("spsa", num_steps=subject.count(10, 3), num_samples=subject.count(32, 8)),
     ]
-    broken = {attack.name: ~subject.direct(attack).robust_correct for attack in attacks}
-    return _beaten("black_box", subject, broken)
+    found = {_word(attack.name): subject.direct(attack) for attack in attacks}
+    return _beaten("black_box", subject, found)
 
 
-def _beaten(name: str, subject: Subject, broken: dict[str, Tensor]) -> Finding:
+def _beaten(name: str, subject: Subject, found: dict[str, RobustnessReport]) -> Finding:
+    """Return what it says that other attacks, by their names, broke images that were left."""
     standing = subject.report(subject.attack).robust_correct
-    names = [_word(other) for other, fallen in broken.items() if bool((fallen & standing).any())]
-    missed = torch.stack([fallen & standing for fallen in broken.values()]).any(dim=0)
+    broken = {other: ~report.robust_correct & standing for other, report in found.items()}
+    names = " and ".join(other for other, fallen in broken.items() if bool(fallen.any()))
+    missed = torch.stack(list(broken.values())).any(dim=0)
+    not_finite = torch.stack([report.not_finite for report in found.values()]).any(dim=0)
     share = float(missed.float().mean())
-    where, why = "In the same ball", "it did not search long enough"
-    advice = "Report the worst case over both, and give the attack more queries."
-    if takes_one_step(subject.attack):
-        why = "one step is a weak attack"
-        advice = "Take more steps before suspecting the gradients."
-    elif share > WARN_ABOVE and _finds(subject.longer(), subject, missed):
-        length = "steps" if subject.has("num_steps") else "queries"
-        why, advice = f"it takes too few {length}", f"Report the attack with more {length}."
-    elif not subject.attack.gradient_free:
-        where, why = "Without gradients of this model", "the gradients hide the weakness"
-        advice = "Report the worst case over both, and find what masks the gradients."
+    where, why, advice = _why_missed(subject, missed, not_finite)
     return graded(
         name,
         share,
-        warn_above=WARN_ABOVE,
+        warn_above=subject.warn_above(WARN_ABOVE),
         fail_above=subject.alarm_above(0.05),
-        ok=f"The attack in doubt is not beaten by {' or '.join(map(_word, broken))}.",
-        otherwise=f"{where}, {' and '.join(names)} broke {subject.images(share)}, which the attack "
-        f"in doubt left standing: {why}.",
+        ok=f"The attack in doubt is not beaten by {' or '.join(found)}.",
+        otherwise=f"{where}, {names} broke {subject.images(share)}, which the attack in doubt left "
+        f"standing: {why}.",
         advice=advice,
+        cause=f"under {names}",
+    )
+
+
+def _why_missed(subject: Subject, missed: Tensor, not_finite: Tensor) -> tuple[str, str, str]:
+    """Return where the attack in doubt missed images, why, and what to do: the likeliest cause.
+
+    Gradients are blamed only where nothing else explains it: one step, too few of them, outputs
+    that are no numbers, the loss.
+    """
+    attack, within = subject.attack, "In the same threat model"
+    share = float(missed.float().mean())
+    if takes_one_step(attack):
+        advice = "Take more steps before suspecting the gradients."
+        return within, "one step is a weak attack", advice
+    if share <= WARN_ABOVE:
+        advice = "Report the worst case over both, and give the attack more queries."
+        return within, "it did not search long enough", advice
+    if float((missed & ~not_finite).float().mean()) <= WARN_ABOVE:
+        return within, "the outputs there are no finite numbers", "Look for an overflow."
+    if _finds(subject.longer(), subject, missed):
+        length = "steps" if subject.has("num_steps") else "queries"
+        return within, f"it takes too few {length}", f"Report the attack with more {length}."
+    loss = subject.other_loss
+    if loss is not None and _finds(subject.changed(loss=loss), subject, missed):
+        words = LOSS_WORDS[loss]
+        return within, "its loss hides the weakness", f"Report the attack with {words}."
+    if attack.gradient_free:
+        advice = "Report the worst case over both, and give the attack more queries."
+        return within, "it did not search long enough", advice
+    return (
+        "Without gradients of this model",
+        "the gradients hide the weakness",
+        "Report the worst case over both, and find what masks the gradients.",
     )
 
 

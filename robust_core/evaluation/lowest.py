@@ -1,0 +1,137 @@
+"""The lowest accuracy that anything has found: attacks, their checks, image by image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+
+from robust_core.evaluation.finding import Finding, Severity, overall, verdict
+
+FEWEST_IMAGES = 20  # on fewer, a share is mostly chance
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share: Wilson, JASA 22 (1927)."""
+    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def share_words(accuracy: float, interval: tuple[float, float]) -> str:
+    """Return a share with its interval: "40.0% (95 % interval 30.9% to 49.8%)"."""
+    return f"{accuracy:.1%} (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number: an attack on the first N images of a common order.
+
+    Attributes:
+        label: the attack in words.
+        correct: bool [N], correct without an attack and under this one.
+        findings: of the checks of this number; empty: not checked.
+        checked_correct: bool [M], correct under every attack of these checks; None: not checked.
+    """
+
+    label: str
+    correct: Tensor
+    findings: tuple[Finding, ...] = ()
+    checked_correct: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LowestKnown:
+    """The lowest known accuracy, on the first N images of those that were evaluated.
+
+    Attributes:
+        correct: bool [N], correct under everything that was tried on the image.
+        by: the attack, or the attack whose checks, found the most alone.
+        finding: the check that found the most alone; None where it was the attack itself.
+        findings: of the checks of the number of `by`; empty: not checked.
+    """
+
+    correct: Tensor
+    by: str
+    finding: Finding | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def num_images(self) -> int:
+        """N."""
+        return len(self.correct)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images that are correct under everything, in [0, 1]."""
+        return int(self.correct.sum()) / self.num_images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval of the accuracy."""
+        return wilson_interval(int(self.correct.sum()), self.num_images)
+
+    @property
+    def verdict(self) -> str:
+        """What the checks of this number say: "pass", "fail: black box", or "not checked"."""
+        return verdict(self.findings)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the number was checked, no check fails, and no check found less than it."""
+        checked = bool(self.findings) and overall(self.findings) is not Severity.FAIL
+        return checked and self.finding is None
+
+    @property
+    def words(self) -> str:
+        """The number, whose it is, and on how many images."""
+        cause = f", {self.finding.cause}" if self.finding is not None and self.finding.cause else ""
+        number = share_words(self.accuracy, self.interval)
+        return f"at most {number}{cause}; worst case of {self.num_images} images"
+
+
+def lowest_known(measured: Sequence[Measured]) -> LowestKnown:
+    """Return the lowest accuracy over attacks, their checks and their images.
+
+    All numbers are about the beginning of one order of images. On the first N of them, an image
+    counts as correct if nothing that was tried on it has broken it; the N of all numbers and checks
+    are tried, and the lowest accuracy is returned (of equal ones that on more images). N below 20
+    counts only where there is nothing else.
+
+    Args:
+        measured: at least one number.
+    """
+    masks = [one.correct for one in measured]
+    masks += [one.checked_correct for one in measured if one.checked_correct is not None]
+    sizes = {len(mask) for mask in masks}
+    enough = {size for size in sizes if size >= FEWEST_IMAGES} or {max(sizes)}
+    unions = [_worst_case(masks, size) for size in enough]
+    correct = min(unions, key=lambda mask: (int(mask.sum()) / len(mask), -len(mask)))
+    size = len(correct)
+    best = min(measured, key=lambda one: (_left(one.correct, size), -len(one.correct)))
+    checked = [one for one in measured if one.checked_correct is not None]
+    finding = None
+    if checked:
+        deepest = min(checked, key=lambda one: _left(one.checked_correct, size))
+        if _left(deepest.checked_correct, size) < _left(best.correct, size):
+            best = deepest
+            finding = min(
+                (one for one in best.findings if one.accuracy is not None),
+                key=lambda one: 1.0 if one.accuracy is None else one.accuracy,
+                default=None,
+            )
+    return LowestKnown(correct, best.label, finding, best.findings)
+
+
+def _worst_case(masks: Sequence[Tensor], size: int) -> Tensor:
+    """Return which of the first `size` images every mask that covers them calls correct."""
+    correct = torch.ones(size, dtype=torch.bool)
+    for mask in masks:
+        part = min(len(mask), size)
+        correct[:part] &= mask[:part].cpu()
+    return correct
+
+
+def _left(mask: Tensor | None, size: int) -> float:
+    """Return the share that a mask leaves of the first `size` images, as far as it covers them."""
+    return 1.0 if mask is None else int(mask[:size].sum()) / min(len(mask), size)
