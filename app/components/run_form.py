@@ -21,7 +21,7 @@ from app.units import count_words
 from app.words import attack_words
 from robust_core import jobs
 from robust_core.attacks.base import Attack
-from robust_core.data import data_source
+from robust_core.data import data_notes, data_source
 from robust_core.errors import InputError
 from robust_core.methods import list_methods
 from robust_core.methods.base import METHODS
@@ -170,6 +170,11 @@ def _say_what_happens(config: RunConfig) -> None:
         f"epoch on {images} validation images under {_words(config.validation_attack())}; at the "
         f"end on test images under {_words(config.test_attack())}."
     )
+    try:
+        for note in data_notes(config.data.name, config.data.parameters):
+            st.caption(f"{note[:1].upper()}{note[1:]}.")
+    except InputError as error:
+        show_input_error(error)
 
 
 def _words(attack: Attack) -> str:

@@ -1,12 +1,20 @@
 """Image sets: two embedded ones, the common benchmarks, and a person's own."""
 
 from robust_core.data.base import DATA, DataSource, ImageSet
-from robust_core.data.loading import data_source, find_image, list_data, load_data, own_data
+from robust_core.data.loading import (
+    data_notes,
+    data_source,
+    find_image,
+    list_data,
+    load_data,
+    own_data,
+)
 
 __all__ = [
     "DATA",
     "DataSource",
     "ImageSet",
+    "data_notes",
     "data_source",
     "find_image",
     "list_data",

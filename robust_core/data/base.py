@@ -34,6 +34,7 @@ class ImageSet:
         class_names: K names.
         index: int64 [N], the position of each image in the data set's own train or test file. It
             does not change with the seed that divides training from validation.
+        notes: what was done to a person's own files and what was left out, sentences for the log.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ImageSet:
     y: Tensor
     class_names: tuple[str, ...]
     index: Tensor
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.y)
@@ -85,11 +87,12 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class StoredImages:
-    """What a file of a data set holds: x uint8 [N,C,H,W], y int64 [N] and K class names."""
+    """What a file of a data set holds: x uint8 [N,C,H,W], y int64 [N], K class names and notes."""
 
     x: NDArray[np.uint8]
     y: NDArray[np.int64]
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class NoParameters(ParameterModel):
@@ -100,8 +103,8 @@ class DataSource(ABC):
     """A data set that `load_data` can load.
 
     A source stores a train and a test file (and maybe more of them). Validation images are taken
-    from the train file; the test file is the same for every seed, so no run ever trains on an image
-    that another run is tested on.
+    from the train file unless it stores a validation file, too; the test file is the same for every
+    seed, so no run ever trains on an image that another run is tested on.
 
     Attributes:
         name: what `load_data` takes. title: what a person reads.
@@ -124,7 +127,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
-        """Return the images of one stored file: "train", "test" or an extra split.
+        """Return the images of one stored file: "train", "validation", "test" or an extra split.
 
         Raises:
             InputError: the file is missing or unusable.
@@ -137,9 +140,34 @@ class DataSource(ABC):
         """
         return self.embedded
 
+    def stores_validation(self, root: Path) -> bool:
+        """Return whether there is a validation file; the train file is not divided then."""
+        return False
+
+    def notes(self, parameters: Any, root: Path) -> tuple[str, ...]:
+        """Return what `ImageSet.notes` will say, by a quick look before loading.
+
+        Raises:
+            InputError: as `read`.
+        """
+        return ()
+
+    def num_training_images(self, root: Path) -> int | None:
+        """Return how many images a run trains on, by a quick look; None: that takes loading.
+
+        Raises:
+            InputError: as `read`.
+        """
+        return None
+
+    def without_validation(self, num_images: int, root: Path) -> int:
+        """Return how many of `num_images` images of the train file are trained on."""
+        share = 0.0 if self.stores_validation(root) else self.validation_fraction
+        return num_images - round(share * num_images)
+
     def load(self, split: str, parameters: Any, root: Path, seed: int) -> ImageSet:
         """Return one split; `load_data` says more."""
-        divided = split in ("train", "validation")
+        divided = split in ("train", "validation") and not self.stores_validation(root)
         stored = self.read("train" if divided else split, parameters, root)
         index = np.arange(len(stored.y))
         if divided:
@@ -153,4 +181,5 @@ class DataSource(ABC):
             y=torch.from_numpy(stored.y[index]),
             class_names=stored.class_names,
             index=torch.from_numpy(index),
+            notes=stored.notes,
         )

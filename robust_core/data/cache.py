@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+CACHE = "cache"  # its folder in the data folder
+
 logger = logging.getLogger(__name__)
 
 

@@ -6,6 +6,7 @@ Tensors are float32 in [0, 1]; a picture has 8 bits a channel, so pixels are mul
 import io
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from robust_core.errors import InputError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMAT_WORDS = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 LARGEST_FILE = 20 * 2**20  # bytes
 LARGEST_PICTURE = 40_000_000  # pixels: 160 MB decoded with alpha; a phone takes 12 to 50 million
 
@@ -28,7 +30,7 @@ def decode_image(content: bytes, image_shape: tuple[int, int, int]) -> Tensor:
     (bicubic, with antialiasing). A picture that has the model's size already keeps every pixel.
 
     Args:
-        content: the bytes of a PNG, JPEG, WebP, BMP or GIF file.
+        content: the bytes of a PNG, JPEG, WebP, BMP, GIF or TIFF file.
         image_shape: (C, H, W) of the model; C is 1 or 3.
 
     Raises:
@@ -51,9 +53,22 @@ def decode_pixels(content: bytes, image_shape: tuple[int, int, int]) -> NDArray[
         picture = _eight_bit(ImageOps.exif_transpose(picture))
         picture = _on_white(picture).convert("L" if channels == 1 else "RGB")
         picture = ImageOps.fit(picture, (width, height), method=Image.Resampling.BICUBIC)
+    except InputError:
+        raise
     except Exception as error:  # decoders fail in many ways on hostile bytes
         raise InputError(f"the picture is damaged or incomplete ({error})") from error
     return np.array(picture).reshape(height, width, channels).transpose(2, 0, 1).copy()
+
+
+def measure_picture(path: Path) -> tuple[int, int] | None:
+    """Return (width, height) as the header of a picture's file says; None: it says nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as picture:
+                return picture.size
+    except Exception:  # decoders fail in many ways; whoever decodes the picture says how
+        return None
 
 
 def encode_png(x: Tensor) -> bytes:
@@ -98,7 +113,6 @@ def jpeg_round_trip(x: Tensor, quality: int = 90) -> Tensor:
 
 def _open(content: bytes) -> Image.Image:
     """Read the header only, and refuse what is no picture or would unpack to too much."""
-    names = "PNG, JPEG, WebP, BMP or GIF"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -106,7 +120,7 @@ def _open(content: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise InputError(_too_many("far more")) from None
     except Exception as error:
-        raise InputError(f"expected a {names} picture, got a file that is none") from error
+        raise InputError(f"expected a {FORMAT_WORDS} picture, got a file that is none") from error
     if picture.width * picture.height > LARGEST_PICTURE:
         raise InputError(_too_many(f"{picture.width} x {picture.height}"))
     return picture
@@ -117,10 +131,16 @@ def _too_many(got: str) -> str:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Bring 16-bit grey, which Pillow would clip, to 8 bits."""
-    if not picture.mode.startswith("I"):
+    """Bring 16-bit grey, which Pillow would clip, to 8 bits; refuse levels of unknown range."""
+    if picture.mode[0] not in "IF":
         return picture
     levels = np.asarray(picture).astype(np.float64)
+    if picture.mode == "F" or levels.min() < 0 or levels.max() > 65535:
+        kind = "floating-point" if picture.mode == "F" else "whole"
+        raise InputError(
+            "a grey picture must have levels of 8 or 16 bits (0 to 65535), "
+            f"got {kind} numbers from {levels.min():g} to {levels.max():g}"
+        )
     return Image.fromarray((levels / 257.0).round().clip(0, 255).astype(np.uint8))
 
 

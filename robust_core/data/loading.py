@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 from robust_core.data.base import DATA, DataSource, ImageSet
-from robust_core.data.image_folder import ImageFolder, is_image_folder
+from robust_core.data.cache import CACHE
+from robust_core.data.image_folder import ImageFolder, is_image_folder, list_pictures
 from robust_core.data.npz import NpzFile
+from robust_core.data.picture_files import is_visible
 from robust_core.errors import InputError
 from robust_core.paths import data_folder
 from robust_core.registry import unknown_name
@@ -22,10 +24,9 @@ def list_data() -> list[str]:
 def own_data(root: Path | None = None) -> list[str]:
     """Return the names of a person's own sets in the data folder: npz files and image folders."""
     root = root or data_folder()
-    if not root.is_dir():
-        return []
-    files = {path.stem for path in root.glob("*.npz")}
-    folders = {path.name for path in root.iterdir() if path.is_dir() and is_image_folder(path)}
+    here = _entries(root)
+    files = {path.stem for path in here if path.suffix == ".npz"}
+    folders = {path.name for path in here if path.is_dir() and is_image_folder(path)}
     return sorted((files | folders) - set(DATA.names()))
 
 
@@ -38,19 +39,43 @@ def data_source(name: str, root: Path | None = None) -> DataSource:
         root: the data folder; None takes `paths.data_folder()`.
 
     Raises:
-        InputError: there is no such data set.
+        InputError: there is no such data set, or what is called so is none, with the reason.
     """
     if name in DATA.names():
         return DATA.get(name)
     root = root or data_folder()
-    if name.endswith(".npz"):
-        return NpzFile(name, _path(name))
     if "/" in name or "\\" in name:
-        return ImageFolder(name, _path(name))
-    if name in own_data(root):
-        file = root / f"{name}.npz"
-        return NpzFile(name, file) if file.is_file() else ImageFolder(name, root / name)
-    raise unknown_name("data set", name, DATA.names() + own_data(root))
+        return (NpzFile if name.endswith(".npz") else ImageFolder)(name, _path(name))
+    here = {path.name: path for path in _entries(root) if path.name != CACHE}
+    if name.endswith(".npz"):
+        if not _path(name).is_file() and name in here:
+            raise InputError(f"{name} is in the data folder, where its name is {name[:-4]!r}")
+        return NpzFile(name, _path(name))
+    if f"{name}.npz" in here:
+        return NpzFile(name, here[f"{name}.npz"])
+    if name in here and here[name].is_dir():
+        if not is_image_folder(here[name]):
+            list_pictures(here[name])  # says what does not fit
+        return ImageFolder(name, here[name])
+    raise _other_kind(name, here) or unknown_name("data set", name, DATA.names() + own_data(root))
+
+
+def _entries(root: Path) -> list[Path]:
+    """Return what is in the data folder, without hidden names."""
+    return [path for path in root.iterdir() if is_visible(path.name)] if root.is_dir() else []
+
+
+def _other_kind(name: str, here: Mapping[str, Path]) -> InputError | None:
+    """Return why what is called `name` cannot be used; None: there is nothing of that name."""
+    for path in here.values():
+        if name in (path.name, path.stem) and path.is_file():
+            return InputError(
+                f"{path.name} in the data folder is of another kind: expected {path.stem}.npz or "
+                f"a folder {path.stem} with one folder for each class"
+            )
+    if name and name.strip(".") and _path(name).is_dir():
+        return InputError(f"the data folder has no {name!r}; the path of the one here is ./{name}")
+    return None
 
 
 def _path(name: str) -> Path:
@@ -88,6 +113,23 @@ def load_data(
         raise unknown_name(f"split of {name}", split, list(source.splits))
     values = source.Parameters.create(parameters or {})
     return source.load(split, values, root or data_folder(), seed)
+
+
+def data_notes(
+    name: str, parameters: Mapping[str, Any] | None = None, *, root: Path | None = None
+) -> tuple[str, ...]:
+    """Return what `ImageSet.notes` will say of a person's own data, by a quick look at the files.
+
+    Args:
+        name: as in `load_data`.
+        parameters: the data set's own choices; None takes their defaults.
+        root: the data folder; None takes `paths.data_folder()`.
+
+    Raises:
+        InputError: as in `load_data`.
+    """
+    source = data_source(name, root)
+    return source.notes(source.Parameters.create(parameters or {}), root or data_folder())
 
 
 def find_image(

@@ -4,7 +4,8 @@ import lzma
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from robust_core.errors import InputError
 
 LAYOUT = (
     "x_train, x_test (uint8 [N,H,W] or [N,H,W,C]), y_train, y_test (integers [N]) "
-    "and, if you like, class_names (strings)"
+    "and, if you like, x_val, y_val and class_names (strings); or MedMNIST's names (train_images, "
+    "train_labels and so on)"
 )
+PART_KEYS = {"train": "train", "validation": "val", "test": "test"}
 LARGEST_ARRAY = 2**29  # pixel values: 2 GB as float32
 SIDES = (8, 512)  # pixels
 MOST_CLASSES = 1000
@@ -36,31 +39,51 @@ class NpzFile(DataSource):
         """Return whether the file exists."""
         return self.path.is_file()
 
+    def stores_validation(self, root: Path) -> bool:
+        """Return whether the file holds validation images."""
+        with _opened(self.path) as archive:
+            return "validation" in _keys(archive)
+
+    def num_training_images(self, root: Path) -> int:
+        """Return how many images a run trains on."""
+        with _opened(self.path) as archive:
+            shape, _ = _header(archive, self.path.name, _keys(archive)["train"][1])
+        return self.without_validation(shape[0] if shape else 0, root)
+
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
-        """Return the "train" or the "test" arrays."""
+        """Return the "train", "validation" or "test" arrays."""
         return read_npz(self.path, file)
 
 
 def read_npz(path: Path, file: str, class_names: Sequence[str] | None = None) -> StoredImages:
-    """Return the "train" or the "test" images of an npz file; nothing is ever unpickled.
+    """Return the images of one part of an npz file; nothing is ever unpickled.
 
-    The file holds x_train, x_test, uint8 [N,H,W] or [N,H,W,C] with C 1 or 3 and sides of 8 to 512
-    pixels; y_train, y_test, integers [N] or [N,1] in [0, K); and optionally class_names, K strings.
-    Every class has images in both. Other arrays are ignored.
+    The file holds x_train, x_test and maybe x_val, uint8 [N,H,W] or [N,H,W,C] with C 1 or 3 and
+    sides of 8 to 512 pixels; y_train, y_test and maybe y_val, integers [N] or [N,1] in [0, K); and
+    optionally class_names, K strings. Every class has training images. The names of MedMNIST
+    (train_images, train_labels, val_images, ...; Yang et al., "MedMNIST v2", Scientific Data 2023,
+    arXiv:2110.14795) are read, too. Other arrays are left out, which the notes say.
 
     Args:
         path: of the file.
-        file: "train" or "test".
+        file: "train", "validation" (if the file has it) or "test".
         class_names: names where the file has none; None takes "0" to "K-1".
 
     Raises:
         InputError: the file is missing, damaged or holds something else, with the reason.
     """
+    with _opened(path) as archive:
+        return _read(archive, path.name, file, class_names)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an npz file; whatever is wrong with it becomes one sentence."""
     if not path.is_file():
         raise InputError(f"expected an npz file with {LAYOUT} at {path}, there is none")
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(archive, path.name, file, class_names)
+            yield archive
     except InputError:
         raise
     except (
@@ -77,49 +100,99 @@ def read_npz(path: Path, file: str, class_names: Sequence[str] | None = None) ->
         raise InputError(f"{path.name} is no npz file or is damaged ({error})") from error
 
 
+def _keys(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
+    """Return the names of the images and of the labels of each part that there should be."""
+    held = _held(archive)
+    patterns = ("x_{}", "y_{}")
+    if "train_images" in held and "x_train" not in held:
+        patterns = ("{}_images", "{}_labels")
+    keys = {
+        part: (patterns[0].format(key), patterns[1].format(key)) for part, key in PART_KEYS.items()
+    }
+    if held.isdisjoint(keys["validation"]):
+        del keys["validation"]
+    return keys
+
+
+def _held(archive: zipfile.ZipFile) -> set[str]:
+    return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
 def _read(
     archive: zipfile.ZipFile, name: str, file: str, known_names: Sequence[str] | None
 ) -> StoredImages:
-    headers = {
-        key: _header(archive, name, key) for key in ("x_train", "y_train", "x_test", "y_test")
-    }
-    _check_headers(name, headers)
-    labels = {part: _array(archive, f"y_{part}").reshape(-1) for part in ("train", "test")}
+    keys = _keys(archive)
+    headers = {key: _header(archive, name, key) for pair in keys.values() for key in pair}
+    _check_headers(name, keys, headers)
+    labels = {part: _array(archive, key).reshape(-1) for part, (_, key) in keys.items()}
     class_names = _class_names(archive, name)
     if class_names is None:
-        num_classes = int(max(y.max() for y in labels.values())) + 1
-        if num_classes > MOST_CLASSES:
-            raise InputError(f"{name}: expected 2 to {MOST_CLASSES} classes, got {num_classes}")
-        named = known_names is not None and num_classes <= len(known_names)
-        class_names = tuple(known_names if named and known_names else map(str, range(num_classes)))
+        num_classes = _count_classes(name, labels, known_names or ())
+        class_names = tuple(known_names or map(str, range(num_classes)))
     check_labels(name, labels, class_names)
-    x = _array(archive, f"x_{file}")
+    x = _array(archive, keys[file][0])
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-    return StoredImages(x, labels[file].astype(np.int64), class_names)
+    others = sorted(_held(archive) - {"class_names"}.union(*keys.values()))
+    notes = (f"left out: the arrays {_listed(others)} of {name}",) if others else ()
+    return StoredImages(x, labels[file].astype(np.int64), class_names, notes)
 
 
-def check_labels(name: str, labels: dict[str, NDArray[Any]], class_names: tuple[str, ...]) -> None:
-    """Raise `InputError` unless every split has labels in [0, K) and images of every class.
+def _count_classes(
+    name: str, labels: Mapping[str, NDArray[Any]], known_names: Sequence[str]
+) -> int:
+    """Return K for labels without names.
+
+    Raises:
+        InputError: they are not 0 to K - 1, and fit no known names either.
+    """
+    occurring = sorted({int(label) for y in labels.values() for label in np.unique(y)})
+    first, last, count = occurring[0], occurring[-1], len(occurring)
+    if count > MOST_CLASSES:
+        raise InputError(f"{name}: expected 2 to {MOST_CLASSES} classes, got {count}")
+    if (first >= 0 and last < len(known_names)) or (first, last) == (0, count - 1):
+        return count
+    if first > 0 and last - first == count - 1:
+        todo = f"subtract {first} from all of them"
+    else:
+        todo = f"number the classes 0 to {count - 1}, as np.unique(y, return_inverse=True) does"
+    raise InputError(
+        f"{name}: labels must count from 0 without gaps, those that occur are "
+        f"{_listed(occurring)}: {todo}"
+    )
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """Return up to ten values, the last among them."""
+    shown = [*values[:9], "...", values[-1]] if len(values) > 10 else values
+    return ", ".join(map(str, shown))
+
+
+def check_labels(
+    name: str, labels: Mapping[str, NDArray[Any]], class_names: tuple[str, ...]
+) -> None:
+    """Raise `InputError` unless all labels are in [0, K) and every class has training images.
+
+    A class may be missing among the validation and the test images.
 
     Args:
         name: of the data set, for the message.
-        labels: split -> labels [N].
+        labels: part -> labels [N], "train" among them.
         class_names: K names.
     """
     num_classes = len(class_names)
     for part, y in labels.items():
         if int(y.min()) < 0 or int(y.max()) >= num_classes:
+            from_one = int(y.min()) > 0 and int(y.max()) == num_classes
             raise InputError(
                 f"{name}: labels of the {part} images must be in [0, {num_classes - 1}], "
-                f"got {y.min()} to {y.max()}"
+                f"got {y.min()} to {y.max()}" + (": subtract 1 from all of them" * from_one)
             )
     if not 2 <= num_classes <= MOST_CLASSES:
         raise InputError(f"{name}: expected 2 to {MOST_CLASSES} classes, got {num_classes}")
-    for part, y in labels.items():
-        count = np.bincount(y.astype(np.int64), minlength=num_classes)
-        if not count.all():
-            empty = class_names[int(count.argmin())]
-            raise InputError(f"{name}: class {empty!r} has no {part} images")
+    count = np.bincount(labels["train"].astype(np.int64), minlength=num_classes)
+    if not count.all():
+        empty = class_names[int(count.argmin())]
+        raise InputError(f"{name}: class {empty!r} has no train images")
 
 
 Header = tuple[tuple[int, ...], np.dtype[Any]]
@@ -143,32 +216,36 @@ def _header(archive: zipfile.ZipFile, name: str, key: str) -> Header:
     return shape, dtype
 
 
-def _check_headers(name: str, headers: dict[str, Header]) -> None:
-    for part in ("train", "test"):
-        (x_shape, x_type), (y_shape, y_type) = headers[f"x_{part}"], headers[f"y_{part}"]
+def _check_headers(
+    name: str, keys: Mapping[str, tuple[str, str]], headers: Mapping[str, Header]
+) -> None:
+    for x_key, y_key in keys.values():
+        (x_shape, x_type), (y_shape, y_type) = headers[x_key], headers[y_key]
         got = f"got {x_type} {list(x_shape)}"
         if x_type != np.uint8:
-            raise InputError(f"{name}: x_{part} must be uint8 (0 to 255), {got}")
+            raise InputError(f"{name}: {x_key} must be uint8 (0 to 255), {got}")
         if len(x_shape) not in (3, 4) or (len(x_shape) == 4 and x_shape[3] not in (1, 3)):
-            raise InputError(f"{name}: x_{part} must be [N,H,W] or [N,H,W,C] with C 1 or 3, {got}")
+            raise InputError(f"{name}: {x_key} must be [N,H,W] or [N,H,W,C] with C 1 or 3, {got}")
         if not SIDES[0] <= min(x_shape[1:3]) <= max(x_shape[1:3]) <= SIDES[1]:
             sides = f"{SIDES[0]} to {SIDES[1]} pixels a side"
-            raise InputError(f"{name}: images must have {sides}, x_{part} has {list(x_shape)}")
+            raise InputError(f"{name}: images must have {sides}, {x_key} has {list(x_shape)}")
         if np.prod(x_shape, dtype=np.float64) > LARGEST_ARRAY:
-            raise InputError(f"{name}: x_{part} may have at most {LARGEST_ARRAY} values, {got}")
+            raise InputError(f"{name}: {x_key} may have at most {LARGEST_ARRAY} values, {got}")
         if y_type.kind not in "iu" or y_shape not in (x_shape[:1], (x_shape[0], 1)):
             raise InputError(
-                f"{name}: y_{part} must be {x_shape[0]} integers, one for each image, "
+                f"{name}: {y_key} must be {x_shape[0]} integers, one for each image, "
                 f"got {y_type} {list(y_shape)}"
             )
         if not x_shape[0]:
-            raise InputError(f"{name}: x_{part} holds no images")
-    shapes = headers["x_train"][0][1:], headers["x_test"][0][1:]
-    if shapes[0] != shapes[1]:
-        raise InputError(
-            f"{name}: training and test images must have one shape, "
-            f"got {list(shapes[0])} and {list(shapes[1])}"
-        )
+            raise InputError(f"{name}: {x_key} holds no images")
+    train = headers[keys["train"][0]][0][1:]
+    for part, (x_key, _) in keys.items():
+        shape = headers[x_key][0][1:]
+        if shape != train:
+            raise InputError(
+                f"{name}: training and {part} images must have one shape, "
+                f"got {list(train)} and {list(shape)}"
+            )
 
 
 def _class_names(archive: zipfile.ZipFile, name: str) -> tuple[str, ...] | None:

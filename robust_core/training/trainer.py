@@ -216,6 +216,9 @@ class _Loop:
                 f"every batch should have at least {smallest} images for {team.size} process(es), "
                 f"got {len(y)} images in batches of {config.batch_size}"
             )
+        if team.leads:
+            for note in dict.fromkeys((*training_set.notes, *self.judge.validation_set.notes)):
+                logger.info("%s: %s", config.data.name, note)
         first_step = self.state.epoch * self.num_batches
         num_steps = config.epochs * self.num_batches
         self.clock = Clock(config, num_steps, first_step)

@@ -4,8 +4,9 @@ import logging
 
 import pytest
 import torch
+from PIL import Image
 
-from robust_core.data import load_data
+from robust_core.data import data_notes, data_source, load_data, own_data
 from robust_core.data.images import encode_png
 from robust_core.errors import InputError
 
@@ -99,11 +100,132 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
         load_data(str(tmp_path / "own"), root=tmp_path)
 
 
-def test_different_classes_in_train_and_test_are_refused(tmp_path):
+def test_a_class_of_the_test_folder_alone_is_refused(tmp_path):
+    for part, names in (("train", "ab"), ("test", "abc")):
+        for name in names:
+            write(tmp_path / "own" / part / name, 3)
+    with pytest.raises(InputError, match="own: test has a class folder 'c', the train pictures"):
+        load_data("own", root=tmp_path)
+
+
+def test_a_class_may_be_missing_in_the_test_folder_only(tmp_path):
     write(tmp_path / "own" / "train" / "a", 3)
     write(tmp_path / "own" / "train" / "b", 3)
     write(tmp_path / "own" / "test" / "a", 3)
-    with pytest.raises(InputError, match="must have the same class folders, got a, b and a"):
+    images = load_data("own", root=tmp_path)
+    assert (images.class_names, images.y.tolist()) == (("a", "b"), [0, 0, 0])
+    (tmp_path / "own" / "train" / "c").mkdir()
+    with pytest.raises(InputError, match="own: class 'c' has no train images"):
+        load_data("own", root=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_a_validation_folder_is_used_and_train_is_not_divided(tmp_path, name):
+    for part, count in (("train", 10), (name, 2), ("test", 3)):
+        for label in "ab":
+            write(tmp_path / "own" / part / label, count, brightness=0.1 * len(part))
+    lengths = {
+        split: {len(load_data("own", split, root=tmp_path, seed=seed)) for seed in (0, 1)}
+        for split in ("train", "validation", "test")
+    }
+    assert lengths == {"train": {20}, "validation": {4}, "test": {6}}
+    pixel = load_data("own", "validation", {"size": 12}, root=tmp_path).x[0, 0, 5, 5]
+    assert pixel == pytest.approx(0.1 * len(name), abs=0.01)
+    assert data_source("own", tmp_path).num_training_images(tmp_path) == 20
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Training", "validation"), ("train",)])
+def test_without_a_test_folder_a_fixed_fifth_is_the_test_split(tmp_path, names):
+    for part in names:
+        for label in "ab":
+            write(tmp_path / "own" / part / label, 10, side=32)
+    test = load_data("own", root=tmp_path)
+    train = load_data("own", "train", root=tmp_path)
+    assert (len(test), len(train)) == (4, 16 if len(names) == 2 else 14)
+    assert test.class_names == ("a", "b")
+    assert "there is no test folder: a fixed fifth of the train pictures is the" in test.notes[0]
+
+
+def test_two_validation_folders_are_refused(tmp_path):
+    for part in ("train", "val", "valid", "test"):
+        write(tmp_path / "own" / part / "a", 3)
+    with pytest.raises(InputError, match="own: val and valid both hold validation pictures"):
+        load_data("own", root=tmp_path)
+
+
+def test_parts_without_class_folders_are_refused(tmp_path):
+    write(tmp_path / "own" / "train", 3)
+    write(tmp_path / "own" / "test", 3)
+    with pytest.raises(InputError, match="one folder for each class in test, train, found none"):
+        load_data("own", root=tmp_path)
+    write(tmp_path / "lone" / "test" / "a", 3)
+    with pytest.raises(InputError, match="lone: expected a train folder beside test"):
+        load_data("lone", root=tmp_path)
+
+
+def test_class_folders_are_walked_to_any_depth(tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / "pets" / name, 3, brightness=0.2)
+        write(tmp_path / "pets" / name / "2023" / "may", 4, brightness=0.8)
+    write(tmp_path / "pets" / "dog" / ".thumbnails", 9)
+    (tmp_path / "pets" / "cat" / "again").symlink_to(tmp_path / "pets")  # a link to above
+    assert own_data(tmp_path) == ["pets"]
+    parts = [load_data("pets", part, root=tmp_path) for part in ("train", "validation", "test")]
+    assert sum(len(part) for part in parts) == 14
+    assert sum((part.y == 0).sum() for part in parts) == 7
+    write(tmp_path / "deep" / "a" / "b", 5)
+    write(tmp_path / "deep" / "c" / "d", 5)
+    assert own_data(tmp_path) == ["deep", "pets"]
+    assert load_data("deep", root=tmp_path).class_names == ("a", "c")
+
+
+def test_tiff_pictures_are_read_and_names_that_begin_with_a_dot_are_none(flat):
+    cat = flat / "pets" / "cat"
+    for number, suffix in enumerate(("tif", "TIFF")):
+        Image.new("RGB", (12, 12), (number, 99, 0)).save(cat / f"x{number}.{suffix}", "TIFF")
+    (cat / "._000.png").write_bytes(b"\0\5\x16\7 a Mac's own notes")
+    parts = [load_data("pets", part, root=flat) for part in ("train", "validation", "test")]
+    assert sum(int((part.y == 0).sum()) for part in parts) == 12
+
+
+def test_what_is_left_out_is_counted_and_said(flat):
+    pets = flat / "pets"
+    (pets / "cat" / "._000.png").write_bytes(b"")
+    (pets / ".DS_Store").write_bytes(b"")
+    (pets / "labels.csv").write_text("")
+    (pets / "dog" / "README").write_text("")
+    write(pets, 4)
+    expected = (
+        "left out: 3 files of other kinds (.csv, .txt, without a suffix), "
+        "2 files whose names begin with a dot, 4 files outside the class folders"
+    )
+    for part in ("train", "validation", "test"):
+        assert load_data("pets", part, {"size": 12}, root=flat).notes == (expected,)
+    assert data_notes("pets", {"size": 12}, root=flat) == (expected,)
+
+
+def test_the_sizes_of_the_pictures_and_the_size_used_are_said(tmp_path):
+    for name in ("cat", "dog"):
+        write(tmp_path / "pets" / name, 5, side=32)
+    assert load_data("pets", root=tmp_path).notes == ()
+    used = "used at 16x16, the parameter size"
+    assert load_data("pets", parameters={"size": 16}, root=tmp_path).notes == (
+        f"pictures are 32x32 pixels; {used}",
+    )
+    for name, size in (("cat", (64, 48)), ("dog", (102, 76))):
+        Image.new("RGB", size).save(tmp_path / "pets" / name / "large.jpg")
+    for part in ("train", "test"):
+        assert load_data("pets", part, {"size": 16}, root=tmp_path).notes == (
+            f"pictures are 32x32 to 102x76 pixels; cut to squares and {used}",
+        )
+
+
+def test_one_class_folder_that_holds_the_classes_is_told(tmp_path):
+    write(tmp_path / "own" / "pets" / "cat", 5)
+    write(tmp_path / "own" / "pets" / "dog", 5)
+    with pytest.raises(
+        InputError, match=r"got 1 .'pets'.; if the folders in it .* give .*own/pets"
+    ):
         load_data("own", root=tmp_path)
 
 

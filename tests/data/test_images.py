@@ -43,7 +43,7 @@ def test_a_picture_of_the_right_size_is_kept_exactly(shape):
 
 
 @pytest.mark.parametrize(
-    ("kind", "tolerance"), [("JPEG", 0.02), ("WEBP", 0.02), ("BMP", 0), ("GIF", 0)]
+    ("kind", "tolerance"), [("JPEG", 0.02), ("WEBP", 0.02), ("BMP", 0), ("GIF", 0), ("TIFF", 0)]
 )
 def test_every_format_is_read(kind, tolerance):
     decoded = decode_image(saved(Image.new("RGB", (20, 20), RED), kind), SHAPE)
@@ -73,6 +73,25 @@ def test_sixteen_bits_become_eight():
     decoded = decode_image(saved(Image.fromarray(levels)), (1, 8, 8))
     expected = torch.from_numpy(np.round(levels / 257.0)).float() / 255
     assert torch.equal(decoded[0], expected)
+
+
+def test_sixteen_bits_of_a_tiff_become_eight():
+    levels = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    decoded = decode_image(saved(Image.fromarray(levels), "TIFF"), (1, 8, 8))
+    assert torch.equal(decoded[0], torch.from_numpy(np.round(levels / 257.0)).float() / 255)
+
+
+@pytest.mark.parametrize(
+    ("levels", "got"),
+    [
+        (np.linspace(0, 1, 64, dtype=np.float32), "floating-point numbers from 0 to 1"),
+        (np.arange(64, dtype=np.int32) * 2000, "whole numbers from 0 to 126000"),
+    ],
+)
+def test_levels_of_unknown_range_are_refused(levels, got):
+    content = saved(Image.fromarray(levels.reshape(8, 8)), "TIFF")
+    with pytest.raises(InputError, match=f"levels of 8 or 16 bits .0 to 65535., got {got}"):
+        decode_image(content, SHAPE)
 
 
 def test_transparent_pixels_lie_on_white():
@@ -135,17 +154,19 @@ def test_shrinking_averages():
     [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"%PDF-1.4", b"\x80\x04\x95", b"<svg/>"],
 )
 def test_what_is_no_picture_is_refused(content):
-    with pytest.raises(InputError, match="expected a PNG, JPEG, WebP, BMP or GIF picture, got"):
+    with pytest.raises(
+        InputError, match="expected a PNG, JPEG, WebP, BMP, GIF or TIFF picture, got"
+    ):
         decode_image(content, SHAPE)
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "ICO", "PPM"])
+@pytest.mark.parametrize("kind", ["ICO", "PPM"])
 def test_other_formats_are_refused(kind):
     with pytest.raises(InputError, match="expected a PNG, JPEG, WebP"):
         decode_image(saved(Image.new("RGB", (32, 32)), kind), SHAPE)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_a_truncated_picture_is_refused(kind):
     x = (noise(3, 40, 40).permute(1, 2, 0) * 255).byte().numpy()
     content = saved(Image.fromarray(x), kind)

@@ -88,6 +88,33 @@ def test_an_unknown_name_is_refused(name, tmp_path):
         load_data(name, root=tmp_path)
 
 
+def test_a_set_that_is_there_but_does_not_fit_says_why(tmp_path, monkeypatch):
+    (tmp_path / "loose").mkdir()
+    picture = encode_png(torch.zeros(3, 8, 8))
+    (tmp_path / "loose" / "a.png").write_bytes(picture)
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    (tmp_path / "birds.zip").write_bytes(b"")
+    write_npz(tmp_path / "pets.npz")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    reasons = {
+        "loose": "loose: expected pictures .* in class folders, found 1 outside of any",
+        "empty": "empty: expected pictures .* in class folders, found none",
+        "birds": "birds.zip in the data folder is of another kind: expected birds.npz or a folder",
+        "birds.zip": "birds.zip in the data folder is of another kind: expected birds.npz or a",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(InputError, match=reason):
+            data_source(name, tmp_path)
+    with pytest.raises(InputError, match=r"has no 'loose'; the path of the one here is \./loose"):
+        load_data("loose", root=tmp_path / "data")
+    with pytest.raises(InputError, match=r"is in the data folder, where its name is 'pets'"):
+        monkeypatch.chdir(tmp_path / "data")
+        load_data("pets.npz", root=tmp_path)
+    with pytest.raises(InputError, match=r"at .*birds\.zip, which is a file of another kind"):
+        load_data(str(tmp_path / "birds.zip"), root=tmp_path)
+
+
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(InputError, match=r"expected an npz file with x_train.* at .*a\.npz"):
         load_data(str(tmp_path / "a.npz"))

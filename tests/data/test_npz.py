@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust_core.data import load_data
+from robust_core.data import data_source, load_data
 from robust_core.errors import InputError
 
 
@@ -51,6 +51,47 @@ def test_a_compressed_archive_is_read(tmp_path):
     assert len(load_data("own", root=tmp_path)) == 20
 
 
+def test_a_class_may_be_missing_in_the_test_part_only(tmp_path):
+    content = arrays(num_classes=3)
+    content["y_test"] = np.arange(20) % 2
+    parts = {name: load(tmp_path, content, name) for name in ("train", "validation", "test")}
+    assert all(part.class_names == ("0", "1", "2") for part in parts.values())
+    assert parts["test"].y.unique().tolist() == [0, 1]
+    assert parts["test"].sample(4).y.bincount(minlength=3).tolist() == [2, 2, 0]
+
+
+@pytest.mark.parametrize("names", ["ours", "medmnist"])
+def test_a_validation_part_is_used_and_the_train_part_not_divided(tmp_path, names):
+    content = arrays()
+    content |= {"x_val": content["x_train"][:5] // 2, "y_val": np.array([0, 1, 0, 1, 1])[:, None]}
+    if names == "medmnist":
+        kinds = {"x": "images", "y": "labels"}
+        content = {f"{key[2:]}_{kinds[key[0]]}": value for key, value in content.items()}
+    train, validation, test = (
+        load(tmp_path, content, split) for split in ("train", "validation", "test")
+    )
+    assert (len(train), len(validation), len(test)) == (20, 5, 20)
+    assert validation.y.tolist() == [0, 1, 0, 1, 1]
+    assert not validation.notes
+    expected = torch.from_numpy(arrays()["x_train"][:5] // 2).permute(0, 3, 1, 2) / 255
+    assert torch.equal(validation.x, expected)
+    assert data_source("own", tmp_path).num_training_images(tmp_path) == 20
+
+
+def test_labels_of_several_classes_an_image_are_refused(tmp_path):
+    x = np.zeros((4, 8, 8), np.uint8)
+    content = {"train_images": x, "train_labels": np.zeros((4, 14), np.uint8)}
+    content |= {"test_images": x, "test_labels": np.zeros((4, 14), np.uint8)}
+    with pytest.raises(InputError, match="train_labels must be 4 integers, one for each image"):
+        load(tmp_path, content)
+
+
+def test_the_images_a_run_trains_on_are_counted_and_other_arrays_named(tmp_path):
+    images = load(tmp_path, {**arrays(30), "meta": np.zeros(3), "age": np.zeros(2)}, "train")
+    assert data_source("own", tmp_path).num_training_images(tmp_path) == len(images) == 27
+    assert images.notes == ("left out: the arrays age, meta of own.npz",)
+
+
 WRONG = {
     "missing": ({"y_test": None}, "y_test is missing"),
     "float": (
@@ -77,8 +118,21 @@ WRONG = {
     "float labels": ({"y_test": np.zeros(20)}, "y_test must be 20 integers.*got float64"),
     "negative": (
         {"y_test": np.arange(20) % 2 - 1},
-        r"labels of the test images .* \[0, 1\], got -1 to 0",
+        "those that occur are -1, 0, 1: number the classes 0 to 2",
     ),
+    "from one": (
+        {"y_train": np.arange(20) % 3 + 1, "y_test": np.arange(20) % 3 + 1},
+        "labels must count from 0 without gaps, those that occur are 1, 2, 3: subtract 1 from all",
+    ),
+    "gaps": (
+        {"y_train": np.arange(20) % 3 * 5, "y_test": np.arange(20) % 2 * 5},
+        r"those that occur are 0, 5, 10: number the classes 0 to 2, as np.unique\(y, return_inv",
+    ),
+    "named from one": (
+        {"class_names": np.array(["a", "b"]), "y_train": np.arange(20) % 2 + 1},
+        r"must be in \[0, 1\], got 1 to 2: subtract 1 from all of them",
+    ),
+    "half a validation part": ({"x_val": np.zeros((2, 8, 8, 3), np.uint8)}, "y_val is missing"),
     "beyond": (
         {"class_names": np.array(["a", "b"]), "y_train": np.arange(20) % 3},
         r"labels of the train images must be in \[0, 1\], got 0 to 2",
@@ -87,8 +141,11 @@ WRONG = {
         {"y_train": np.zeros(20, int), "y_test": np.zeros(20, int)},
         "expected 2 to 1000 classes, got 1",
     ),
-    "many classes": ({"y_train": np.arange(20) + 1000}, "expected 2 to 1000 classes, got 1020"),
-    "empty class": ({"y_test": np.zeros(20, int)}, "class '1' has no test images"),
+    "many classes": (
+        {"x_train": np.zeros((1001, 8, 8, 3), np.uint8), "y_train": np.arange(1001)},
+        "expected 2 to 1000 classes, got 1001",
+    ),
+    "empty class": ({"y_train": np.zeros(20, int)}, "class '1' has no train images"),
     "unused name": ({"class_names": np.array(["a", "b", "c"])}, "class 'c' has no train images"),
     "names": (
         {"class_names": np.array([1, 2])},
@@ -173,7 +230,7 @@ def test_one_stray_label_is_told_before_names_are_made_for_all(tmp_path, stray):
     content = arrays()
     content["y_train"] = content["y_train"].astype(np.uint64)
     content["y_train"][3] = stray
-    with pytest.raises(InputError, match=f"expected 2 to 1000 classes, got {stray + 1}"):
+    with pytest.raises(InputError, match=f"those that occur are 0, 1, {stray}: number the classes"):
         load(tmp_path, content)
 
 
