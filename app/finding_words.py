@@ -9,6 +9,8 @@ from robust_core.evaluation.finding import Finding, Severity, overall
 TITLES = {
     "logits": "Outputs",
     "attacked_images": "What there is to attack",
+    "classes": "Classes covered",
+    "finite_outputs": "Outputs under attack",
     "deterministic": "Same answer each time",
     "gradients": "Gradients",
     "epsilon_zero": "Radius 0",
@@ -40,6 +42,8 @@ REASONS = {  # the most telling first
     "epsilon_zero": "the image falls without being moved",
     "deterministic": "the model answers at random",
     "logits": "the outputs are no finite logits",
+    "finite_outputs": "the outputs under attack are no finite numbers",
+    "classes": "the images are of few classes",
     "attacked_images": "the image is wrong without any attack",
 }
 SEVERITY_WORDS = {Severity.OK: "fine", Severity.WARN: "doubtful", Severity.FAIL: "alarm"}

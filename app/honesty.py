@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES, AttackTrace
@@ -14,6 +14,7 @@ from robust_core.evaluation.loss_surface import LossSurface, loss_surface
 from robust_core.evaluation.reliability import CHECKS, Subject, check_reliability
 from robust_core.evaluation_runs.subjects import undefended_model
 from robust_core.models.base import Classifier
+from robust_core.models.guard import ModelWrapper
 from robust_core.training.checkpoint import CheckpointInfo
 
 EFFORT = 0.4  # of a full check: under a second for one image on the small network
@@ -112,28 +113,23 @@ def surface(
     return found
 
 
-class Interruptible(nn.Module):
+class Interruptible(ModelWrapper):
     """The same model, which asks before every pass whether the work is still wanted."""
 
     def __init__(self, model: Classifier, check_current: Callable[[], None]) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.check_current = check_current
-        self.num_classes = model.num_classes
-        self.stochastic = model.stochastic
-        parts: tuple[str, ...] = getattr(model, "masking_parts", ())
-        self.masking_parts = tuple(f"model.{name}" for name in parts)
-        self.training = model.training
 
     @property
-    def classifier(self) -> nn.Module | None:
-        """The model's last layer, which says whether its logits are cosines."""
-        return getattr(self.model, "classifier", None)
+    def features(self) -> Callable[[Tensor], Tensor]:
+        """The model's own, interruptible: [N,C,H,W] -> [N,D]."""
+        features = super().features
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return the model's features: [N,C,H,W] -> [N,D]."""
-        self.check_current()
-        return self.model.features(x)
+        def asking(x: Tensor) -> Tensor:
+            self.check_current()
+            return features(x)
+
+        return asking
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's logits: [N,C,H,W] -> [N,K]."""

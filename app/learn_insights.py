@@ -27,9 +27,9 @@ from app.words import attack_words
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.hard_classes import rank_correlation
-from robust_core.evaluation.latent import detection_auroc
 from robust_core.gradients import input_gradient
 from robust_core.losses import cross_entropy
+from robust_core.models.discriminator import detection_auroc
 from robust_core.training.checkpoint import CheckpointInfo
 
 NUM_PASSES = 20  # of a random model over one image

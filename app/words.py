@@ -1,14 +1,19 @@
 """Numbers and findings in words; knows no streamlit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.attack_trace import AttackTrace
 from app.units import count_words, percent
 from robust_core.attacks.base import Attack
+from robust_core.attacks.description import attack_title, short_words
+from robust_core.evaluation.finding import Finding
+from robust_core.evaluation.finding import verdict as verdict_of
+from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.threat_model import Norm
+from robust_core.training.cards import clean_of, findings_of, lowest_of
 from robust_core.training.checkpoint import CheckpointInfo
 
 Outcome = Literal["resists", "fooled", "moved", "beyond", "wrong"]
@@ -27,29 +32,13 @@ def distance_words(norm: Norm, distance: float) -> str:
     return f"{distance * 255:.3g}/255" if norm is Norm.LINF else f"{distance:.3g}"
 
 
-def attack_title(name: str) -> str:
-    """Return how a registered attack is called on a page: "PGD", "RANDOM SEARCH"."""
-    return name.replace("_", " ").upper()
-
-
 def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
-    """Return an exact attack: "PGD, Linf 25.5/255, 50 steps, 5 restarts"."""
-    loss = parameters.get("loss", "cross_entropy")
-    version = parameters.get("version", "")
-    parts = [f"{attack_title(name)} {version}".strip()]
-    parts[0] += "" if loss == "cross_entropy" else f" ({loss} loss)"
-    if "norm" in parameters and "epsilon" in parameters:
-        norm = Norm(parameters["norm"])
-        parts.append(f"{norm} {distance_words(norm, parameters['epsilon'])}")
-    if "num_steps" in parameters:
-        parts.append(count_words(parameters["num_steps"], "step"))
-    if "num_queries" in parameters:
-        parts.append(count_words(parameters["num_queries"], "query"))
-    if "num_restarts" in parameters:
-        parts.append(count_words(parameters["num_restarts"], "restart"))
-    if parameters.get("eot_samples", 1) > 1 and version != "standard":
-        parts.append(f"EOT {parameters['eot_samples']}")
-    return ", ".join(parts)
+    """Return an exact attack: "PGD-50, 5 restarts, Linf 25.5/255"."""
+    words = short_words(name, parameters)
+    if "norm" not in parameters or "epsilon" not in parameters:
+        return words
+    norm = Norm(parameters["norm"])
+    return f"{words}, {norm} {distance_words(norm, parameters['epsilon'])}"
 
 
 def checkpoint_title(info: CheckpointInfo) -> str:
@@ -59,22 +48,34 @@ def checkpoint_title(info: CheckpointInfo) -> str:
 
 
 def card_words(info: CheckpointInfo) -> str:
-    """Return the measured numbers of a checkpoint, each with the attack behind it, in Markdown."""
+    """Return what the card says of a checkpoint in Markdown: as reported, lowest, checks."""
     card = info.card
     results = card_results(info)
     if not results:
-        return f"The card has no number for the use of the network as {use_words(info.inference)}."
-    clean, number = card["clean_accuracy"], card["num_images"]
-    if info.inference and results[0]["clean_accuracy"] is not None:
-        clean, number = results[0]["clean_accuracy"], results[0]["num_images"]
-    count = f"{number:,} {card['split']} images"
-    lines = [f"**{percent(clean)}** of {count} right without an attack"]
-    for result in results:
-        share = f"**{percent(result['accuracy'])}**"
-        if result["num_images"] != number:
-            share += f" of {result['num_images']:,}"
-        lines.append(f"{share} under {result_words(result)}")
-    return "  \n".join(lines)
+        return f"No measured accuracy for inference mode {use_words(info.inference)!r}."
+    first = next((one for one in results if one["role"] == "claim"), results[0])
+    clean, number = clean_of(card, first)
+    lowest = lowest_of(card, first)
+    lines = [
+        f"**{percent(clean)}** of {number:,} {card['split']} images right without an attack",
+        f"**{percent(first['accuracy'])}** as reported, under {result_words(first)}"
+        f" ({checks_words(findings_of(first))})",
+        f"**{percent(lowest.accuracy)}** lowest measured, {lowest_words(lowest)}"
+        f" ({checks_words(lowest.findings)})",
+    ]
+    return "  \n".join([*lines, *card["notes"]])
+
+
+def checks_words(findings: Sequence[Finding]) -> str:
+    """Return what the checks of a number say: "checks pass", "checks fail: black box"."""
+    found = verdict_of(findings)
+    return found if found == "not checked" else f"checks: {found}"
+
+
+def lowest_words(lowest: LowestKnown) -> str:
+    """Return what left the lowest accuracy, and on how many images."""
+    cause = f", {lowest.finding.cause}" if lowest.finding and lowest.finding.cause else ""
+    return f"{lowest.by}{cause}, worst case of {lowest.num_images:,} images"
 
 
 def card_help(info: CheckpointInfo) -> str:
@@ -96,13 +97,13 @@ def card_results(info: CheckpointInfo) -> list[dict[str, Any]]:
 
 
 def result_words(result: Mapping[str, Any]) -> str:
-    """Return the attack behind a result of a card, and what it looked at if not at the judged."""
+    """Return the attack behind a result of a card, and its surrogate where it has one."""
     words = attack_words(result["attack"]["name"], result["attack"]["parameters"])
     if result["num_verdicts"] > 1:
-        words += f", worst of {result['num_verdicts']} answers"
+        words += f", worst of {result['num_verdicts']} repeats"
     if result["crafted_on"] in (None, result["inference"]):
         return words
-    return f"{words}, crafted on {use_words(result['crafted_on'])}"
+    return f"{words}, computed on {use_words(result['crafted_on'])}"
 
 
 def use_words(inference: str) -> str:

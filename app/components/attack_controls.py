@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.forms import has_form, parameter_form
-from app.words import attack_title
 from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.attacks.description import attack_title
 from robust_core.training.checkpoint import CheckpointInfo
 
 ATTACK_KEY = "attack.attack"

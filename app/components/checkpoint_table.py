@@ -6,26 +6,32 @@ from typing import Any
 import streamlit as st
 
 from app.components.model_picker import in_order
-from app.words import result_words, use_words
-from robust_core.evaluation.lowest import wilson_interval
+from app.words import lowest_words, result_words, use_words
+from robust_core.evaluation.finding import verdict
 from robust_core.evaluation_runs.subjects import masks_gradients
-from robust_core.training.cards import claimed_result, settled_result, verdict
+from robust_core.training.cards import (
+    clean_interval_of,
+    clean_of,
+    findings_of,
+    lowest_of,
+    reported_result,
+)
 from robust_core.training.checkpoint import CheckpointInfo
 
 MASKED = "⚠ masked"
 
 
 def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
-    """Draw a row for each checkpoint: the claim, the checks, the attack that settles it.
+    """Draw a row for each checkpoint: as reported, the lowest measured, and the checks of that.
 
     Every other measurement stands in an expander; every number says what it rests on.
     """
     networks = [info for info in in_order(infos) if not info.inference]
     st.table([_summary(info) for info in networks], hide_index=True, border="horizontal")
     st.caption(
-        "Claimed: attacked the way the method's paper attacks, or by PGD with 50 steps and 5 "
-        "restarts. Checks: those for masked gradients, of the network itself. Settled: the lowest "
-        "that any attack found for the same use of the network, perhaps on fewer images. A "
+        "As reported: attacked the way the method's paper attacks, or by PGD with 50 steps and 5 "
+        "restarts. Lowest measured: what is left, image by image, of everything that was tried "
+        "for the same inference mode, checks included. Checks are those of this very number. A "
         "stronger attack can only lower it. In brackets the 95 % interval (Wilson)."
     )
     if any(masks_gradients(info) for info in networks):
@@ -40,22 +46,19 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
 
 def _summary(info: CheckpointInfo) -> dict[str, Any]:
     card = info.card
-    claimed, settled = claimed_result(card), settled_result(card)
+    reported = reported_result(card)
+    lowest = lowest_of(card, reported)
     return {
-        "Model": _model(info, claimed["inference"]),
+        "Model": _model(info, reported["inference"]),
         "Data": info.config.data.name,
         "Method": info.config.method.name,
-        "Clean accuracy": _clean(card, claimed),
-        "Claimed": _share(claimed["accuracy"], claimed["interval"]),
-        "claimed by": _attack(card, claimed),
-        "Checks": verdict(card),
-        "Settled": _share(settled["accuracy"], settled["interval"]),
-        "settled by": "the same" if settled is claimed else _attack(card, settled),
+        "Clean accuracy": _clean(card, reported),
+        "As reported": _share(reported["accuracy"], reported["interval"]),
+        "by": f"{result_words(reported)}, {reported['num_images']:,} {card['split']} images",
+        "Lowest measured": _share(lowest.accuracy, lowest.interval),
+        "found by": lowest_words(lowest),
+        "Checks": lowest.verdict,
     }
-
-
-def _attack(card: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    return f"{result_words(result)}, {result['num_images']:,} {card['split']} images"
 
 
 def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
@@ -69,6 +72,7 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
             "Robust accuracy": _share(result["accuracy"], result["interval"]),
             "Attack": result_words(result),
             "Images": f"{result['num_images']:,} {card['split']}",
+            "Checks": verdict(findings_of(result)),
         }
         for result in card["robust"]
     ]
@@ -82,10 +86,7 @@ def _model(info: CheckpointInfo, inference: str) -> str:
 
 def _clean(card: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """Return the clean accuracy of what the result judged: the network or another use of it."""
-    share, number = result["clean_accuracy"], result["num_images"]
-    if share is None or not result["inference"]:
-        return _share(card["clean_accuracy"], card["clean_interval"])
-    return _share(share, wilson_interval(round(share * number), number))
+    return _share(clean_of(card, result)[0], clean_interval_of(card, result))
 
 
 def _share(share: float, interval: Sequence[float]) -> str:

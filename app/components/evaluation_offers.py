@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.words import attack_title, distance_words
+from app.words import distance_words
 from robust_core.attacks.base import ATTACKS, attack_from
+from robust_core.attacks.description import attack_title
 from robust_core.evaluation_runs import PlannedAttack
 from robust_core.evaluation_runs.plan import has_parameter
 from robust_core.parameters import Parameters

@@ -6,8 +6,8 @@ from app.components.evaluation_link import select_evaluation
 from app.components.job_controls import JobKind, explain, show_delete, show_main_action
 from app.components.run_list import state_badge
 from app.units import duration_words
-from app.words import attack_title
 from robust_core import jobs
+from robust_core.attacks.description import attack_title
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
 from robust_core.jobs import EvaluationSummary
 

@@ -53,6 +53,11 @@ def report_html(results: EvaluationResults, run_id: str) -> str:
     parts = [
         f"<h1>Robustness: {title}</h1>",
         f"<p>{NOTE}</p>",
+        *(
+            f"<p><strong>{escape(one.name)}</strong>: {escape(one.headline)}</p>"
+            for one in results.checkpoints
+            if one.attacks
+        ),
         _table(HEADER, rows),
         *(_section(result, one) for result in results.checkpoints for one in result.attacks),
         f"<h2>Plan</h2><pre>{escape(results.plan.to_json())}</pre>",

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.evaluation_claim import show_claims
+from app.components.evaluation_claim import show_headlines
 from app.components.evaluation_curve import CURVE_TITLES, accuracy_figure
 from app.components.evaluation_fallen import choose_fallen, show_fallen
 from app.components.evaluation_report import report_html
@@ -25,7 +25,8 @@ COLUMN_HELP = {
     "transfer attack and says little about the judged model.",
     "Trust": "The worst verdict of the checks on this number: fine, doubtful or alarm. Beaten "
     "here: the other attacks break over 4 % more of the images, so this one was too weak. The "
-    "worst case has the verdict of its strongest attack.",
+    "lowest known number has the verdict of the attack that left the least, or what the check did "
+    "that found less.",
 }
 
 
@@ -61,7 +62,7 @@ def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> No
         if active:
             st.info("The first numbers come with the first complete batches.")
         return
-    show_claims(results)
+    show_headlines(results)
     _table(rows, run_id)
     _downloads(results, run_id)
     _curves(results, run_id)

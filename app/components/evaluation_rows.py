@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import torch
 
 from app.finding_words import SEVERITY_WORDS
-from app.words import attack_title, attack_words, distance_words
+from app.words import attack_words, distance_words
+from robust_core.attacks.description import short_words
 from robust_core.evaluation.finding import Severity, overall
+from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation_runs import AttackResult, CheckpointResult
 
 SYMBOLS = {Severity.OK: "✔", Severity.WARN: "⚠", Severity.FAIL: "✖"}
 NOT_CHECKED, NOT_YET = "– not checked", "… not yet checked"
-WORST_CASE = "Worst case of all"
+LOWEST = "Lowest known, image by image"
 BEATEN = "⚠ beaten here"
 ELSEWHERE = "⚠ another model attacked"
 CLAIM = "the paper's way"
@@ -72,8 +74,18 @@ def trust_words(one: AttackResult, *, wanted: bool = False) -> str:
     return f"{SYMBOLS[severity]} {SEVERITY_WORDS[severity]}"
 
 
+def lowest_trust(lowest: LowestKnown, *, wanted: bool = False) -> str:
+    """Return what the checks say of the lowest known number; `wanted` as for `trust_words`."""
+    if not lowest.findings:
+        return NOT_YET if wanted else NOT_CHECKED
+    if lowest.finding is not None:
+        return f"⚠ {lowest.finding.cause or 'found by a check'}"
+    severity = overall(lowest.findings)
+    return f"{SYMBOLS[severity]} {SEVERITY_WORDS[severity]}"
+
+
 def result_rows(result: CheckpointResult, *, wanted: bool = False) -> list[Row]:
-    """Return the rows of a checkpoint: clean, every attack, the worst case of several.
+    """Return the rows of a checkpoint: clean, every attack, the lowest of them and their checks.
 
     Args:
         result: what was found.
@@ -97,23 +109,23 @@ def result_rows(result: CheckpointResult, *, wanted: bool = False) -> list[Row]:
         )
     ]
     rows += [_attack_row(result, one, wanted) for one in result.attacks]
-    if len(result.attacks) > 1:
-        strongest = min(result.attacks, key=lambda one: one.report.robust_accuracy)
+    lowest = result.lowest
+    if len(result.attacks) > 1 or lowest.finding is not None:
         balls = {(row.norm, row.epsilon) for row in rows[1:]}
         norm, epsilon = balls.pop() if len(balls) == 1 else ("several", "")
         rows.append(
             Row(
                 result.name,
-                WORST_CASE,
-                result.worst_case_accuracy,
-                result.worst_case_interval,
-                int(result.worst_case.sum()),
-                number,
+                LOWEST,
+                lowest.accuracy,
+                lowest.interval,
+                int(lowest.correct.sum()),
+                lowest.num_images,
                 None,
                 norm,
                 epsilon,
                 "",
-                trust_words(strongest, wanted=wanted),
+                lowest_trust(lowest, wanted=wanted),
             )
         )
     return rows
@@ -137,10 +149,9 @@ def _attack_row(result: CheckpointResult, one: AttackResult, wanted: bool) -> Ro
         if name in parameters and (name, parameters[name]) != ("num_restarts", 1)
     ]
     claim = f", {CLAIM}" if one.choice.role == "claim" else ""
-    loss = f" ({parameters['loss'].replace('_', ' ')})" if one.choice.name == "apgd" else ""
     return Row(
         model=result.name,
-        attack=f"{attack_title(attack.name)}{loss}{claim}",
+        attack=f"{short_words(attack.name, parameters)}{claim}",
         accuracy=report.robust_accuracy,
         interval=report.robust_interval,
         standing=int(report.robust_correct.sum()),

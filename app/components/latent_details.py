@@ -12,10 +12,10 @@ from app.latent_survey import Survey, accuracy_path, has_discriminator
 from app.units import percent
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.latent import (
-    detection_auroc,
     divergence_bound,
     score_histogram,
 )
+from robust_core.models.discriminator import detection_auroc
 from robust_core.models.manifold_transformation import UNDECIDED
 from robust_core.training.checkpoint import CheckpointInfo
 

@@ -5,8 +5,8 @@ import streamlit as st
 from app.components.latent_link import AGAINST, AGAINST_KEY
 from app.latent_survey import Survey, distances
 from app.units import percent
-from app.words import attack_title
 from robust_core.attacks.base import Attack
+from robust_core.attacks.description import attack_title
 from robust_core.evaluation.latent_distances import ClassDistances
 from robust_core.training.checkpoint import CheckpointInfo
 

@@ -24,7 +24,8 @@ from robust_core.command_line.work import Work, add_work_options, time_left, wat
 from robust_core.data import data_source
 from robust_core.engine import Engine, fastest_engine
 from robust_core.errors import InputError
-from robust_core.evaluation.finding import Finding, Severity, overall
+from robust_core.evaluation.finding import Finding, Severity, verdict
+from robust_core.evaluation.lowest import share_words
 from robust_core.evaluation_runs.directory import (
     EvaluationDirectory,
     EvaluationStatus,
@@ -33,7 +34,8 @@ from robust_core.evaluation_runs.directory import (
 )
 from robust_core.evaluation_runs.evaluator import run_evaluation
 from robust_core.evaluation_runs.plan import EvaluationPlan
-from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
+from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
+from robust_core.evaluation_runs.subjects import default_attacks
 from robust_core.jobs import evaluation_directory
 from robust_core.parameters import Parameters
 from robust_core.team import Team, assembled
@@ -78,6 +80,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
 def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
     """Return a parser with the options that the attacks named in `arguments` have in common."""
     chooser = Parser(add_help=False)
+    _add_model(chooser)
     _add_attack(chooser)
     names = _names(chooser.parse_known_args(arguments)[0])
     parser = Parser(
@@ -88,19 +91,13 @@ def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
         "take those that all of them have. Norm and epsilon are the standard of the data set where "
         "they are not given; attacks that are bound to others keep their own.",
     )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="checkpoint: a name or a .safetensors file; may be given again",
-    )
+    _add_model(parser)
     _add_attack(parser)
     parser.add_argument("--plan", type=Path, metavar="FILE", help="everything from a JSON file")
     parser.add_argument("--data", help="data set (default: what the model was trained on)")
     parser.add_argument("--split", default="test", help="split of the data set (default test)")
     parser.add_argument(
-        "--num-images", type=positive, metavar="N", help="the first N (default all)"
+        "--num-images", type=positive, metavar="N", help="a stratified sample of N (default all)"
     )
     parser.add_argument(
         "--batch-size", type=positive, default=128, help="images a batch (default 128)"
@@ -155,19 +152,31 @@ def _parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
     return parser, parameters
 
 
+def _add_model(parser: Parser) -> None:
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="checkpoint: a name or a .safetensors file; may be given again",
+    )
+
+
 def _add_attack(parser: Parser) -> None:
     parser.add_argument(
         "--attack",
         action="append",
         default=[],
         metavar="NAME",
-        help="attack, or none; may be given again (default pgd)",
+        help="attack, or none; may be given again (default pgd; adaptive for models with a "
+        "test-time transformation and for stochastic ones)",
     )
 
 
 def _names(options: Namespace) -> list[str]:
-    names = options.attack or ["pgd"]
-    return [] if names == ["none"] else names
+    if options.attack:
+        return [] if options.attack == ["none"] else options.attack
+    return list(default_attacks([checkpoint_info(name) for name in options.model]))
 
 
 def _common(attacks: list[type[Attack]]) -> type[Parameters]:
@@ -278,22 +287,9 @@ def _report(options: Namespace, directory: EvaluationDirectory) -> None:
     if not options.quiet:
         sys.stdout.write("\n".join(lines) + "\n")
     if options.json is not None:
-        _write(options.json, json.dumps(_with_trust(results), indent=2) + "\n")
+        _write(options.json, json.dumps(results.to_json(), indent=2) + "\n")
     if options.csv is not None:
         _write(options.csv, results.to_csv())
-
-
-def _with_trust(results: EvaluationResults) -> dict[str, Any]:
-    """Return the results as JSON values, each attack with the worst of its findings as "trust".
-
-    None where nothing was checked.
-    """
-    told = results.to_json()
-    for result, found in zip(told["results"], results.checkpoints, strict=True):
-        for attack, one in zip(result["attacks"], found.attacks, strict=True):
-            findings = one.report.findings
-            attack["trust"] = str(overall(findings)) if findings else None
-    return told
 
 
 def _lines(result: CheckpointResult, wanted: bool) -> list[str]:
@@ -301,13 +297,17 @@ def _lines(result: CheckpointResult, wanted: bool) -> list[str]:
     lines = [
         f"model     {result.name}",
         f"images    {clean.num_images} of {result.data}/{result.split}",
-        f"clean     {_share(clean.clean_accuracy, clean.clean_interval)}",
+        f"clean     {share_words(clean.clean_accuracy, clean.clean_interval)}",
     ]
     for one in result.attacks:
-        lines += [*_attack_lines(one), *_trust_lines(one.report.findings, wanted)]
-    if len(result.attacks) > 1:
-        worst = _share(result.worst_case_accuracy, result.worst_case_interval)
-        lines += ["attack    worst case of all, image by image", f"robust    {worst}"]
+        lines += [*_attack_lines(one), *_check_lines(one.report.findings, wanted)]
+    lowest = result.lowest
+    if result.attacks and (len(result.attacks) > 1 or lowest.finding is not None):
+        lines += [
+            f"lowest    {share_words(lowest.accuracy, lowest.interval)}, worst case of all attacks "
+            f"and checks on {lowest.num_images} images",
+            f"          {result.headline}",
+        ]
     return [*lines, ""]
 
 
@@ -318,7 +318,7 @@ def _attack_lines(one: AttackResult) -> list[str]:
     claim = ", as the paper's claim was" if one.choice.role == "claim" else ""
     lines = [
         f"attack    {attack_line(report.attack)}{via}{claim}",
-        f"robust    {_share(report.robust_accuracy, report.robust_interval)}",
+        f"robust    {share_words(report.robust_accuracy, report.robust_interval)}",
         f"cost      {report.seconds:.1f} s, {report.forward_passes} forward and "
         f"{report.backward_passes} backward passes of an image",
     ]
@@ -329,17 +329,13 @@ def _attack_lines(one: AttackResult) -> list[str]:
     return lines
 
 
-def _trust_lines(findings: Sequence[Finding], wanted: bool) -> list[str]:
-    """Return the verdict on a number and why; `wanted`: whether the plan asks for one."""
+def _check_lines(findings: Sequence[Finding], wanted: bool) -> list[str]:
+    """Return what the checks of a number found; `wanted`: whether the plan asks for them."""
     if not findings:
-        return [f"trust     {'not yet checked' if wanted else 'not checked (--check)'}"]
+        return [f"checks    {'not yet made' if wanted else 'not checked (--check)'}"]
     bad = [finding for finding in findings if finding.severity is not Severity.OK]
     reasons = [f"  {finding.severity:<4}    {finding.sentence}" for finding in bad]
-    return [f"trust     {overall(findings)}", *reasons]
-
-
-def _share(accuracy: float, interval: tuple[float, float]) -> str:
-    return f"{accuracy:.1%} (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+    return [f"checks    {verdict(findings)}", *reasons]
 
 
 def _write(path: Path, text: str) -> None:

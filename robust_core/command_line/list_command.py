@@ -14,6 +14,7 @@ from robust_core.jobs import list_evaluations, list_runs
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
+from robust_core.training.cards import headline_of
 from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
 from robust_core.training.shipped_table import markdown_table
 
@@ -114,11 +115,9 @@ def _checkpoints() -> list[tuple[str, str]]:
     rows = []
     for name in list_checkpoints():
         card = checkpoint_info(name).card
-        robust = "".join(
-            f", under {result['attack']['name'].upper()} {result['accuracy']:.1%}"
-            for result in card["robust"]
+        rows.append(
+            (name, f"{card['split']}: clean {card['clean_accuracy']:.1%}; {headline_of(card)}")
         )
-        rows.append((name, f"{card['split']}: clean {card['clean_accuracy']:.1%}{robust}"))
     return rows
 
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a model, from a configuration file or from options",
     "attack": "attack one image and say what happened",
     "evaluate": "measure clean and robust accuracy",
+    "card": "measure the card of a checkpoint anew",
     "list": "list attacks, methods, models, data sets, checkpoints and runs",
     "bench": "measure how fast attacks are on this machine",
 }

@@ -82,7 +82,11 @@ class ImageSet:
             raise InputError(f"num_images must be at least 1, got {num_images}")
         if num_images >= len(self):
             return self
-        return self.subset(torch.from_numpy(stratified_order(self.y.numpy(), num_images, seed)))
+        return self.in_sample_order(seed).subset(slice(num_images))
+
+    def in_sample_order(self, seed: int = 0) -> Self:
+        """Return all images in the order whose beginnings are the samples of `sample`."""
+        return self.subset(torch.from_numpy(stratified_order(self.y.numpy(), len(self), seed)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,8 +41,10 @@ class RobustnessReport:
             where no attack was needed.
         not_finite: bool [N], the output for the attacked image is no finite number.
         findings: what checks of this number found; empty where none were made.
-        checked_correct: bool [M], which of the first M images, on which this number was checked,
-            stay correct under every attack of the checks in this threat model; None: not checked.
+        checked_correct: bool [M], which of the M images on which this number was checked stay
+            correct under every attack of the checks in this threat model; None: not checked.
+        checked_index: int64 [M], the places of these images; None: the first M.
+        notes: what else there is to say of the number, such as what a time limit cut off.
     """
 
     attack: Attack | None
@@ -57,6 +59,8 @@ class RobustnessReport:
     not_finite: Tensor
     findings: tuple[Finding, ...] = ()
     checked_correct: Tensor | None = None
+    checked_index: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -91,10 +95,13 @@ class RobustnessReport:
     @property
     def lowest(self) -> LowestKnown:
         """The lowest accuracy that the attack or any attack of the checks has left."""
-        label = "clean" if self.attack is None else self.attack.name
-        return lowest_known(
-            [Measured(label, self.robust_correct, self.findings, self.checked_correct)]
-        )
+        name = "no attack" if self.attack is None else self.attack.name
+        correct = self.robust_correct
+        if self.checked_index is not None:
+            others = torch.ones(self.num_images, dtype=torch.bool)
+            others[self.checked_index] = False
+            correct = torch.cat([correct[self.checked_index], correct[others]])
+        return lowest_known([Measured(name, correct, self.findings, self.checked_correct)])
 
     def __str__(self) -> str:
         """Return the numbers with all that they rest on, and what they are worth."""
@@ -131,6 +138,7 @@ class RobustnessReport:
             "findings": [finding.to_json() for finding in self.findings],
             "checked_correct": None if checked is None else checked.tolist(),
             "verdict": self.verdict,
+            "notes": list(self.notes),
         }
 
 

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack
+from robust_core.data.splits import stratified_order
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import OnProgress, RobustnessReport, measure_accuracy
 from robust_core.evaluation.reliability import check_reliability
@@ -44,7 +46,7 @@ def evaluate(
         check: check the number under attack for masked gradients and other pitfalls, too: the
             report then has `findings`, a `verdict`, and the `lowest` that any of the checks found.
             Costs about 25 times the attack on the checked images.
-        check_num_images: images of the checks, the first ones.
+        check_num_images: images of the checks, a stratified sample of these.
         batch_size: images a batch.
         eot_samples: passes whose mean logits decide, for stochastic models.
         num_verdicts: independent decisions, all of which must be right, for stochastic models.
@@ -78,9 +80,16 @@ def evaluate(
         raise InputError("check=True checks a number under attack: expected an attack, got none")
     if check_num_images < 1:
         raise InputError(f"check_num_images must be at least 1, got {check_num_images}")
-    first = slice(check_num_images)
+    order = stratified_order(y.cpu().numpy(), min(check_num_images, len(y)), seed=0)
+    index = torch.from_numpy(order)
+    chosen = index.to(x.device)
     subject = Subject(
-        model, x[first], y[first], attack, eot_samples=eot_samples, crafted_on=surrogate
+        model, x[chosen], y[chosen], attack, eot_samples=eot_samples, crafted_on=surrogate
     )
     findings = check_reliability(subject)
-    return replace(report, findings=tuple(findings), checked_correct=subject.worst_case)
+    return replace(
+        report,
+        findings=tuple(findings),
+        checked_correct=subject.worst_case,
+        checked_index=index,
+    )

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
@@ -138,19 +137,6 @@ def score_histogram(scores: Tensor, num_bins: int = 40) -> tuple[Array, Array]:
     """Return the share of scores [N] in each of `num_bins` bins of [0, 1], and the bins' edges."""
     counts, edges = np.histogram(scores.numpy(), bins=num_bins, range=(0.0, 1.0))
     return counts / max(len(scores), 1), edges
-
-
-def detection_auroc(clean: Tensor, adversarial: Tensor) -> float:
-    """Return the area under the ROC curve of a detector that calls low scores adversarial.
-
-    The chance that a clean image scores higher than an adversarial one; 0.5 knows nothing.
-
-    Args:
-        clean: scores [N] of clean images, such as `natural_scores`.
-        adversarial: scores [M].
-    """
-    is_clean = np.concatenate([np.ones(len(clean)), np.zeros(len(adversarial))])
-    return float(roc_auc_score(is_clean, torch.cat([clean, adversarial]).double().numpy()))
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,21 @@ class LowestKnown:
         return f"at most {number}{cause}; worst case of {self.num_images} images"
 
 
+def headline(reported: float, lowest: LowestKnown) -> str:
+    """Return what is reported beside what it is worth: "99 % as reported, at most 38 % once ...".
+
+    Args:
+        reported: accuracy in [0, 1].
+        lowest: the lowest that is known for the same model and threat model.
+    """
+    finding = lowest.finding
+    cause = f" {finding.cause}" if finding is not None and finding.cause else f" under {lowest.by}"
+    words = f"{100 * reported:.0f} % as reported"
+    if lowest.accuracy < reported - 0.005:
+        words += f", at most {100 * lowest.accuracy:.0f} %{cause}"
+    return f"{words} (checks of the lowest number: {lowest.verdict})"
+
+
 def lowest_known(measured: Sequence[Measured]) -> LowestKnown:
     """Return the lowest accuracy over attacks, their checks and their images.
 

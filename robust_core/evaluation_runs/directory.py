@@ -179,7 +179,7 @@ def outcome_from_json(payload: Payload) -> BatchOutcome:
         robust_correct=torch.tensor(payload["robust_correct"]),
         distance=torch.tensor(payload["distance"]),
         attacked_prediction=torch.tensor(payload["attacked_prediction"]),
-        not_finite=torch.tensor(payload["not_finite"]),
+        not_finite=torch.tensor(payload.get("not_finite", [False] * len(payload["distance"]))),
     )
 
 
@@ -194,7 +194,8 @@ def _report(
     if checks is None:
         return make_report(attack, outcomes, seconds, counts)
     findings = tuple(Finding.from_json(values) for values in checks["findings"])
-    checked = torch.tensor(checks["checked_correct"])
+    told = checks.get("checked_correct")  # older evaluations do not say it
+    checked = None if told is None else torch.tensor(told)
     return make_report(attack, outcomes, seconds, counts, findings, checked)
 
 

@@ -167,7 +167,7 @@ class _Evaluator:
         key = repr(self.plan.data or info.config.data)
         if key not in shelf:
             images = images_for(info, self.plan.data, self.plan.split)
-            shelf[key] = images.subset(slice(self.plan.num_images))
+            shelf[key] = images.in_sample_order().subset(slice(self.plan.num_images))
         return shelf[key]
 
     def _share(

@@ -98,7 +98,7 @@ class EvaluationPlan(Parameters):
     ] = None
     split: Annotated[str, Field(max_length=100, description="Split of the data set.")] = "test"
     num_images: Annotated[
-        int | None, Field(ge=1, description="Images, the first of the split; automatic: all.")
+        int | None, Field(ge=1, description="Images, a stratified sample; automatic: all.")
     ] = None
     batch_size: Annotated[int, Field(ge=1, le=8192, description="Images a batch.")] = 128
     eot_samples: Annotated[
@@ -130,7 +130,7 @@ class EvaluationPlan(Parameters):
         bool, Field(description="Check every attack for masked gradients and other pitfalls.")
     ] = False
     reliability_images: Annotated[
-        int, Field(ge=1, le=10_000, description="Images of these checks, the first ones.")
+        int, Field(ge=1, le=10_000, description="Images of these checks, a stratified sample.")
     ] = 64
 
     @field_validator("checkpoints")
@@ -193,14 +193,22 @@ class EvaluationPlan(Parameters):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A short, unique name for every attack, such as "pgd", "pgd (2)" or "pgd on other"."""
+        """A short, unique name for every attack: "pgd", "pgd (loss margin)", "pgd on other".
+
+        Attacks of one name are told apart by the parameters in which they differ.
+        """
+        stems = [f"{one.name} on {one.source}" if one.source else one.name for one in self.attacks]
         labels: list[str] = []
-        for choice in self.attacks:
-            stem, number = f"{choice.name} on {choice.source}" if choice.source else choice.name, 1
-            label = stem
+        for stem, choice in zip(stems, self.attacks, strict=True):
+            namesakes = [
+                other for other, one in zip(self.attacks, stems, strict=True) if one == stem
+            ]
+            words = _differences(choice, namesakes[0])
+            label = first = f"{stem} ({words})" if words else stem
+            number = 1
             while label in labels:
                 number += 1
-                label = f"{stem} ({number})"
+                label = f"{first} ({number})"
             labels.append(label)
         return tuple(labels)
 
@@ -224,6 +232,15 @@ class EvaluationPlan(Parameters):
     def to_json(self) -> str:
         """Return the plan as JSON text that `create` accepts again."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def _differences(choice: PlannedAttack, first: PlannedAttack) -> str:
+    """Return the parameters in which an attack differs from the first of its name, in words."""
+    return ", ".join(
+        f"{name.removeprefix('num_').replace('_', ' ')} {value}"
+        for name, value in choice.parameters.items()
+        if value != first.parameters.get(name)
+    )
 
 
 def has_parameter(choice: Choice, parameter: str) -> bool:

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.curves import Curve
-from robust_core.evaluation.lowest import wilson_interval
+from robust_core.evaluation.lowest import (
+    LowestKnown,
+    Measured,
+    headline,
+    lowest_known,
+    wilson_interval,
+)
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
 
 SOURCE = {"surrogate", "crafted_on", "role"}  # how an attack came about, besides its parameters
@@ -65,6 +71,34 @@ class CheckpointResult:
         return f"{self.data}/{self.split}/{int(self.index[i])}"
 
     @property
+    def lowest(self) -> LowestKnown:
+        """The lowest known accuracy over all attacks, their checks, and their images."""
+        found = [
+            Measured(
+                one.label,
+                one.report.robust_correct,
+                one.report.findings,
+                one.report.checked_correct,
+            )
+            for one in self.attacks
+        ]
+        return lowest_known(found or [Measured("no attack", self.clean.clean_correct)])
+
+    @property
+    def reported(self) -> AttackResult | None:
+        """The attack as the method's paper would report it: its claim, or the first one."""
+        claims = [one for one in self.attacks if one.choice.role == "claim"]
+        return next(iter([*claims, *self.attacks]), None)
+
+    @property
+    def headline(self) -> str:
+        """What is reported and what it is worth, in one sentence; "" without an attack."""
+        reported = self.reported
+        if reported is None:
+            return ""
+        return headline(reported.report.robust_accuracy, self.lowest)
+
+    @property
     def worst_case(self) -> Tensor:
         """Bool [N], whether an image survives every attack."""
         correct = [self.clean.clean_correct, *(one.report.robust_correct for one in self.attacks)]
@@ -99,6 +133,15 @@ class CheckpointResult:
                 "accuracy": self.worst_case_accuracy,
                 "interval": list(self.worst_case_interval),
                 "robust_correct": self.worst_case.tolist(),
+            },
+            "lowest": {
+                "accuracy": self.lowest.accuracy,
+                "interval": list(self.lowest.interval),
+                "num_images": self.lowest.num_images,
+                "by": self.lowest.by,
+                "checks": self.lowest.verdict,
+                "settled": self.lowest.settled,
+                "sentence": self.headline,
             },
         }
 

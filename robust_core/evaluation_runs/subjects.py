@@ -1,6 +1,7 @@
 """The images on which a checkpoint is judged, and what the attacks on it are made on."""
 
 import hashlib
+from collections.abc import Sequence
 
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
@@ -8,6 +9,8 @@ from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
 from robust_core.models.base import MODELS
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, list_checkpoints
 from robust_core.training.config import DataChoice
+
+SAMPLE = "stratified"  # the order of an evaluation's images; units in another one are done again
 
 
 def images_for(info: CheckpointInfo, data: DataChoice | None, split: str) -> ImageSet:
@@ -49,7 +52,7 @@ def version_of(info: CheckpointInfo, plan: EvaluationPlan) -> str:
     others = [attacked_checkpoint(info, choice) for choice in plan.attacks]
     if plan.check_reliability:
         others.append(transfer_source(info, plan))
-    digests = [info.digest, *("" if other is None else other.digest for other in others)]
+    digests = [SAMPLE, info.digest, *("" if other is None else other.digest for other in others)]
     return hashlib.sha256("/".join(digests).encode()).hexdigest()
 
 
@@ -86,6 +89,22 @@ def undefended_model(info: CheckpointInfo) -> CheckpointInfo | None:
 def masks_gradients(info: CheckpointInfo) -> bool:
     """Return whether the network has a part that is known to hide its gradient."""
     return bool(MODELS.get(info.config.model.name).masking_parts)
+
+
+def answers_at_random(info: CheckpointInfo) -> bool:
+    """Return whether two passes of one image can differ, as the network's kind says."""
+    return MODELS.get(info.config.model.name).stochastic is True
+
+
+def default_attacks(infos: Sequence[CheckpointInfo]) -> tuple[str, ...]:
+    """Return the names of the attacks that say most of these models where nobody chose any.
+
+    PGD; the adaptive evaluation where a model is used with a test-time transformation or answers at
+    random; both where a person has brought the model, whose defence nobody here knows.
+    """
+    hard = any(info.inference or answers_at_random(info) for info in infos)
+    brought = any(info.name.startswith("imported/") for info in infos)
+    return ("adaptive",) if hard else ("pgd", "adaptive") if brought else ("pgd",)
 
 
 def fits(info: CheckpointInfo, other: CheckpointInfo) -> bool:

@@ -8,19 +8,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from robust_core.attacks.pgd import PGD
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
 from robust_core.methods.label_smoothing import LabelSmoothing, smooth_labels, soft_cross_entropy
 from robust_core.methods.one_step import one_step_attack
 from robust_core.models.base import Classifier
-from robust_core.models.discriminator import Discriminator, Verdict
-from robust_core.models.manifold_transformation import ManifoldTransformed
+from robust_core.models.discriminator import Discriminator, Verdict, detection_auroc
+from robust_core.models.manifold_transformation import UNDECIDED, ManifoldTransformed
 from robust_core.team import average_gradients
 from robust_core.threat_model import BallParameters
 
 INFERENCES = ("imt", "imt_plus", "imt_smooth")
 MOMENTUM, WEIGHT_DECAY = 0.9, 2e-4  # of the discriminator's SGD, as released
+LEAST_AUROC = 0.7  # of a discriminator that is said to discriminate
 SMALLEST_PULL = 1e-8  # guards the ratio of gradients where both batches have the same logits
 
 
@@ -201,6 +203,28 @@ class ATLD(TrainingMethod):
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         """Take over the state of the discriminator's optimiser."""
         self.discriminator_optimiser.load_state_dict(dict(state))
+
+    def card_notes(self, model: Classifier, x: Tensor, y: Tensor, data: str) -> tuple[str, ...]:
+        """Return how well the discriminator tells clean images from those of PGD-20.
+
+        It decides how far ATLD+ moves an image, so where it cannot tell them apart, that is chance.
+        """
+        attack = PGD(norm=self.settings.norm, epsilon=self.settings.epsilon, num_steps=20)
+        with evaluation_mode(self.discriminator):
+            clean, attacked = (
+                self.discriminator(predict_logits(model, images)).manifold.sigmoid()
+                for images in (x, attack(model, x, y))
+            )
+        area = detection_auroc(clean.detach().cpu(), attacked.detach().cpu())
+        fact = f"AUROC {area:.2f} between {len(x)} clean test images and the same under PGD-20"
+        if area >= LEAST_AUROC:
+            return (f"The discriminator tells clean from attacked images: {fact}.",)
+        undecided = (clean > UNDECIDED[0]) & (clean < UNDECIDED[1])
+        share = float(undecided.float().mean())
+        return (
+            f"The discriminator does not tell clean from attacked images: {fact} (0.5 is chance). "
+            f"ATLD+ takes its half step at {100 * share:.0f} % of the clean images.",
+        )
 
     def inferences(self, model: Classifier) -> tuple[str, ...]:
         """Return the network's own ways, "imt" (ATLD), "imt_plus" (ATLD+) and "imt_smooth"."""

@@ -169,6 +169,17 @@ class TrainingMethod(nn.Module, ABC):
         None: nothing was kept for it, for instance because the team has grown.
         """
 
+    def card_notes(self, model: Classifier, x: Tensor, y: Tensor, data: str) -> tuple[str, ...]:
+        """Return what a card must say of the trained network that its accuracies do not show.
+
+        Args:
+            model: the trained network, in eval mode.
+            x: test images [N,C,H,W] in [0, 1].
+            y: their labels [N].
+            data: name of the data set.
+        """
+        return ()
+
     def inferences(self, model: Classifier) -> tuple[str, ...]:
         """Return the names of the ways to use the trained network other than calling it.
 

@@ -78,6 +78,14 @@ class CiiV(TrainingMethod):
     Parameters = CiiVParameters
     current_weight: float = 0.0  # lambda in the current epoch
 
+    def card_notes(self, model: Classifier, x: Tensor, y: Tensor, data: str) -> tuple[str, ...]:
+        """Return whose statistics version 2 normalises with, where they are another data set's."""
+        assert isinstance(model, RetinotopicClassifier)
+        used = model.settings.normalisation
+        if model.settings.version != "v2" or used in (data, "none"):
+            return ()
+        return (f"Normalises {data} with the channel statistics of {used}.",)
+
     def attach(self, model: Classifier) -> None:
         """Check that the network looks at images through views that can be compared.
 

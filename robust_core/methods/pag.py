@@ -164,6 +164,12 @@ class PAG(TrainingMethod):
         self.score_function = class_logit if parameters.score == "logit" else log_odds
         self._denoiser: tuple[Denoiser, ...] = ()  # a tuple, to be no submodule
 
+    def card_notes(self, model: Classifier, x: Tensor, y: Tensor, data: str) -> tuple[str, ...]:
+        """Return how the score targets differ from the paper's."""
+        if self.settings.targets != "SBG":
+            return ()
+        return ("Score targets come from one denoiser; the paper trains two.",)
+
     def attach(self, model: Classifier) -> None:
         """Check the number of classes; make room for the choice of images.
 

@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 STEM_WIDTH = 16
@@ -93,3 +95,16 @@ def _linear(in_features: int, out_features: int, taps: int) -> nn.Linear:
     layer = nn.Linear(in_features, out_features, bias=False)
     nn.init.normal_(layer.weight, std=math.sqrt(2.0 / (taps * out_features)))
     return layer
+
+
+def detection_auroc(clean: Tensor, adversarial: Tensor) -> float:
+    """Return the area under the ROC curve of a detector that calls low scores adversarial.
+
+    The chance that a clean image scores higher than an adversarial one; 0.5 knows nothing.
+
+    Args:
+        clean: scores [N] of clean images, such as `natural_scores`.
+        adversarial: scores [M].
+    """
+    is_clean = np.concatenate([np.ones(len(clean)), np.zeros(len(adversarial))])
+    return float(roc_auc_score(is_clean, torch.cat([clean, adversarial]).double().numpy()))

@@ -65,7 +65,8 @@ class CardAttack(Choice):
         Field(description="Attacked the way the method's paper does, or to settle its claim."),
     ] = "check"
     num_images: Annotated[
-        int | None, Field(ge=1, description="Test images used, the first; automatic: as the card.")
+        int | None,
+        Field(ge=1, description="Test images used, a stratified sample; automatic: as the card."),
     ] = None
     num_verdicts: Annotated[
         int,
@@ -143,7 +144,7 @@ class EvaluationConfig(Parameters):
     attack: Annotated[Choice | None, Field(description="Attack of each epoch.")] = None
     num_images: Annotated[
         int | None,
-        Field(ge=1, description="Validation images used, the first of the split; automatic: all."),
+        Field(ge=1, description="Validation images used, a stratified sample; automatic: all."),
     ] = 1000
     further_attacks: Annotated[
         tuple[CardAttack, ...],
@@ -154,10 +155,18 @@ class EvaluationConfig(Parameters):
         Field(
             ge=0,
             le=10_000,
-            description="Test images on which the card's first number is checked for masked "
-            "gradients; 0: it is not.",
+            description="Test images on which the card's numbers, as reported and the lowest, are "
+            "checked for masked gradients; 0: they are not.",
         ),
     ] = 0
+    check_effort: Annotated[
+        float,
+        Field(
+            gt=0.0,
+            le=1.0,
+            description="1 for full checks; less shortens their costly attacks in proportion.",
+        ),
+    ] = 1.0
     best_by: Annotated[
         Literal["robust_accuracy", "clean_accuracy"],
         Field(description="Validation accuracy that decides which epoch is the best."),
@@ -165,7 +174,7 @@ class EvaluationConfig(Parameters):
     test_attack: Annotated[CardAttack | None, Field(description="First attack of the card.")] = None
     test_num_images: Annotated[
         int | None,
-        Field(ge=1, description="Test images used, the first of the split; automatic: all."),
+        Field(ge=1, description="Test images used, a stratified sample; automatic: all."),
     ] = None
 
     @field_validator("attack", "test_attack")

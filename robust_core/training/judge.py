@@ -2,19 +2,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from robust_core.attacks.description import short_words
 from robust_core.data import ImageSet, load_data
-from robust_core.evaluation.accuracy import RobustnessReport
+from robust_core.evaluation.accuracy import OnProgress, RobustnessReport
 from robust_core.evaluation.evaluation import evaluate
-from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 from robust_core.registry import unknown_name
-from robust_core.training.cards import make_card
+from robust_core.training.cards import CardResult, lowest_of, make_card, result_words
 from robust_core.training.checkpoint import load_model, load_trained, save_checkpoint
 from robust_core.training.config import CardAttack, RunConfig
 from robust_core.training.run_directory import RunDirectory
@@ -23,6 +26,7 @@ from robust_core.training.work_directory import Reporter
 
 logger = logging.getLogger("robust_core.training")
 
+NOTED_IMAGES = 256  # on which a method says what the accuracies do not show
 EVALUATION_BATCH = 128  # small enough to notice a request to stop within seconds
 
 
@@ -63,68 +67,39 @@ class Judge:
     def validate(self) -> RobustnessReport:
         """Judge the network as it is on validation images."""
         self._progress.update(now=True, phase="validation")
-        asked = CardAttack.of(self.config.validation_attack())
-        return self._evaluate(self.state.judged_model, self.validation_set, asked)
+        return evaluate(
+            self.state.judged_model.eval(),
+            self.validation_set.x.to(self.device),
+            self.validation_set.y.to(self.device),
+            self.config.validation_attack(),
+            batch_size=EVALUATION_BATCH,
+            on_progress=lambda done, total: self._check_stop(),
+        )
 
     def save_best(self, report: RobustnessReport) -> None:
         """Write the network as it is as the run's checkpoint, with what validation found."""
         assert report.attack is not None
-        asked = CardAttack.of(report.attack)
+        result = CardResult(CardAttack.of(report.attack), report)
         state = self.state
-        self._save(state.judged_model, state.method, "validation", state.epoch, [(asked, report)])
+        card = make_card(self.config, "validation", state.epoch, [result])
+        self._save(state.judged_model, state.method, state.epoch, card)
 
     def test(self, epoch: int) -> None:
         """Measure the checkpoint saved after `epoch` on test images, for its card."""
-        results = []
-        for asked in self.config.card_attacks():
-            images = self._test_images(asked.num_images)
-            started = time.monotonic()
-
-            def note_progress(done: int, total: int, started: float = started) -> None:
-                seconds = (time.monotonic() - started) * (total - done) / done
-                self._progress.update(seconds_left=seconds)
-
-            report = self._evaluate(self._used(asked.inference), images, asked, note_progress)
-            results.append((asked, report))
-            logger.info(
-                "best epoch %d on %d test images: clean %.1f %%, under %s %.1f %%",
-                epoch,
-                report.num_images,
-                100 * report.clean_accuracy,
-                asked.name,
-                100 * report.robust_accuracy,
-            )
-        findings = self._check(results[0][0])
-        self._save(*load_trained(self.run.best), "test", epoch, results, findings)
-
-    def _check(self, asked: CardAttack) -> list[Finding]:
-        """Return what the checks say about the first number of the card."""
-        num_images = self.config.evaluation.check_num_images
-        if num_images == 0:
-            return []
-        self._progress.update(now=True, phase="checks")
-        images = self._test_images(num_images)
-        x, y = images.x.to(self.device), images.y.to(self.device)
-        subject = Subject(self._used(asked.inference), x, y, asked.attack())
-        return check_reliability(subject, on_finding=lambda _: self._check_stop())
-
-    def _test_images(self, num_images: int | None) -> ImageSet:
-        chosen = num_images or self.config.evaluation.test_num_images
-        return load_split(self.config, "test", chosen)
-
-    def _used(self, inference: str) -> Classifier:
-        """Return the best epoch's network, used as `inference` says."""
-        reference = f"{self.run.best}:{inference}" if inference else self.run.best
-        return load_model(reference).to(self.device)
+        card = measure_card(
+            self.run.best,
+            self.config,
+            epoch,
+            device=self.device,
+            on_phase=lambda phase, seconds: self._progress.update(
+                now=seconds is None, phase=phase, seconds_left=seconds
+            ),
+            check_stop=self._check_stop,
+        )
+        self._save(*load_trained(self.run.best), epoch, card)
 
     def _save(
-        self,
-        model: Classifier,
-        method: TrainingMethod,
-        split: str,
-        epoch: int,
-        results: list[tuple[CardAttack, RobustnessReport]],
-        findings: Sequence[Finding] = (),
+        self, model: Classifier, method: TrainingMethod, epoch: int, card: dict[str, Any]
     ) -> None:
         save_checkpoint(
             self.run.best,
@@ -133,36 +108,119 @@ class Judge:
             method=method,
             class_names=self.validation_set.class_names,
             epoch=epoch,
-            card=make_card(self.config, split, epoch, results, findings),
+            card=card,
         )
 
-    def _evaluate(
-        self,
-        model: Classifier,
-        images: ImageSet,
-        asked: CardAttack,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> RobustnessReport:
-        def check_and_tell(done: int, total: int) -> None:
-            self._check_stop()
-            if on_progress is not None:
-                on_progress(done, total)
 
-        return evaluate(
-            model.eval(),
-            images.x.to(self.device),
-            images.y.to(self.device),
+OnPhase = Callable[[str, float | None], None]  # what is done, seconds left of an attack
+
+
+def measure_card(
+    path: Path,
+    config: RunConfig,
+    epoch: int,
+    *,
+    device: torch.device,
+    on_phase: OnPhase = lambda phase, seconds: None,
+    check_stop: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Measure what `config.evaluation` asks for on test images and return the card.
+
+    All attacks take the beginning of one stratified order of the test images. Where checks are
+    asked for, they are made of the numbers that a table shows: those in the way of the paper, and
+    the lowest for every inference and threat model that has one.
+
+    Args:
+        path: the checkpoint.
+        config: says what is measured.
+        epoch: complete epochs behind its weights.
+        device: where to compute.
+        on_phase: told what is done, and of an attack how many seconds are left.
+        check_stop: called between batches and checks; what it raises ends the work.
+    """
+    images = load_split(config, "test").in_sample_order()
+    measured: list[CardResult] = []
+    for asked in config.card_attacks():
+        number = asked.num_images or config.evaluation.test_num_images or len(images)
+        started = time.monotonic()
+
+        def note_progress(done: int, total: int, started: float = started) -> None:
+            check_stop()
+            on_phase("test", (time.monotonic() - started) * (total - done) / done)
+
+        report = _evaluate(path, images.subset(slice(number)), asked, device, note_progress)
+        measured.append(CardResult(asked, report))
+        logger.info(
+            "best epoch %d on %d test images: clean %.1f %%, under %s %.1f %%",
+            epoch,
+            report.num_images,
+            100 * report.clean_accuracy,
+            short_words(asked.name, asked.parameters),
+            100 * report.robust_accuracy,
+        )
+    model, method = load_trained(path)
+    some = images.subset(slice(NOTED_IMAGES))
+    notes = method.card_notes(model, some.x, some.y, config.data.name)
+    card = make_card(config, "test", epoch, measured, notes)
+    if config.evaluation.check_num_images == 0:
+        return card
+    on_phase("checks", None)
+    few = images.subset(slice(config.evaluation.check_num_images))
+    for place in _to_check(card):
+        asked, report = measured[place].asked, measured[place].report
+        subject = Subject(
+            load_used(path, asked.inference, device),
+            few.x.to(device),
+            few.y.to(device),
             asked.attack(),
-            batch_size=EVALUATION_BATCH,
-            num_verdicts=asked.num_verdicts,
-            surrogate=self._used(asked.crafted_on or "") if asked.transfers else None,
-            on_progress=check_and_tell,
+            crafted_on=_surrogate(path, asked, device),
+            inference=asked.inference,
+            effort=config.evaluation.check_effort,
         )
+        findings = tuple(check_reliability(subject, on_finding=lambda _: check_stop()))
+        checked = replace(report, findings=findings, checked_correct=subject.worst_case)
+        measured[place] = CardResult(asked, checked)
+    return make_card(config, "test", epoch, measured, notes)
+
+
+def _to_check(card: Mapping[str, Any]) -> list[int]:
+    """Return the places of the results that are reported or the lowest of their kind."""
+    chosen = {0}
+    for result in card["robust"]:
+        if result["role"] == "claim" or result is card["robust"][0]:
+            lowest = lowest_of(card, result).by
+            for place, other in enumerate(card["robust"]):
+                same = result["inference"] == other["inference"]
+                if other is result or (same and result_words(other) == lowest):
+                    chosen.add(place)
+    return sorted(chosen)
+
+
+def load_used(path: Path, inference: str, device: torch.device) -> Classifier:
+    """Return the network of a checkpoint, used as `inference` says."""
+    return load_model(f"{path}:{inference}" if inference else path).to(device)
+
+
+def _surrogate(path: Path, asked: CardAttack, device: torch.device) -> Classifier | None:
+    return load_used(path, asked.crafted_on or "", device) if asked.transfers else None
+
+
+def _evaluate(
+    path: Path, images: ImageSet, asked: CardAttack, device: torch.device, note: OnProgress
+) -> RobustnessReport:
+    return evaluate(
+        load_used(path, asked.inference, device),
+        images.x.to(device),
+        images.y.to(device),
+        asked.attack(),
+        batch_size=EVALUATION_BATCH,
+        num_verdicts=asked.num_verdicts,
+        surrogate=_surrogate(path, asked, device),
+        on_progress=note,
+    )
 
 
 def load_split(config: RunConfig, split: str, num_images: int | None = None) -> ImageSet:
-    """Return a split of the run's data set, or its first `num_images` images."""
+    """Return a split of the run's data set, or a stratified sample of `num_images` of it."""
     images = load_data(config.data.name, split, config.data.parameters, seed=config.data.seed)
-    if num_images is None or num_images >= len(images):
-        return images
-    return images.subset(torch.arange(num_images))
+    return images if num_images is None else images.sample(num_images)

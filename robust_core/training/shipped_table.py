@@ -3,27 +3,44 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from robust_core.training.cards import claimed_result, settled_result, verdict
+from robust_core.evaluation.finding import verdict
+from robust_core.evaluation.lowest import LowestKnown
+from robust_core.threat_model import Norm, ThreatModel
+from robust_core.training.cards import (
+    clean_of,
+    findings_of,
+    lowest_of,
+    reported_result,
+    result_words,
+)
 from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, list_checkpoints
 
-COLUMNS = ("name", "model", "method", "clean", "claimed", "settled", "checks", "epoch, seed")
+COLUMNS = (
+    *("name", "network", "method", "threat model", "clean", "as reported", "lowest measured"),
+    *("checks of the lowest", "epoch, seed"),
+)
+MEASUREMENTS = (
+    *("name", "evaluated", "attack", "threat model", "surrogate", "accuracy", "images", "checks"),
+)
 
 
 def markdown_table() -> str:
     """Return the shipped checkpoints as Markdown: for each data set, then every measurement.
 
-    "Claimed" is the card's result of role "claim", attacked the way the method's paper attacks, or
-    else its first; "settled" is the lowest that any attack on the card found for the same way of
-    using the network.
+    "As reported" is the card's result of role "claim", attacked the way the method's paper attacks,
+    or else its first; "lowest measured" is the worst case, image by image, of all attacks and
+    checks on the card for the same inference and threat model.
     """
     infos = [checkpoint_info(name) for name in list_checkpoints() if "/" not in name]
     lines: list[str] = []
     for data in sorted({info.config.data.name for info in infos}):
         chosen = [info for info in infos if info.config.data.name == data]
         lines += [f"### {data}", "", *_table(COLUMNS, map(_summary, chosen)), ""]
+    notes = [f"- `{info.name}`: {note}" for info in infos for note in info.card["notes"]]
+    if notes:
+        lines += ["### Notes", "", *notes, ""]
     rows = [row for info in infos for row in _measurements(info)]
-    head = ("name", "judged", "attack", "crafted on", "accuracy", "images")
-    lines += ["### Every measurement", "", *_table(head, rows), ""]
+    lines += ["### Every measurement", "", *_table(MEASUREMENTS, rows), ""]
     return "\n".join(lines)
 
 
@@ -34,53 +51,59 @@ def _table(head: Sequence[str], rows: Any) -> list[str]:
 
 def _summary(info: CheckpointInfo) -> tuple[str, ...]:
     card, config = info.card, info.config
-    claimed, settled = claimed_result(card), settled_result(card)
+    reported = reported_result(card)
+    lowest = lowest_of(card, reported)
+    clean, _ = clean_of(card, reported)
     return (
-        f"`{info.name}`",
+        f"`{info.name}`" + (f", {reported['inference']}" if reported["inference"] else ""),
         f"`{config.model.name}`",
         f"`{config.method.name}`",
-        f"{card['clean_accuracy']:.1%}",
-        _number(claimed) + _judged(claimed),
-        _number(settled) + ("" if settled is claimed else _judged(settled)),
-        verdict(card),
+        _threat_model(reported),
+        f"{clean:.1%}",
+        f"{reported['accuracy']:.1%} {result_words(reported)}{_surrogate(reported)}, "
+        f"n {reported['num_images']}",
+        _lowest(lowest),
+        lowest.verdict,
         f"{info.epoch} of {config.epochs}, {card['seed']}",
     )
 
 
-def _number(result: Mapping[str, Any]) -> str:
-    return f"{result['accuracy']:.1%} {_how(result)}, n {result['num_images']}"
+def _lowest(lowest: LowestKnown) -> str:
+    by = lowest.by
+    if lowest.finding is not None and lowest.finding.cause:
+        by = f"{by}, {lowest.finding.cause}"
+    return f"{lowest.accuracy:.1%} {by}, n {lowest.num_images}"
 
 
-def _how(result: Mapping[str, Any]) -> str:
-    words = _attack_words(result["attack"])
-    verdicts = result["num_verdicts"]
-    return words if verdicts == 1 else f"{words}, worst of {verdicts} answers"
-
-
-def _judged(result: Mapping[str, Any]) -> str:
-    if not _transfers(result):
+def _threat_model(result: Mapping[str, Any]) -> str:
+    values = result["attack"]["parameters"]
+    if "epsilon" not in values:
         return ""
-    return f" (judged on {_used(result['inference'])}, crafted on {_used(result['crafted_on'])})"
+    return str(ThreatModel(Norm(values["norm"]), values["epsilon"]))
 
 
-def _transfers(result: Mapping[str, Any]) -> bool:
-    return result["crafted_on"] not in (None, result["inference"])
+def _surrogate(result: Mapping[str, Any]) -> str:
+    if result["crafted_on"] in (None, result["inference"]):
+        return ""
+    return f", computed on {_used(result['crafted_on'])}"
 
 
 def _used(inference: str) -> str:
-    return inference or "the network"
+    return inference or "the base network"
 
 
 def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
-    split = info.card["split"]
+    split, sample = info.card["split"], info.card["sample"]
     return [
         (
             f"`{info.name}`",
             _used(result["inference"]),
-            _how(result),
-            _used(result["crafted_on"]) if _transfers(result) else "the same",
+            result_words(result),
+            _threat_model(result),
+            _surrogate(result).removeprefix(", computed on ") or "the same",
             _share(result["accuracy"], result["interval"]),
-            f"{result['num_images']} ({split})",
+            f"{result['num_images']} ({split}, {sample})",
+            verdict(findings_of(result)),
         )
         for result in info.card["robust"]
     ]
@@ -88,21 +111,3 @@ def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
 
 def _share(value: float, interval: Sequence[float]) -> str:
     return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
-
-
-def _attack_words(attack: Mapping[str, Any]) -> str:
-    values = attack["parameters"]
-    words = attack["name"].upper()
-    if "version" in values:
-        words += f" {values['version']}"
-    if "num_steps" in values:
-        words += f"-{values['num_steps']}"
-    if values.get("loss", "cross_entropy") != "cross_entropy":
-        words += f" ({values['loss']} loss)"
-    if values.get("num_restarts", 1) > 1:
-        words += f", {values['num_restarts']} restarts"
-    if values.get("eot_samples", 1) > 1 and values.get("version") != "standard":
-        words += f", EOT {values['eot_samples']}"
-    if "num_queries" in values:
-        words += f", {values['num_queries']} queries"
-    return f"{words}, {values.get('norm')} {values.get('epsilon', 0.0):.3g}"

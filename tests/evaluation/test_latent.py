@@ -12,7 +12,6 @@ from torch import Tensor
 from robust_core.errors import InputError
 from robust_core.evaluation.latent import (
     accuracy_along,
-    detection_auroc,
     divergence_bound,
     latent_features,
     natural_scores,
@@ -20,7 +19,7 @@ from robust_core.evaluation.latent import (
     score_histogram,
 )
 from robust_core.models.base import create_model
-from robust_core.models.discriminator import Discriminator
+from robust_core.models.discriminator import Discriminator, detection_auroc
 from tests.toys import LinearModel, middle_images
 
 

@@ -1,0 +1,70 @@
+"""`python -m robust_core card`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from robust_core.command_line.options import Parser, positive
+from robust_core.errors import InputError
+from robust_core.team import Team
+from robust_core.training.cards import headline_of
+from robust_core.training.checkpoint import checkpoint_info, load_trained, save_checkpoint
+from robust_core.training.config import RunConfig
+from robust_core.training.judge import measure_card
+
+
+def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
+    """Measure a card anew, write it into its checkpoint and return the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    info = checkpoint_info(options.checkpoint)
+    if info.inference:
+        raise InputError(f"a card is of a whole checkpoint, got the inference {options.checkpoint}")
+    config = info.config
+    if options.recipe is not None:
+        recipe = RunConfig.from_json(options.recipe)
+        config = config.model_copy(update={"evaluation": recipe.evaluation})
+        if recipe != config:
+            raise InputError(
+                f"{options.recipe} is no recipe of {info.name}: but for its evaluation it should "
+                "be what the checkpoint was trained with"
+            )
+    card = measure_card(info.path, config, info.epoch, device=Team().device)
+    model, method = load_trained(info.path)
+    try:
+        save_checkpoint(
+            options.output or info.path,
+            model,
+            config=config,
+            method=method,
+            class_names=info.class_names,
+            epoch=info.epoch,
+            card=card,
+        )
+    except OSError as error:
+        raise InputError(f"the checkpoint cannot be written: {error.strerror}") from None
+    sys.stdout.write(f"{info.name}: {headline_of(card)}\n")
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m robust_core card",
+        description="Measure the card of a checkpoint anew on test images, as its recipe asks, and "
+        "write it into the checkpoint; the weights stay as they are.",
+    )
+    parser.add_argument("checkpoint", help="name of a checkpoint, or a .safetensors file")
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="configuration whose evaluation is asked for (default: the checkpoint's own)",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the checkpoint here instead"
+    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
+    return parser
