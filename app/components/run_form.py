@@ -170,6 +170,8 @@ def _say_what_happens(config: RunConfig) -> None:
         f"epoch on {images} validation images under {_words(config.validation_attack())}; at the "
         f"end on test images under {_words(config.test_attack())}."
     )
+    for warning in config.warnings():
+        st.caption(f":material/warning: {warning[:1].upper()}{warning[1:]}.")
     try:
         for note in data_notes(config.data.name, config.data.parameters):
             st.caption(f"{note[:1].upper()}{note[1:]}.")

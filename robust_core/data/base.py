@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -99,6 +99,13 @@ class StoredImages:
     notes: tuple[str, ...] = ()
 
 
+class Extent(NamedTuple):
+    """How large a data set is: images that a run trains on, and classes."""
+
+    num_images: int
+    num_classes: int
+
+
 class NoParameters(ParameterModel):
     """A data set without choices."""
 
@@ -156,18 +163,18 @@ class DataSource(ABC):
         """
         return ()
 
-    def num_training_images(self, root: Path) -> int | None:
-        """Return how many images a run trains on, by a quick look; None: that takes loading.
+    def extent(self, root: Path) -> Extent | None:
+        """Return how large the set is, by a quick look; None: that takes loading.
 
         Raises:
             InputError: as `read`.
         """
         return None
 
-    def without_validation(self, num_images: int, root: Path) -> int:
-        """Return how many of `num_images` images of the train file are trained on."""
+    def _extent(self, num_images: int, num_classes: int, root: Path) -> Extent:
+        """Return the extent of a set with `num_images` images in its train file."""
         share = 0.0 if self.stores_validation(root) else self.validation_fraction
-        return num_images - round(share * num_images)
+        return Extent(num_images - round(share * num_images), num_classes)
 
     def load(self, split: str, parameters: Any, root: Path, seed: int) -> ImageSet:
         """Return one split; `load_data` says more."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robust_core.data.base import DataSource, StoredImages
+from robust_core.data.base import DataSource, Extent, StoredImages
 from robust_core.data.cache import CACHE, cached_arrays
 from robust_core.data.images import LARGEST_FILE, decode_pixels
 from robust_core.data.npz import LARGEST_ARRAY, MOST_CLASSES, check_labels
@@ -75,10 +75,10 @@ class ImageFolder(DataSource):
         """Return what is left out, and how the pictures are brought to one size."""
         return _notes(list_pictures(self.path), parameters.size)
 
-    def num_training_images(self, root: Path) -> int:
-        """Return how many pictures a run trains on."""
+    def extent(self, root: Path) -> Extent:
+        """Return how many pictures a run trains on, and of how many classes."""
         listed = list_pictures(self.path)
-        return self.without_validation(len(listed.parts["train"][0]), root)
+        return self._extent(len(listed.parts["train"][0]), len(listed.class_names), root)
 
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
         """Return the train, validation or test pictures, decoded or from the cache."""

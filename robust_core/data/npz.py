@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_core.data.base import DataSource, StoredImages
+from robust_core.data.base import DataSource, Extent, StoredImages
 from robust_core.errors import InputError
 
 LAYOUT = (
@@ -25,6 +25,8 @@ LARGEST_ARRAY = 2**29  # pixel values: 2 GB as float32
 SIDES = (8, 512)  # pixels
 MOST_CLASSES = 1000
 LONGEST_NAME = 100  # characters
+
+Keys = dict[str, tuple[str, str]]  # part -> names of its images and of its labels
 
 
 class NpzFile(DataSource):
@@ -44,11 +46,11 @@ class NpzFile(DataSource):
         with _opened(self.path) as archive:
             return "validation" in _keys(archive)
 
-    def num_training_images(self, root: Path) -> int:
-        """Return how many images a run trains on."""
+    def extent(self, root: Path) -> Extent:
+        """Return how many images a run trains on, and of how many classes."""
         with _opened(self.path) as archive:
-            shape, _ = _header(archive, self.path.name, _keys(archive)["train"][1])
-        return self.without_validation(shape[0] if shape else 0, root)
+            labels, class_names = _labels(archive, self.path.name, _keys(archive), ())
+        return self._extent(len(labels["train"]), len(class_names), root)
 
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
         """Return the "train", "validation" or "test" arrays."""
@@ -100,7 +102,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{path.name} is no npz file or is damaged ({error})") from error
 
 
-def _keys(archive: zipfile.ZipFile) -> dict[str, tuple[str, str]]:
+def _keys(archive: zipfile.ZipFile) -> Keys:
     """Return the names of the images and of the labels of each part that there should be."""
     held = _held(archive)
     patterns = ("x_{}", "y_{}")
@@ -122,19 +124,27 @@ def _read(
     archive: zipfile.ZipFile, name: str, file: str, known_names: Sequence[str] | None
 ) -> StoredImages:
     keys = _keys(archive)
-    headers = {key: _header(archive, name, key) for pair in keys.values() for key in pair}
-    _check_headers(name, keys, headers)
-    labels = {part: _array(archive, key).reshape(-1) for part, (_, key) in keys.items()}
-    class_names = _class_names(archive, name)
-    if class_names is None:
-        num_classes = _count_classes(name, labels, known_names or ())
-        class_names = tuple(known_names or map(str, range(num_classes)))
-    check_labels(name, labels, class_names)
+    labels, class_names = _labels(archive, name, keys, known_names or ())
     x = _array(archive, keys[file][0])
     x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     others = sorted(_held(archive) - {"class_names"}.union(*keys.values()))
     notes = (f"left out: the arrays {_listed(others)} of {name}",) if others else ()
     return StoredImages(x, labels[file].astype(np.int64), class_names, notes)
+
+
+def _labels(
+    archive: zipfile.ZipFile, name: str, keys: Keys, known_names: Sequence[str]
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Return the labels of each part and the class names, after all checks but of the pixels."""
+    headers = {key: _header(archive, name, key) for pair in keys.values() for key in pair}
+    _check_headers(name, keys, headers)
+    labels = {part: _array(archive, key).reshape(-1) for part, (_, key) in keys.items()}
+    class_names = _class_names(archive, name)
+    if class_names is None:
+        num_classes = _count_classes(name, labels, known_names)
+        class_names = tuple(known_names or map(str, range(num_classes)))
+    check_labels(name, labels, class_names)
+    return labels, class_names
 
 
 def _count_classes(
@@ -216,9 +226,7 @@ def _header(archive: zipfile.ZipFile, name: str, key: str) -> Header:
     return shape, dtype
 
 
-def _check_headers(
-    name: str, keys: Mapping[str, tuple[str, str]], headers: Mapping[str, Header]
-) -> None:
+def _check_headers(name: str, keys: Keys, headers: Mapping[str, Header]) -> None:
     for x_key, y_key in keys.values():
         (x_shape, x_type), (y_shape, y_type) = headers[x_key], headers[y_key]
         got = f"got {x_type} {list(x_shape)}"

@@ -5,7 +5,7 @@ from torch import nn
 from robust_core.attacks.base import StepSize
 from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.awp import AWPGamma, AWPWarmupEpochs, WeightPerturbation
-from robust_core.methods.base import TrainingMethod
+from robust_core.methods.base import Onset, TrainingMethod
 from robust_core.methods.inner_attack import (
     BatchNormMode,
     InnerSteps,
@@ -44,6 +44,14 @@ class AdversarialTraining(TrainingMethod):
         )
         self.weight_perturbation = WeightPerturbation(
             parameters.awp_gamma, parameters.awp_warmup_epochs
+        )
+
+    @classmethod
+    def onsets(cls, settings: AdversarialTrainingParameters) -> tuple[Onset, ...]:
+        """Return when the radius is full and when the weights are perturbed."""
+        return (
+            *RadiusWarmup.onset(settings.warmup_epochs),
+            *WeightPerturbation.onset(settings.awp_gamma, settings.awp_warmup_epochs),
         )
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.pgd import PGD
 from robust_core.gradients import evaluation_mode, predict_logits
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
 from robust_core.methods.label_smoothing import LabelSmoothing, smooth_labels, soft_cross_entropy
 from robust_core.methods.one_step import one_step_attack
@@ -128,6 +128,11 @@ class ATLD(TrainingMethod):
             momentum=MOMENTUM,
             weight_decay=WEIGHT_DECAY,
         )
+
+    @classmethod
+    def onsets(cls, settings: ATLDParameters) -> tuple[Onset, ...]:
+        """Return when the radius is full."""
+        return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the radius of this epoch."""

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.methods.base import MethodOutput
+from robust_core.methods.base import MethodOutput, Onset
 from robust_core.models.heads import CosineHead
 from robust_core.team import average_gradients
 
@@ -63,6 +63,14 @@ class WeightPerturbation:
         self.warmup_epochs = warmup_epochs
         self.epoch = 0
         self._originals: list[tuple[nn.Parameter, Tensor]] = []
+
+    @staticmethod
+    def onset(gamma: float, warmup_epochs: int) -> tuple[Onset, ...]:
+        """Return when the weights are perturbed, unless they are so from the start or never."""
+        perturbed = Onset(
+            "the weights are perturbed", f"awp_warmup_epochs {warmup_epochs}", warmup_epochs
+        )
+        return (perturbed,) if gamma > 0.0 and warmup_epochs else ()
 
     def on_epoch_start(self, epoch: int) -> None:
         """Note the epoch, from 0."""

@@ -54,6 +54,24 @@ class MethodOutput:
     terms: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Onset:
+    """Something of a method that sets in only after some epochs.
+
+    Attributes:
+        what: the sentence that becomes true, e.g. "the attack has its full radius".
+        setting: what delays it, e.g. "warmup_epochs 5".
+        epoch: the first, from 0, in which it is true.
+        needed: whether a run without such an epoch is refused, and its best epoch is one of them;
+            otherwise the log of a shorter run says that it never comes.
+    """
+
+    what: str
+    setting: str
+    epoch: int
+    needed: bool = True
+
+
 class TrainingMethod(nn.Module, ABC):
     """Turns a batch into a loss; the trainer owns everything else.
 
@@ -92,6 +110,11 @@ class TrainingMethod(nn.Module, ABC):
         super().__init__()
         self.settings = parameters
         self.angular_margin = AngularMargin.of(parameters)
+
+    @classmethod
+    def onsets(cls, settings: Any) -> tuple[Onset, ...]:
+        """Return what these parameters put off to a later epoch; nothing by default."""
+        return ()
 
     def attach(self, model: Classifier) -> None:
         """Build what depends on the network, such as a discriminator of its logits.

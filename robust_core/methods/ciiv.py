@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robust_core.attacks.base import StepSize
 from robust_core.errors import InputError
 from robust_core.losses import cross_entropy
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.inner_attack import InnerSteps, inner_maximisation
 from robust_core.models.base import MODELS, Classifier
 from robust_core.models.retinotopic_classifier import RetinotopicClassifier, ViewOutputs
@@ -102,6 +102,21 @@ class CiiV(TrainingMethod):
             raise InputError("ciiv compares views: num_views of the model must be >= 2, got 1")
         if settings.regulariser == "neighbour" and model.settings.version != "v1":
             raise InputError("the regulariser neighbour belongs to version v1 of the model, got v2")
+
+    @classmethod
+    def onsets(cls, settings: CiiVParameters) -> tuple[Onset, ...]:
+        """Return when the regulariser has its last weight; a shorter run leaves it at less."""
+        if settings.num_growths == 0 or settings.growth == 1.0 or settings.regulariser == "none":
+            return ()
+        last = settings.weight * settings.growth**settings.num_growths
+        return (
+            Onset(
+                f"the regulariser has its last weight, {last:g},",
+                f"growth_interval {settings.growth_interval}",
+                settings.num_growths * settings.growth_interval + 1,
+                needed=False,
+            ),
+        )
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the weight of this epoch."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.losses import cross_entropy
 from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.threat_model import BallParameters
@@ -79,6 +79,11 @@ class FreeAT(TrainingMethod):
         self.radius = RadiusWarmup(parameters.threat_model, step_size, parameters.warmup_epochs)
         self._row = 0  # of delta; above 0 in the later pieces of an accumulated batch
         self._attacked: tuple[Tensor, Tensor] | None = None  # x and x_adv of the pass under way
+
+    @classmethod
+    def onsets(cls, settings: FreeATParameters) -> tuple[Onset, ...]:
+        """Return when the radius is full."""
+        return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the radius of this epoch, and the step with it."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from robust_core.attacks.base import automatic_step_size
 from robust_core.attacks.projected_ascent import projected_ascent
 from robust_core.gradients import LossFunction, evaluation_mode
+from robust_core.methods.base import Onset
 from robust_core.threat_model import ThreatModel
 
 InnerSteps = Annotated[
@@ -56,6 +57,16 @@ class RadiusWarmup:
     def on_epoch_start(self, epoch: int) -> None:
         """Set the size for epoch `epoch`, from 0."""
         self.share = min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else 1.0
+
+    @staticmethod
+    def onset(warmup_epochs: int) -> tuple[Onset, ...]:
+        """Return when the radius is the full one, unless it is so from the start."""
+        full = Onset(
+            "the training attack has its full radius",
+            f"warmup_epochs {warmup_epochs}",
+            warmup_epochs,
+        )
+        return (full,) if warmup_epochs else ()
 
     @property
     def threat_model(self) -> ThreatModel:

@@ -14,7 +14,7 @@ from robust_core.methods.angular_margin import (
     HEScale,
     HypersphereEmbedding,
 )
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.inner_attack import (
     BatchNormMode,
     InnerSteps,
@@ -72,6 +72,11 @@ class MART(TrainingMethod):
         self.radius = RadiusWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
         )
+
+    @classmethod
+    def onsets(cls, settings: MARTParameters) -> tuple[Onset, ...]:
+        """Return when the radius is full."""
+        return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the radius of this epoch."""

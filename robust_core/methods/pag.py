@@ -12,7 +12,7 @@ from robust_core.data.augmentation import Change
 from robust_core.errors import InputError
 from robust_core.gradients import ClassScore, class_gradients, cosine
 from robust_core.losses import class_logit, cross_entropy, log_odds
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.gradient_targets import (
     KeptByIndex,
     class_means,
@@ -265,6 +265,13 @@ class PAG(TrainingMethod):
 
         found = KeptByIndex(follow)
         return lambda x, index: found(x, index).float()
+
+    @classmethod
+    def onsets(cls, settings: PAGParameters) -> tuple[Onset, ...]:
+        """Return when the alignment has its full weight, unless it has so from the start."""
+        epochs = settings.reduced_epochs
+        full = Onset("the alignment has its full weight", f"reduced_epochs {epochs}", epochs)
+        return (full,) if epochs else ()
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the weight of this epoch: two thirds of it in the first `reduced_epochs`."""

@@ -14,7 +14,7 @@ from robust_core.losses import (
     self_paced_floor,
     self_paced_weights,
 )
-from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.inner_attack import (
     InnerSteps,
     RadiusWarmup,
@@ -92,6 +92,11 @@ class SPAT(TrainingMethod):
     def attach(self, model: Classifier) -> None:
         """Check that the network has a cosine head."""
         cosine_head(model, "spat")
+
+    @classmethod
+    def onsets(cls, settings: SPATParameters) -> tuple[Onset, ...]:
+        """Return when the radius is full."""
+        return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set the radius of this epoch."""

@@ -17,6 +17,7 @@ from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
 from robust_core.threat_model import ThreatModel
+from robust_core.training.run_length import check_run_length, first_full_epoch, never_reached
 
 VALIDATION_STEPS = 10
 TEST_STEPS, TEST_RESTARTS = 50, 5
@@ -275,6 +276,12 @@ class RunConfig(Parameters):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_length(self, info: ValidationInfo) -> Self:
+        if info.context != DATA_MAY_BE_ELSEWHERE:  # what has been trained stays loadable
+            check_run_length(self.method.name, self.method.parameters, self.epochs)
+        return self
+
     @classmethod
     def from_json(cls, path: Path | str) -> Self:
         """Read a configuration from a JSON file.
@@ -297,11 +304,22 @@ class RunConfig(Parameters):
         """Return whether images and weights lie channels-last, given the precision in use."""
         return bfloat16 if self.channels_last is None else self.channels_last
 
-    def rank(self, record: Mapping[str, Any]) -> tuple[float, float]:
-        """Return what the best epoch has most of, given the metrics of an epoch."""
+    def rank(self, record: Mapping[str, Any]) -> tuple[bool, float, float]:
+        """Return what the best epoch has most of, given the metrics of an epoch.
+
+        An epoch of the method's warm-up (below the full radius) comes after all others.
+        """
         robust, clean = record["robust_accuracy"], record["clean_accuracy"]
+        full = record["epoch"] > first_full_epoch(self.method.name, self.method.parameters)
         by_clean = self.evaluation.best_by == "clean_accuracy"
-        return (clean, robust) if by_clean else (robust, clean)
+        return (full, clean, robust) if by_clean else (full, robust, clean)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for every setting that this run is too short for."""
+        step = self.schedule.name == "step"
+        milestones = self.schedule.milestones if step else ()
+        method = self.method
+        return never_reached(method.name, method.parameters, milestones, self.epochs)
 
     def threat_model(self) -> ThreatModel:
         """Return what the run is judged against unless `evaluation` says otherwise.

@@ -41,9 +41,10 @@ def train(
 ) -> RunDirectory:
     """Train as `config` says, in this process, and return the run's directory.
 
-    Each epoch: train, judge on validation images, save. The best epoch is the one with the highest
-    robust accuracy on validation images, then the highest clean accuracy, then the earliest (the
-    other way round with `evaluation.best_by` "clean_accuracy"); at the end its weights are measured
+    Each epoch: train, judge on validation images, save. The best epoch is, of those at the method's
+    full radius, the one with the highest robust accuracy on validation images, then the highest
+    clean accuracy, then the earliest (the other way round with `evaluation.best_by`
+    "clean_accuracy"); at the end its weights are measured
     on test images, for the card of the checkpoint. A run that was stopped or killed goes on after
     its last complete epoch and ends as if it had not been: the order of the data, the augmentation
     and the method's randomness come from (seed, epoch).
@@ -219,6 +220,8 @@ class _Loop:
         if team.leads:
             for note in dict.fromkeys((*training_set.notes, *self.judge.validation_set.notes)):
                 logger.info("%s: %s", config.data.name, note)
+            for warning in config.warnings():
+                logger.warning(warning)
         first_step = self.state.epoch * self.num_batches
         num_steps = config.epochs * self.num_batches
         self.clock = Clock(config, num_steps, first_step)

@@ -131,7 +131,7 @@ def test_a_validation_folder_is_used_and_train_is_not_divided(tmp_path, name):
     assert lengths == {"train": {20}, "validation": {4}, "test": {6}}
     pixel = load_data("own", "validation", {"size": 12}, root=tmp_path).x[0, 0, 5, 5]
     assert pixel == pytest.approx(0.1 * len(name), abs=0.01)
-    assert data_source("own", tmp_path).num_training_images(tmp_path) == 20
+    assert data_source("own", tmp_path).extent(tmp_path) == (20, 2)
 
 
 @pytest.mark.parametrize("names", [("train", "val"), ("Training", "validation"), ("train",)])

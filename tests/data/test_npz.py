@@ -75,7 +75,7 @@ def test_a_validation_part_is_used_and_the_train_part_not_divided(tmp_path, name
     assert not validation.notes
     expected = torch.from_numpy(arrays()["x_train"][:5] // 2).permute(0, 3, 1, 2) / 255
     assert torch.equal(validation.x, expected)
-    assert data_source("own", tmp_path).num_training_images(tmp_path) == 20
+    assert data_source("own", tmp_path).extent(tmp_path) == (20, 2)
 
 
 def test_labels_of_several_classes_an_image_are_refused(tmp_path):
@@ -88,7 +88,7 @@ def test_labels_of_several_classes_an_image_are_refused(tmp_path):
 
 def test_the_images_a_run_trains_on_are_counted_and_other_arrays_named(tmp_path):
     images = load(tmp_path, {**arrays(30), "meta": np.zeros(3), "age": np.zeros(2)}, "train")
-    assert data_source("own", tmp_path).num_training_images(tmp_path) == len(images) == 27
+    assert data_source("own", tmp_path).extent(tmp_path) == (len(images), 2) == (27, 2)
     assert images.notes == ("left out: the arrays age, meta of own.npz",)
 
 
