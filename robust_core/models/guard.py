@@ -87,6 +87,7 @@ class GuardedModel(ModelWrapper):
         return call_foreign(self.model, x.clone() if self.writes_to_input else x)
 
 
+@torch.inference_mode(False)
 def guarded(model: nn.Module, x: Tensor) -> nn.Module:
     """Return a model that can be called safely on images like `x`: itself, if it is one of ours.
 
@@ -196,6 +197,7 @@ def is_stochastic(model: nn.Module) -> bool:
     return getattr(model, "stochastic", False) is True
 
 
+@torch.inference_mode(False)
 def clean_tensor(value: Tensor) -> Tensor:
     """Return a person's tensor without graph or inference mode; the memory may be shared."""
     value = value.detach()

@@ -104,8 +104,8 @@ def test_a_finished_evaluation_shows_every_number_with_what_it_rests_on() -> Non
     assert table["Attack"] == [
         "None (clean accuracy)",
         "FGSM",
-        "PGD-3",
-        "SQUARE, 10 queries",
+        "PGD-5",
+        "SQUARE, 3 queries",
         LOWEST,
     ]
     for place, row in enumerate(result_rows(result)):

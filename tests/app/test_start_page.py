@@ -92,13 +92,15 @@ def test_an_empty_laboratory_says_how_to_begin() -> None:
 def test_the_table_says_what_every_number_rests_on() -> None:
     summary, table = open_view().table
     row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
-    assert row["Claimed"] == row["Settled"] == "80.0 % (75–85)"
-    assert row["claimed by"] == "PGD, Linf 25.5/255, 50 steps, 5 restarts, 360 test images"
-    assert (row["settled by"], row["Checks"]) == ("the same", "not run")
+    assert row["As reported"] == "80.0 % (75–85)"
+    assert row["Lowest measured"].startswith("80.0 % (")
+    assert row["by"] == "PGD-50, 5 restarts, Linf 25.5/255, 360 test images"
+    assert row["found by"] == "PGD-50, 5 restarts, worst case of 360 images"
+    assert row["Checks"] == "not checked"
     row = table.value[table.value["Model"] == ROBUST].iloc[0]
     assert row["Clean accuracy"] == "98.0 % (96–99)"
     assert row["Robust accuracy"] == "80.0 % (75–85)"
-    assert row["Attack"] == "PGD, Linf 25.5/255, 50 steps, 5 restarts"
+    assert row["Attack"] == "PGD-50, 5 restarts, Linf 25.5/255"
     assert row["Images"] == "360 test"
 
 

@@ -25,8 +25,8 @@ def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> No
     assert result["digest"] == checkpoint_info(model).digest
     assert len(table.read_text().splitlines()) == 21
     out = capsys.readouterr().out
-    assert found["trust"] is None
-    for word in ("clean", "robust", "curve", "95 % interval", "finished", "trust     not checked"):
+    assert found["verdict"] == "not checked"
+    for word in ("clean", "robust", "curve", "95 % interval", "finished", "checks    not checked"):
         assert word in out
     assert main(["evaluate", "--model", model, "--attack", "none", "--num-images", "5"]) == 0
     assert "robust" not in capsys.readouterr().out
@@ -38,19 +38,21 @@ def test_evaluate_says_whether_the_number_can_be_trusted(model, tmp_path, capsys
     assert main(["evaluate", "--model", model, *arguments, "--json", str(path)]) == 0
     out = capsys.readouterr().out
     (found,) = json.loads(path.read_text())["results"][0]["attacks"]
-    severities = [finding["severity"] for finding in found["findings"]]
-    assert found["trust"] == next(one for one in ("fail", "warn", "ok") if one in severities)
-    assert f"trust     {found['trust']}" in out and "not checked" not in out
+    severities = {finding["severity"] for finding in found["findings"]}
+    worst = next(one for one in ("fail", "warn", "ok") if one in severities)
+    words = {"fail": "fail: ", "warn": "warning: ", "ok": "pass"}
+    assert found["verdict"].startswith(words[worst])
+    assert f"checks    {found['verdict']}" in out and "not checked" not in out
 
 
 def test_a_number_whose_checks_are_missing_is_not_yet_checked(model, tmp_path, capsys) -> None:
     directory = tmp_path / "evaluation"
     arguments = ["--attack", "fgsm", "--num-images", "4", "--check", "--run", str(directory)]
     assert main(["evaluate", "--model", model, *arguments]) == 0
-    assert "not yet checked" not in capsys.readouterr().out
+    assert "not yet made" not in capsys.readouterr().out
     (directory / "units" / "0-reliability-0-0.json").unlink()
     (result,) = EvaluationDirectory(directory).results().checkpoints
-    assert "trust     not yet checked" in _lines(result, True)
+    assert "checks    not yet made" in _lines(result, True)
 
 
 def test_evaluate_several_attacks_shows_the_worst_case_and_takes_the_standard_ball(

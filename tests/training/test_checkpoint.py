@@ -253,10 +253,10 @@ def test_model_is_usable_where_its_data_set_is_not(path, tmp_path) -> None:
 def test_markdown_table(path) -> None:
     text = markdown_table()
     assert "### digits" in text
-    assert "| `digits-test` | `small_cnn` | `pgd_at` | 98.0% | 80.0% PGD, Linf 0.1, n 360 |" in text
-    assert (
-        "| `digits-test` | the network | PGD, Linf 0.1 | the same | 80.0% (75.0% to 85.0%)" in text
-    )
+    ball = "Linf, epsilon 25.5/255"
+    number = "80.0% PGD-20, n 360"
+    assert f"| `small_cnn` | `pgd_at` | {ball} | 98.0% | {number} | {number} | not checked" in text
+    assert f"| the base network | PGD-20 | {ball} | the same | 80.0% (75.0% to 85.0%)" in text
 
 
 def test_tensors_survive_byte_for_byte(path, model) -> None:
