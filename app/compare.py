@@ -91,7 +91,7 @@ def measure_transfer(
         M times M reports. An image that the judge gets wrong without an attack is not attacked and
         counts as not robust, as in `evaluate`.
     """
-    images = cached.load_images(infos[0]).subset(slice(0, num_images))
+    images = cached.load_images(infos[0]).sample(num_images)
     num_pairs = len(infos) ** 2
     matrix: Matrix = []
     for row, crafted_on in enumerate(infos):
@@ -136,7 +136,7 @@ def measure_curves(
     on_share: Callable[[float], None],
 ) -> list[Curve]:
     """Return accuracy against the radius for each model; arguments as of `measure_transfer`."""
-    images = cached.load_images(infos[0]).subset(slice(0, num_images))
+    images = cached.load_images(infos[0]).sample(num_images)
     largest = 1.0 if attack.norm is Norm.LINF else LARGEST_L2
     values = [0.0, *(min(radius * attack.epsilon, largest) for radius in RADII)]
     curves = []

@@ -45,6 +45,11 @@ MOST_TARGETED = 120  # images of the targeted attacks
 MOST_ALIGNED = 120  # images whose perturbations are compared with the gradients of every class
 EOT_SAMPLES = 4  # passes a gradient, for models that draw random numbers
 
+NO_CLASS_WEIGHTS = (
+    "This network has no linear final layer with weights for every class, so there are no cosines "
+    "between features and class weights."
+)
+
 OnShare = Callable[[float], None]  # share of the work done, in [0, 1]
 
 
@@ -80,7 +85,7 @@ class Study:
         prediction: classes predicted without an attack [N]. attacked: under attack [N].
         steps: classes predicted at every step, [T+1,N]; row 0 is before the first step.
         cosines: between features and class weights, plus the bias of a cosine head, [N,K]; None
-            where the network has no linear final layer. cosines_adv: the same under attack.
+            where the network has no class weights. cosines_adv: the same under attack.
         feature_similarity: of the classes' mean features [K,K].
         weight_similarity: of the classes' weights [K,K]; None as above.
     """
@@ -116,7 +121,7 @@ class Study:
 
 def images_of(info: CheckpointInfo, plan: StudyPlan) -> ImageSet:
     """Return the test images that a plan attacks."""
-    return cached.load_images(info).subset(slice(0, plan.num_images))
+    return cached.load_images(info).in_sample_order().subset(slice(plan.num_images))
 
 
 def seconds(info: CheckpointInfo, attack: Attack, num_attacks: int) -> float:

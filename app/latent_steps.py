@@ -101,7 +101,7 @@ def measure(
     Raises:
         InputError: the checkpoint or its images cannot be loaded.
     """
-    images = cached.load_images(info).subset(slice(0, num_images))
+    images = cached.load_images(info).sample(num_images)
     own, sizes = transformation(info), step_sizes(info)
     models = [_with_step(own, size, limited=limited) for size in sizes]
     right: dict[str, list[Tensor]] = {"clean": [], "static": [], "adaptive": []}

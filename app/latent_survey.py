@@ -116,7 +116,7 @@ def make_survey(
     if found is not None:
         return found
     network, discriminator = bare_network(info)
-    model, images = cached.load_model(info), cached.load_images(info).subset(slice(0, num_images))
+    model, images = cached.load_model(info), cached.load_images(info).sample(num_images)
     if target is not None:
         images = images.subset(images.y != target)
     goal = None if target is None else torch.full_like(images.y, target)

@@ -103,7 +103,7 @@ def compare_uses(
     found = known_uses(info, attack, num_images)
     if found is not None:
         return found
-    images = cached.load_images(info).subset(slice(0, num_images))
+    images = cached.load_images(info).sample(num_images)
     smooth = [SMOOTH] if SMOOTH in info.inferences else []  # not of models of long ago
     models = {name: cached.load_model(_use(info, name)) for name in (*USES, *smooth)}
     surrogate = undefended_model(info)

@@ -52,7 +52,7 @@ def confidence(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
 def zero_gradient(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
     """Return the share of images at which the gradient is exactly zero."""
     model = cached.load_model(infos[0])
-    images = cached.load_images(infos[0]).subset(slice(0, wanted.number))
+    images = cached.load_images(infos[0]).sample(wanted.number)
     with cached.heavy_work(new_check()):
         found = input_gradient(model, images.x, lambda logits: cross_entropy(logits, images.y))
     share = float((found.gradient.flatten(1).abs().amax(dim=1) == 0).double().mean())

@@ -73,7 +73,7 @@ def report(
     found = _reports().get(key)
     if found is None:
         model = cached.load_model(info)
-        images = cached.load_images(info).subset(slice(0, number))
+        images = cached.load_images(info).sample(number)
         surrogate = None if source is None else cached.load_model(source)
         with cached.heavy_work(new_check()):
             found = evaluate(

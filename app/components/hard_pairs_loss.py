@@ -7,7 +7,7 @@ import torch
 
 from app import hard_pairs_maps as maps
 from app import hard_pairs_plots as plots
-from app.hard_pairs import Study
+from app.hard_pairs import NO_CLASS_WEIGHTS, Study
 from app.units import percent
 from robust_core.evaluation.self_paced import mean_weights, pair_consistency, self_paced_surface
 from robust_core.training.checkpoint import CheckpointInfo
@@ -22,7 +22,7 @@ def show_loss(study: Study, info: CheckpointInfo) -> None:
     scale, margin, offset = _settings(info)
     _show_surface(study, info, scale, margin)
     if study.cosines is None or study.cosines_adv is None:
-        st.info("This network has no linear final layer, so there are no cosines to weigh.")
+        st.info(NO_CLASS_WEIGHTS)
         return
     left, right = st.columns([1.2, 1], gap="large")
     with left:

@@ -9,7 +9,7 @@ import torch
 
 from app import hard_pairs_plots as plots
 from app.components.hard_pairs_controls import CONFUSION, VIEW_KEY, cell_keys
-from app.hard_pairs import Study
+from app.hard_pairs import NO_CLASS_WEIGHTS, Study
 from app.units import percent
 from robust_core.evaluation.confusion import Denominator, HardPair, hard_pairs, row_entropy
 from robust_core.evaluation.hard_classes import rank_correlation
@@ -55,7 +55,7 @@ def show_similarity(study: Study, info: CheckpointInfo, among: Denominator) -> N
         with column:
             st.subheader(f"Similarity of {word}", anchor=False)
             if similarity is None:
-                st.info("This network has no linear final layer, so its classes have no weights.")
+                st.info(NO_CLASS_WEIGHTS)
                 continue
             correlation = rank_correlation(similarity, shares)
             st.metric(

@@ -104,7 +104,7 @@ def _measure(
     check: Callable[[], None],
     advance: Callable[[], None],
 ) -> Found:
-    images = cached.load_images(info).subset(slice(0, num_images))
+    images = cached.load_images(info).sample(num_images)
     judge, budget = Interruptible(network, check), threat_model(info)
     lines, clean_accuracy = [], 0.0
     for name, num_views in attacked.items():

@@ -28,7 +28,7 @@ from app.components.hard_pairs_targeted import show_targeted
 from app.components.hard_pairs_work import Cost, run_button, with_progress
 from app.components.model_picker import in_order, pick_model
 from app.forms import show_input_error
-from app.hard_pairs import Study, StudyPlan
+from app.hard_pairs import NO_CLASS_WEIGHTS, Study, StudyPlan
 from robust_core.errors import InputError
 from robust_core.evaluation.confusion import Denominator
 from robust_core.training.checkpoint import CheckpointInfo
@@ -79,10 +79,14 @@ def main() -> None:
 
 def _pressed(info: CheckpointInfo, plan: StudyPlan) -> bool:
     """Draw button and cost; return whether the attack is to run now."""
-    attack = plan.attack(cached.load_model(info).stochastic)
+    model = cached.load_model(info)
+    attack = plan.attack(model.stochastic)
     number = len(hard_pairs.images_of(info, plan))
     cost = Cost(number * attack.passes(), hard_pairs.seconds(info, attack, number))
-    return run_button("Run attack", cost, primary=True)
+    pressed = run_button("Run attack", cost, primary=True)
+    if model.class_layer is None:
+        st.caption(NO_CLASS_WEIGHTS)
+    return pressed
 
 
 def _study(info: CheckpointInfo, plan: StudyPlan, pressed: bool) -> Study | None:

@@ -86,7 +86,7 @@ def trained(name: str, num_images: int, device: torch.device) -> tuple[Subject, 
     """
     info = checkpoint_info(name)
     images = load_data(info.config.data.name, "test", info.config.data.parameters)
-    some = images.subset(slice(num_images))
+    some = images.sample(num_images)
     model = load_model(name).to(device).requires_grad_(False)
     epsilon = data_source(info.config.data.name).threat_model.epsilon
     return (model, some.x.to(device), some.y.to(device)), epsilon

@@ -67,14 +67,15 @@ def class_weight_similarity(model: nn.Module) -> Tensor:
     """Return cos(w_i, w_j) of the rows of the final layer: float32 [K,K].
 
     Raises:
-        InputError: the model has no linear layer called `classifier`.
+        InputError: the model has no linear final layer with weights for every class.
     """
-    weight = getattr(getattr(model, "classifier", None), "weight", None)
-    if not isinstance(weight, Tensor) or weight.dim() != 2:
+    layer = model.class_layer if isinstance(model, Classifier) else None
+    if layer is None:
         raise InputError(
-            f"class weights need a network with a linear final layer, got {type(model).__name__}"
+            "class weights need a network whose final layer is linear, with weights for every "
+            f"class, got {type(model).__name__}"
         )
-    return _cosines(weight)
+    return _cosines(layer.weight)
 
 
 @torch.no_grad()
@@ -83,7 +84,7 @@ def class_feature_similarity(
 ) -> Tensor:
     """Return cos(m_i, m_j) of the mean features of the classes: float32 [K,K].
 
-    Classes without an image have NaN.
+    Those that the class weights multiply. Classes without an image have NaN.
 
     Args:
         model: a network that has features; used in eval mode, left unchanged.
@@ -98,7 +99,8 @@ def class_feature_similarity(
     if not isinstance(model, Classifier):
         raise InputError(f"class features need a network with features, got {type(model).__name__}")
     with evaluation_mode(model):
-        features = torch.cat([model.features(part).float().cpu() for part in x.split(batch_size)])
+        parts = [model.class_features(model.features(part)) for part in x.split(batch_size)]
+    features = torch.cat([part.float().cpu() for part in parts])
     return _cosines(class_means(features, y, model.num_classes))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from robust_core.errors import InputError
 from robust_core.evaluation.hard_classes import class_means
@@ -109,24 +109,27 @@ def class_cosines(model: Classifier, x: Tensor, *, batch_size: int = 256) -> Ten
     """Return the cosines z between features and class weights: float32 [N,K], on the CPU.
 
     With the bias where the network's own logits are cosines plus a bias, so that they are its
-    logits. None where the network has no linear final layer.
+    logits. None where the network has no linear final layer with weights for every class.
 
     Args:
         model: used in eval mode, left unchanged.
         x: images [N,C,H,W] in [0, 1].
         batch_size: images a batch.
     """
-    head = getattr(model, "classifier", None)
-    if not isinstance(head, nn.Linear):
+    head = model.class_layer
+    if head is None:
         return None
     bias = head.bias if isinstance(head, CosineHead) else None
     weight = F.normalize(head.weight.float(), dim=1)
     with evaluation_mode(model):
         parts = [
-            F.linear(F.normalize(model.features(part).float(), dim=1), weight, bias).cpu()
-            for part in x.split(batch_size)
+            F.linear(_directions(model, part), weight, bias).cpu() for part in x.split(batch_size)
         ]
     return torch.cat(parts)
+
+
+def _directions(model: Classifier, x: Tensor) -> Tensor:
+    return F.normalize(model.class_features(model.features(x)).float(), dim=1)
 
 
 def mean_weights(similarity: Tensor, y: Tensor, offset: float) -> Tensor:

@@ -56,6 +56,22 @@ class Classifier(nn.Module):
         """Return the logits: [N,C,H,W] in [0, 1] -> [N,K]."""
         return self.head(self.features(x))
 
+    @property
+    def class_layer(self) -> nn.Linear | None:
+        """The last layer where it has a row of weights a class, [K,D'], for `class_features`.
+
+        None where the logits are made in another way, so that no class has weights of its own.
+        """
+        layer = getattr(self, "classifier", None)
+        if not isinstance(layer, nn.Linear):
+            return None
+        fits = (layer.in_features, layer.out_features) == (self.num_features, self.num_classes)
+        return layer if fits else None
+
+    def class_features(self, z: Tensor) -> Tensor:
+        """Return the part of features that the rows of `class_layer` weigh: [N,D] -> [N,D']."""
+        return z
+
     def inference(self, name: str) -> "Classifier":
         """Return a classifier that shares these weights and uses them the way `name` says.
 

@@ -94,6 +94,15 @@ class ManifoldTransformed(Classifier):
         """Return the logits of features: [N,D] -> [N,K]."""
         return self.model.head(z)
 
+    @property
+    def class_layer(self) -> nn.Linear | None:
+        """The last layer of the classifier that sees the transformed image."""
+        return self.model.class_layer
+
+    def class_features(self, z: Tensor) -> Tensor:
+        """Return what the classifier's last layer weighs: [N,D] -> [N,D']."""
+        return self.model.class_features(z)
+
     def _length(self, score: Tensor) -> Tensor:
         """Return the length of each image's step: scores V [N] -> [N,1,1,1]."""
         natural = score.detach().sigmoid()

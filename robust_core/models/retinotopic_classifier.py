@@ -324,6 +324,15 @@ class RetinotopicClassifier(Classifier):
         share = z[:, -1:]
         return share * self.backbone.head(z[:, :-1] / share)
 
+    @property
+    def class_layer(self) -> nn.Linear | None:
+        """The backbone's last layer, which weighs all features but the last one."""
+        return self.backbone.class_layer
+
+    def class_features(self, z: Tensor) -> Tensor:
+        """Return the mean of features_v / z_v alone: [N,D+1] -> [N,D]."""
+        return self.backbone.class_features(z[:, :-1])
+
     def inference(self, name: str) -> Classifier:
         """Return the network used as "one_view" or with the "expected_gradient"."""
         if name == "one_view":

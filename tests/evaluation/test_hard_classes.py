@@ -180,7 +180,7 @@ def test_class_means_leave_empty_classes_undefined():
 
 def test_wrong_input_is_told_in_one_sentence():
     model, x, y = LinearModel(), middle_images(4), labels(4)
-    with pytest.raises(InputError, match="linear final layer, got LinearModel"):
+    with pytest.raises(InputError, match="weights for every class, got LinearModel"):
         class_weight_similarity(model)
     with pytest.raises(InputError, match="need a network with features, got LinearModel"):
         class_feature_similarity(model, x, y)  # pyright: ignore[reportArgumentType]

@@ -15,6 +15,7 @@ from robust_core.evaluation.self_paced import (
 )
 from robust_core.losses import self_paced_weights
 from robust_core.models.base import create_model
+from tests.models.examples import retinotopic, small_model
 from tests.toys import middle_images
 
 Z = torch.tensor([[0.50, 0.30, -0.10, 0.05], [0.10, 0.45, -0.20, 0.35]])
@@ -39,6 +40,24 @@ def test_cosines_are_the_logits_of_a_cosine_head_and_scaled_ones_of_a_linear_one
     torch.testing.assert_close(found * lengths + head.bias, plain(x))
     plain.classifier = torch.nn.Identity()
     assert class_cosines(plain, x) is None
+
+
+def test_cosines_of_random_views_are_those_of_the_views_features_alone():
+    model = retinotopic(num_views=1)
+    with torch.no_grad():
+        model.backbone.get_parameter("classifier.bias").zero_()
+    x = middle_images(5, (3, 16, 16))
+    torch.manual_seed(0)
+    found, weight = class_cosines(model, x), model.backbone.get_parameter("classifier.weight")
+    torch.manual_seed(0)
+    z = model.features(x).detach()
+    assert found is not None
+    lengths = z[:, :-1].norm(dim=1)[:, None] * weight.detach().norm(dim=1)
+    torch.testing.assert_close(found * lengths, model.head(z).detach())
+
+
+def test_a_network_without_weights_for_every_class_has_no_cosines():
+    assert class_cosines(small_model("denoiser"), middle_images(2, (3, 16, 16))) is None
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(8.0, 0.52838834), (5.0, 0.72146874)])

@@ -50,6 +50,19 @@ def test_shapes_and_split(name, shape):
 
 
 @every_model
+def test_the_class_layer_fits_what_it_weighs(name):
+    model = small_model(name)
+    layer = model.class_layer
+    assert (layer is None) == (name == "denoiser"), "whose one weight is shared by all classes"
+    if layer is None:
+        return
+    with torch.no_grad():
+        layer.bias.zero_()
+        z = model.features(images())
+        torch.testing.assert_close(layer(model.class_features(z)), model.head(z))
+
+
+@every_model
 def test_stl_images_fit(name):
     model = small_model(name, (3, 96, 96))
     with torch.no_grad():
