@@ -83,7 +83,7 @@ def measure_transfer(
     Args:
         infos: M models of one data set.
         attack: the attack, untargeted.
-        num_images: the first test images.
+        num_images: of a stratified sample of the test split.
         check: ends the work by raising `cached.Superseded`.
         on_share: called with the share of the work done, in [0, 1].
 

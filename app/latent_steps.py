@@ -93,7 +93,7 @@ def measure(
     Args:
         info: any use of the checkpoint.
         attack: made by `latent_uses.strong_attack`.
-        num_images: the first of the test split.
+        num_images: of a stratified sample of the test split.
         limited: measure ATLD+ in place of ATLD.
         check: asked at every pass; ends the work by raising `cached.Superseded`.
         on_stage: told in words what begins, and the share of the work that is done.

@@ -44,6 +44,7 @@ T = TypeVar("T")
 TRANSFORMATION = "imt"  # the inference of models that have a discriminator
 MOST_SURVEYS, MOST_RESULTS = 8, 64
 LAYER_IMAGES = 100  # whose outputs are compared layer by layer
+FEWEST = 2  # images of a survey: one alone has no neighbours
 PATH_STEPS = 10  # points on each leg of the path
 
 
@@ -89,6 +90,24 @@ def known_survey(
     return _surveys().get(survey_key(info, attack, target, num_images))
 
 
+def surveyed_images(info: CheckpointInfo, target: int | None, num_images: int) -> ImageSet:
+    """Return the test images of a survey.
+
+    Raises:
+        InputError: there are fewer than two, or they cannot be loaded.
+    """
+    images = cached.load_images(info).sample(num_images)
+    if target is not None:
+        images = images.subset(images.y != target)
+    if len(images) < FEWEST:
+        besides = "" if target is None else f" besides those of {info.class_names[target]}"
+        raise InputError(
+            f"distances between features need at least {FEWEST} test images{besides}, got "
+            f"{len(images)}"
+        )
+    return images
+
+
 def make_survey(
     info: CheckpointInfo,
     attack: Attack,
@@ -116,9 +135,7 @@ def make_survey(
     if found is not None:
         return found
     network, discriminator = bare_network(info)
-    model, images = cached.load_model(info), cached.load_images(info).sample(num_images)
-    if target is not None:
-        images = images.subset(images.y != target)
+    model, images = cached.load_model(info), surveyed_images(info, target, num_images)
     goal = None if target is None else torch.full_like(images.y, target)
     count = 0
 

@@ -48,7 +48,7 @@ class UseResult:
 class UsesReport:
     """The three uses, and what they were measured with.
 
-    attack: APGD with its parameters. num_images: the first of the test split. surrogate: name of
+    attack: APGD with its parameters. num_images: of the sample of the test split. surrogate: name of
     the other model, or None.
     """
 
@@ -93,7 +93,7 @@ def compare_uses(
     Args:
         info: any use of the checkpoint.
         attack: made by `strong_attack`.
-        num_images: the first of the test split.
+        num_images: of the sample of the test split.
         check: asked at every pass; ends the work by raising `cached.Superseded`.
         on_stage: told in words what begins, and the share of the work that is done.
 

@@ -59,7 +59,7 @@ def find_image(rule: ImageRule, shelf: Shelf, first: CheckpointInfo) -> ChosenIm
 def report(
     info: CheckpointInfo, attack: Attack, number: int, source: CheckpointInfo | None = None
 ) -> RobustnessReport:
-    """Return how the first test images fare under an attack, computed once and kept.
+    """Return how a sample of test images fares under an attack, computed once and kept.
 
     Args:
         info: the model that judges.
@@ -94,7 +94,7 @@ def trace(info: CheckpointInfo, attack: Attack, image: ChosenImage) -> AttackTra
 
 
 def survey(info: CheckpointInfo, attack: Attack) -> Survey:
-    """Return where the first test images lie, as the page Latent space maps them."""
+    """Return where a sample of test images lies, as the page Latent space maps them."""
     return make_survey(info, attack, None, MAP_IMAGES, check=new_check())
 
 
@@ -103,7 +103,7 @@ def study_plan(attack: Attack, number: int | None = None) -> StudyPlan:
 
     Args:
         attack: PGD, whose norm, radius and steps count.
-        number: of the first test images; None: as many as a study of pairs has.
+        number: test images of the sample; None: as many as a study of pairs has.
     """
     values = attack.model_dump(include={"norm", "epsilon", "num_steps"})
     return StudyPlan.create(values | {"num_images": number or PAIR_IMAGES})
@@ -141,8 +141,8 @@ def each_model(infos: Sequence[CheckpointInfo], numbers: Sequence[str]) -> str:
 
 
 def first_images(number: int) -> str:
-    """Return "the first 60 test images"."""
-    return f"the first {count_words(number, 'test image')}"
+    """Return "a sample of 60 test images"."""
+    return f"a sample of {count_words(number, 'test image')}"
 
 
 def points(difference: float) -> str:

@@ -143,7 +143,7 @@ def _draw_sample(
     )
     st.caption(
         f"Accuracy under {attack_words(attack.name, attack.model_dump(mode='json'))}, untargeted, "
-        f"seed {attack.seed}, first {count_words(number, 'test image')}. Without an attack: "
+        f"seed {attack.seed}, a sample of {count_words(number, 'test image')}. Without an attack: "
         f"{clean}. The judge's own errors count as wrong; the rest was attacked."
     )
     _warn_of_masking(infos, matrix, models)

@@ -53,7 +53,7 @@ class Extent(Parameters):
     """How much an evaluation looks at."""
 
     num_images: Annotated[
-        int | None, Field(ge=1, description="The first images of the test split; automatic: all.")
+        int | None, Field(ge=1, description="A stratified sample of the test split; automatic: all.")
     ] = 100
     check_reliability: Annotated[
         bool,
@@ -83,7 +83,7 @@ class Extent(Parameters):
         ),
     ] = False
     reliability_images: Annotated[
-        int, Field(ge=1, le=10_000, description="Images of the checks, the first ones.")
+        int, Field(ge=1, le=10_000, description="Images of the checks, a part of these.")
     ] = 32
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Added to every attack's own.")] = 0
 

@@ -169,7 +169,7 @@ def _show_alignment(alignment: torch.Tensor, study: Study, info: CheckpointInfo)
     )
     st.caption(
         f"Mean cosine, in hundredths, of the perturbation with the gradient of z_j - z_i at the "
-        f"clean image; first {min(MOST_ALIGNED, len(study.images))} images."
+        f"clean image; {min(MOST_ALIGNED, len(study.images))} images of the sample."
     )
 
 

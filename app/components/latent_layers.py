@@ -80,7 +80,10 @@ def show_layers(info: CheckpointInfo, survey: Survey) -> None:
     with lines:
         _show_lines(found, name, label)
     with map_place:
-        _show_map(found[st.session_state[AGAINST_KEY]], info, name, label)
+        if not labels:
+            st.info("No class has two images in this map, so no class has distances of its own.")
+        else:
+            _show_map(found[st.session_state[AGAINST_KEY]], info, name, label)
     st.caption(
         f"After every convolution and linear layer of the bare network, "
         f"{min(LAYER_IMAGES, len(survey.images))} images. Compare the slopes: where the "

@@ -69,11 +69,12 @@ def show_numbers(survey: Survey, info: CheckpointInfo) -> None:
         key="latent.distances",
         height=35 * (min(len(rows), 11) + 1) + 3,
     )
-    sizes = [row.num_images for row in rows if row.label is not None]
+    sizes = survey.images.y.unique(return_counts=True)[1]
     st.caption(
-        f"{len(survey.images)} images of the test split, {min(sizes)} to {max(sizes)} of a class; "
-        f"features are the {survey.features['clean'].shape[1]} numbers before the last layer of "
-        "the bare network. Of few images, distances are large by chance."
+        f"{len(survey.images)} images of the test split, {int(sizes.min())} to {int(sizes.max())} "
+        f"of a class; features are the {survey.features['clean'].shape[1]} numbers before the last "
+        "layer of the bare network. Of few images, distances are large by chance"
+        + ("." if int(sizes.min()) > 1 else ", and a class with one image has none.")
     )
 
 

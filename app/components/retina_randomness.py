@@ -50,7 +50,7 @@ def show_randomness(info: CheckpointInfo, network: RetinotopicClassifier) -> Non
     seconds = passes * share * cached.seconds_per_pass(info, BATCH)
     st.caption(
         f"PGD, {budget.norm} {distance_words(budget.norm, budget.epsilon)}, {NUM_STEPS} steps, "
-        f"seed 0, on the first {num_images} test images, judged by one pass of the model itself: "
+        f"seed 0, on a sample of {num_images} test images, judged by one pass of the model itself: "
         f"at most {duration_words(seconds)}."
     )
     key = (info.digest, info.inference, num_images)

@@ -13,9 +13,17 @@ from app.components.latent_map import show_map
 from app.components.latent_numbers import finding, show_numbers
 from app.components.model_picker import in_order, pick_model
 from app.forms import show_input_error
-from app.latent_survey import ImagePath, Survey, image_path, known_survey, make_survey
+from app.latent_survey import (
+    ImagePath,
+    Survey,
+    image_path,
+    known_survey,
+    make_survey,
+    surveyed_images,
+)
 from app.units import duration_words
 from robust_core.errors import InputError
+from robust_core.evaluation.latent import FEWEST_PROJECTED
 from robust_core.training.checkpoint import CheckpointInfo
 
 LIVE_SECONDS = 1.0  # surveys estimated below this are made at every change of a control
@@ -62,16 +70,19 @@ def main() -> None:
 def _wanted(info: CheckpointInfo, plan: AttackPlan) -> tuple[int, bool]:
     """Draw size, button and cost; return the size and whether the map is to be shown now."""
     num_images = pick_size()
+    count = len(surveyed_images(info, plan.target, num_images))
     passes = plan.attack.passes()
-    seconds = passes * num_images * cached.seconds_per_pass(info, 64)
+    seconds = passes * count * cached.seconds_per_pass(info, 64)
     icon = ":material/scatter_plot:"
     pressed = st.button("Map the features", type="primary", icon=icon, width="stretch")
     live = seconds <= LIVE_SECONDS
     st.caption(
-        f"Cost: {passes:,} {'pass' if passes == 1 else 'passes'} of {num_images} test images, "
+        f"Cost: {passes:,} {'pass' if passes == 1 else 'passes'} of {count} test images, "
         f"{duration_words(seconds)} by a measurement here. "
         + ("Runs at once when you move a control." if live else "Starts when you press the button.")
     )
+    if count < FEWEST_PROJECTED:
+        st.caption(f"A map needs at least {FEWEST_PROJECTED} images: only numbers will be shown.")
     known = known_survey(info, plan.attack, plan.target, num_images) is not None
     return num_images, live or pressed or known
 

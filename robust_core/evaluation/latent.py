@@ -28,6 +28,7 @@ Array = NDArray[Any]
 ProjectionName = Literal["pca", "tsne", "umap"]
 
 PLACING_NEIGHBOURS = 5  # clean points between which t-SNE's adversarial points are put
+FEWEST_PROJECTED = 2 * PLACING_NEIGHBOURS  # clean features of a projection
 SURE = 1e-6  # a score nearer to 0 or 1 than this counts as this near
 
 
@@ -82,26 +83,39 @@ def project(
         seed: of the layout.
 
     Raises:
-        InputError: a wrong name, dimension or shape; UMAP is not installed.
+        InputError: a wrong name, dimension or shape; t-SNE of features that are all the same; UMAP
+            is not installed.
     """
     if num_dimensions not in (2, 3):
         raise InputError(f"a projection has 2 or 3 dimensions, got {num_dimensions}")
-    if len(clean) < 2 * PLACING_NEIGHBOURS or clean.shape[1:] != adversarial.shape[1:]:
+    if len(clean) < FEWEST_PROJECTED:
         raise InputError(
-            f"a projection needs at least {2 * PLACING_NEIGHBOURS} clean features [N,D] and "
-            f"adversarial ones of the same D, got {list(clean.shape)}, {list(adversarial.shape)}"
+            f"a map needs the features of at least {FEWEST_PROJECTED} clean images, got {len(clean)}"
+        )
+    if clean.shape[1:] != adversarial.shape[1:]:
+        raise InputError(
+            "clean features [N,D] and adversarial ones must have the same D, got "
+            f"{list(clean.shape)} and {list(adversarial.shape)}"
         )
     fixed, moved = clean.double().numpy(), adversarial.double().numpy()
     match name:
         case "pca":
-            axes = PCA(min(num_dimensions, *fixed.shape), random_state=seed).fit(fixed)
+            with np.errstate(invalid="ignore"):  # without variance its shares are 0 / 0
+                axes = PCA(min(num_dimensions, *fixed.shape), random_state=seed).fit(fixed)
             pad = ((0, 0), (0, num_dimensions - axes.n_components_))
             places = [np.pad(axes.transform(points), pad) for points in (fixed, moved)]
-            return Projection(places[0], places[1], np.pad(axes.explained_variance_ratio_, pad[1]))
+            explained = np.nan_to_num(axes.explained_variance_ratio_)
+            return Projection(places[0], places[1], np.pad(explained, pad[1]))
         case "tsne":
+            if not np.ptp(fixed, axis=0).any():  # scikit-learn divides by their spread and crashes
+                raise InputError(
+                    "a t-SNE map needs features that differ, and the network has the same for all "
+                    f"{len(fixed)} clean images"
+                )
             perplexity = min(30.0, (len(fixed) - 1) / 3)
             layout = TSNE(num_dimensions, perplexity=perplexity, init="pca", random_state=seed)
-            placed = layout.fit_transform(fixed)
+            missing = max(0, num_dimensions - fixed.shape[1])  # its start needs as many features
+            placed = layout.fit_transform(np.pad(fixed, ((0, 0), (0, missing))))
             return Projection(placed, _between_neighbours(fixed, placed, moved))
         case "umap":
             mapping = _umap().UMAP(n_components=num_dimensions, random_state=seed).fit(fixed)

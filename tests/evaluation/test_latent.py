@@ -79,8 +79,21 @@ def test_wrong_projections_get_one_sentence(monkeypatch):
         project(cloud(), cloud(), "lda")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="2 or 3 dimensions, got 4"):
         project(cloud(), cloud(), num_dimensions=4)
-    with pytest.raises(InputError, match="at least 10 clean features"):
+    with pytest.raises(InputError, match="at least 10 clean images, got 4"):
         project(cloud(4), cloud(4))
+    with pytest.raises(InputError, match=r"the same D, got \[30, 4\] and \[30, 3\]"):
+        project(cloud(30, 4), cloud(30, 3))
+
+
+def test_few_and_equal_features():
+    for num_dimensions in (2, 3):
+        shown = project(cloud(10, 1), cloud(10, 1), "tsne", num_dimensions=num_dimensions)
+        assert shown.clean.shape == (10, num_dimensions) and np.isfinite(shown.clean).all()
+    same = torch.ones(10, 4)
+    explained = project(same, same).explained
+    assert explained is not None and explained.tolist() == [0.0, 0.0]
+    with pytest.raises(InputError, match="the same for all 10 clean images"):
+        project(same, same, "tsne")
 
 
 def test_scores_of_a_discriminator():
