@@ -48,7 +48,7 @@ class UseResult:
 class UsesReport:
     """The three uses, and what they were measured with.
 
-    attack: APGD with its parameters. num_images: of the sample of the test split. surrogate: name of
+    attack: APGD with its parameters. num_images: of the sample of test images. surrogate: name of
     the other model, or None.
     """
 

@@ -53,7 +53,8 @@ class Extent(Parameters):
     """How much an evaluation looks at."""
 
     num_images: Annotated[
-        int | None, Field(ge=1, description="A stratified sample of the test split; automatic: all.")
+        int | None,
+        Field(ge=1, description="A stratified sample of the test split; automatic: all."),
     ] = 100
     check_reliability: Annotated[
         bool,

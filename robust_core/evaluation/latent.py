@@ -90,7 +90,7 @@ def project(
         raise InputError(f"a projection has 2 or 3 dimensions, got {num_dimensions}")
     if len(clean) < FEWEST_PROJECTED:
         raise InputError(
-            f"a map needs the features of at least {FEWEST_PROJECTED} clean images, got {len(clean)}"
+            f"a map needs the features of {FEWEST_PROJECTED} clean images or more, got {len(clean)}"
         )
     if clean.shape[1:] != adversarial.shape[1:]:
         raise InputError(
