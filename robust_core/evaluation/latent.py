@@ -89,9 +89,8 @@ def project(
     if num_dimensions not in (2, 3):
         raise InputError(f"a projection has 2 or 3 dimensions, got {num_dimensions}")
     if len(clean) < FEWEST_PROJECTED:
-        raise InputError(
-            f"a map needs the features of {FEWEST_PROJECTED} clean images or more, got {len(clean)}"
-        )
+        least = f"at least {FEWEST_PROJECTED} clean images"
+        raise InputError(f"a map needs the features of {least}, got {len(clean)}")
     if clean.shape[1:] != adversarial.shape[1:]:
         raise InputError(
             "clean features [N,D] and adversarial ones must have the same D, got "
