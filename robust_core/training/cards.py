@@ -200,8 +200,8 @@ def lowest_of(card: Mapping[str, Any], about: Mapping[str, Any] | None = None) -
         card: the card.
         about: one of its results; None: `reported_result`.
     """
-    wanted = _about(about or reported_result(card))
-    same = [result for result in card["robust"] if _about(result) == wanted]
+    about = about or reported_result(card)
+    same = [result for result in card["robust"] if is_about(result, about)]
     told = [measured_of(result) for result in same if result["correct"]]
     older = [measured_of(result) for result in same if not result["correct"]]
     found = [lowest_known(told)] if told else []
@@ -254,10 +254,13 @@ def clean_interval_of(card: Mapping[str, Any], result: Mapping[str, Any]) -> tup
     return wilson_interval(round(share * number), number)
 
 
-def _about(result: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what a number is about: the use of the network, norm and radius."""
-    values = result["attack"]["parameters"]
-    return result["inference"], values.get("norm"), values.get("epsilon")
+def is_about(result: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two results are of one inference and one threat model."""
+    one, two = (
+        (each["inference"], values.get("norm"), values.get("epsilon"))
+        for each, values in ((each, each["attack"]["parameters"]) for each in (result, other))
+    )
+    return one == two
 
 
 def versions() -> dict[str, str]:

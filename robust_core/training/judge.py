@@ -17,7 +17,7 @@ from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 from robust_core.registry import unknown_name
-from robust_core.training.cards import CardResult, lowest_of, make_card, result_words
+from robust_core.training.cards import CardResult, is_about, lowest_of, make_card, result_words
 from robust_core.training.checkpoint import load_model, load_trained, save_checkpoint
 from robust_core.training.config import CardAttack, RunConfig
 from robust_core.training.run_directory import RunDirectory
@@ -184,15 +184,20 @@ def measure_card(
 
 
 def _to_check(card: Mapping[str, Any]) -> list[int]:
-    """Return the places of the results that are reported or the lowest of their kind."""
-    chosen = {0}
-    for result in card["robust"]:
-        if result["role"] == "claim" or result is card["robust"][0]:
-            lowest = lowest_of(card, result).by
-            for place, other in enumerate(card["robust"]):
-                same = result["inference"] == other["inference"]
-                if other is result or (same and result_words(other) == lowest):
-                    chosen.add(place)
+    """Return the places of the results that a table shows: as reported, and the lowest.
+
+    One of each for every inference and threat model in which something is reported: the first claim
+    of a paper, or the first result of the card.
+    """
+    robust = card["robust"]
+    chosen: set[int] = set()
+    for place, result in enumerate(robust):
+        same = [other for other in range(len(robust)) if is_about(robust[other], result)]
+        claims = [other for other in same if robust[other]["role"] == "claim"]
+        if place != next(iter([*claims, *({0} & set(same))]), None):
+            continue
+        lowest = lowest_of(card, result).by
+        chosen |= {place, next(one for one in same if result_words(robust[one]) == lowest)}
     return sorted(chosen)
 
 
