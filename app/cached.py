@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from app.attack_trace import AttackTrace, trace_attack
+from app.first_image import first_image
 from robust_core import data as engine_data
 from robust_core.attacks.base import Attack, AttackStep
 from robust_core.data import ImageSet
@@ -163,12 +164,21 @@ def _load_images(name: str, split: str, parameters: str, seed: int) -> ImageSet:
 
 
 def first_right(info: CheckpointInfo, split: str = "test") -> int:
-    """Return the position of the first image that the checkpoint predicts as labelled, or 0."""
-    return _first_right(_use(info), split, load_model(info), load_images(info, split))
+    """Return the position of an image that the checkpoint predicts as labelled, or 0.
+
+    The data set's own first image where the checkpoint is right about it, else the first such one.
+    """
+    number = first_image(info.config.data) if split == "test" else None
+    return _first_right(_use(info), split, number, load_model(info), load_images(info, split))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _first_right(use: str, split: str, _model: Classifier, _images: ImageSet) -> int:
+def _first_right(
+    use: str, split: str, number: int | None, _model: Classifier, _images: ImageSet
+) -> int:
+    wanted = torch.where(_images.index == (-1 if number is None else number))[0]
+    if len(wanted) and is_correct(predict_logits(_model, _images.x[wanted]), _images.y[wanted]):
+        return int(wanted)
     right = is_correct(predict_logits(_model, _images.x[:SEARCHED]), _images.y[:SEARCHED])
     return int(right.int().argmax())
 

@@ -35,7 +35,9 @@ class Glimpse:
 
 
 def find_glimpse(standard: CheckpointInfo, robust: CheckpointInfo) -> Glimpse:
-    """Return the first test image that tells the two models apart, or the last one tried.
+    """Return a test image that tells the two models apart, or the last one tried.
+
+    The data set's own first image is tried before all others.
 
     Computed at the first visit of the page and kept.
 
@@ -69,7 +71,8 @@ def _find_glimpse(
         parts = right and first.success and not second.success
         return Glimpse(attack, position, images.image_id(position), parts, first, second)
 
-    tried = map(glimpse_at, range(min(MOST_CANDIDATES, len(images))))
+    first = cached.first_right(_standard)
+    tried = map(glimpse_at, [first, *range(min(MOST_CANDIDATES, len(images)))])
     for found in tried:
         if found.parts_models:
             return found
@@ -83,9 +86,7 @@ def show_glimpse(glimpse: Glimpse, names: Sequence[str]) -> None:
     _picture(places[0], "Clean", first.x, first.clean, first.label, names)
     _picture(places[1], "Attacked: standard", first.x_adv, first.adversarial, first.label, names)
     _picture(places[2], "Attacked: robust", second.x_adv, second.adversarial, second.label, names)
-    choice = (
-        "the first test image that tells the two apart" if glimpse.parts_models else "a test image"
-    )
+    choice = "a test image" + (" that tells the two apart" if glimpse.parts_models else "")
     st.caption(
         f"Computed on this computer: {glimpse.image_id}, {choice}, attacked by "
         f"{attack_words(glimpse.attack.name, glimpse.attack.model_dump(mode='json'))}. "
