@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from app import cached
 from app.attack_trace import STOCHASTIC_SAMPLES, AttackTrace
@@ -13,8 +13,7 @@ from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.loss_surface import LossSurface, loss_surface
 from robust_core.evaluation.reliability import CHECKS, Subject, check_reliability
 from robust_core.evaluation_runs.subjects import undefended_model
-from robust_core.models.base import Classifier
-from robust_core.models.guard import ModelWrapper
+from robust_core.models.guard import ModelWrapper, attack_surrogates
 from robust_core.training.checkpoint import CheckpointInfo
 
 EFFORT = 0.4  # of a full check: under a second for one image on the small network
@@ -116,7 +115,7 @@ def surface(
 class Interruptible(ModelWrapper):
     """The same model, which asks before every pass whether the work is still wanted."""
 
-    def __init__(self, model: Classifier, check_current: Callable[[], None]) -> None:
+    def __init__(self, model: nn.Module, check_current: Callable[[], None]) -> None:
         super().__init__(model)
         self.check_current = check_current
 
@@ -130,6 +129,12 @@ class Interruptible(ModelWrapper):
             return features(x)
 
         return asking
+
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return those of the model, interruptible, too."""
+        return tuple(
+            Interruptible(one, self.check_current) for one in attack_surrogates(self.model)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's logits: [N,C,H,W] -> [N,K]."""

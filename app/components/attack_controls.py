@@ -13,7 +13,7 @@ ATTACK_KEY = "attack.attack"
 FIRST_ATTACK = "pgd"
 ADVANCED = (
     *("num_restarts", "step_size", "random_start", "loss", "eot_samples", "decay", "seed"),
-    *("part", "backward"),
+    *("part", "backward", "autoattack", "time_limit"),
 )
 SLIDERS = {"num_steps": 100.0, "num_restarts": 20.0}
 

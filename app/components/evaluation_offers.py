@@ -31,6 +31,7 @@ OFFERS: dict[str, tuple[str, dict[str, Any]]] = {  # title -> registered name, p
     "BPDA": ("bpda", {}),
     "Spatial (turns and shifts)": ("spatial", {}),
     "AutoAttack": ("autoattack", {}),
+    "Adaptive": ("adaptive", {}),
 }
 FOR_RANDOM_MODELS: dict[str, dict[str, Any]] = {"autoattack": {"version": "rand"}}
 MANY_PASSES = 2000
@@ -99,7 +100,7 @@ def offered_parameters(title: str, randomness: Randomness | None) -> dict[str, A
     attack = ATTACKS.get(name)
     if randomness is None or attack.gradient_free or "eot_samples" not in attack.model_fields:
         return dict(parameters)
-    least = attack.model_fields["eot_samples"].default
+    least = attack.model_fields["eot_samples"].default or 1
     averaged = {"eot_samples": max(least, randomness.passes_per_gradient)}
     return parameters | FOR_RANDOM_MODELS.get(name, {}) | averaged
 

@@ -83,6 +83,7 @@ def _section(result: CheckpointResult, one: AttackResult) -> str:
         f"<p>{escape(trust_words(one))}. {report.forward_passes:,} forward and "
         f"{report.backward_passes:,} backward passes of an image in {report.seconds:.1f} s.</p>",
     ]
+    parts += [f"<p>{escape(note)}</p>" for note in report.notes]
     for curve in one.curves:
         points = zip(curve.values, curve.accuracies, curve.intervals, strict=True)
         cells = [(f"{value:.4g}", share_words(share, bounds)) for value, share, bounds in points]

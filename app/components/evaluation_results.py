@@ -182,4 +182,6 @@ def _findings(results: EvaluationResults, run_id: str) -> None:
             continue
         key = f"robustness.findings.{run_id}.{result.name}.{one.label}"
         with st.expander(f"{trust_words(one)} · {result.name} · {exact_words(one)}", key=key):
+            for note in one.report.notes:
+                st.caption(note)
             show_findings(one.report.findings, key=f"{key}.quiet")

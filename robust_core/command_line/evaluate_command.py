@@ -322,6 +322,7 @@ def _attack_lines(one: AttackResult) -> list[str]:
         f"cost      {report.seconds:.1f} s, {report.forward_passes} forward and "
         f"{report.backward_passes} backward passes of an image",
     ]
+    lines += [f"note      {note}" for note in report.notes]
     for curve in one.curves:
         points = zip(curve.values, curve.accuracies, strict=True)
         listed = ", ".join(f"{value:.4g}: {share:.1%}" for value, share in points)

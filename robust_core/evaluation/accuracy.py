@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import TRAIN_MODE, Attack
+from robust_core.attacks.notes import noted
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
 from robust_core.evaluation.finding import Finding, verdict
@@ -112,6 +113,7 @@ class RobustnessReport:
                 f"robust  {share_words(self.robust_accuracy, self.robust_interval)}, {attack}"
             )
             lines.append(f"checks  {self.verdict}")
+            lines += [f"note    {note}" for note in self.notes]
             if self.lowest.accuracy < self.robust_accuracy:
                 lines.append(f"lowest  {self.lowest.words}")
         return "\n".join([*lines, f"images  {self.num_images}"])
@@ -173,14 +175,20 @@ def measure_accuracy(
         warnings.warn(f"the surrogate: {TRAIN_MODE}attacked in eval mode", stacklevel=4)
     started = time.perf_counter()
     outcomes: list[BatchOutcome] = []
+    notes: list[str] = []
     for number, images in evaluation.batches():
         outcome = evaluation.predict(images, number)
         if attack is not None:
-            outcome = evaluation.attack(images, attack, outcome, number, surrogate=surrogate)
+            with noted() as said:
+                outcome = evaluation.attack(images, attack, outcome, number, surrogate=surrogate)
+            notes += said
         outcomes.append(outcome)
         if on_progress is not None:
             on_progress(min(images.stop, len(x)), len(x))
-    return make_report(attack, outcomes, time.perf_counter() - started, evaluation.counts)
+    seconds = time.perf_counter() - started
+    return make_report(
+        attack, outcomes, seconds, evaluation.counts, notes=tuple(dict.fromkeys(notes))
+    )
 
 
 def make_report(
@@ -188,21 +196,26 @@ def make_report(
     outcomes: Sequence[BatchOutcome],
     seconds: float,
     counts: PassCounts,
-    findings: tuple[Finding, ...] = (),
-    checked_correct: Tensor | None = None,
+    **said: Any,
 ) -> RobustnessReport:
-    """Return the report on batches in their order, at least one of them."""
+    """Return the report on batches in their order, at least one of them.
+
+    Args:
+        attack: the attack, or None.
+        outcomes: of the batches.
+        seconds: that all took.
+        counts: of the passes.
+        said: findings, checked_correct and notes of the report, where there are any.
+    """
+    tensors = {
+        name: torch.cat([getattr(outcome, name) for outcome in outcomes])
+        for name in BatchOutcome.__dataclass_fields__
+    }
     return RobustnessReport(
         attack=attack,
-        clean_correct=torch.cat([outcome.clean_correct for outcome in outcomes]),
-        robust_correct=torch.cat([outcome.robust_correct for outcome in outcomes]),
-        distance=torch.cat([outcome.distance for outcome in outcomes]),
         seconds=seconds,
         forward_passes=counts.forward,
         backward_passes=counts.backward,
-        prediction=torch.cat([outcome.prediction for outcome in outcomes]),
-        attacked_prediction=torch.cat([outcome.attacked_prediction for outcome in outcomes]),
-        not_finite=torch.cat([outcome.not_finite for outcome in outcomes]),
-        findings=findings,
-        checked_correct=checked_correct,
+        **tensors,
+        **said,
     )

@@ -15,7 +15,13 @@ from robust_core.errors import InputError
 from robust_core.evaluation.outputs import check_outputs
 from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
-from robust_core.models.guard import ModelWrapper, clean_tensor, guarded, known_classes
+from robust_core.models.guard import (
+    ModelWrapper,
+    attack_surrogates,
+    clean_tensor,
+    guarded,
+    known_classes,
+)
 from robust_core.threat_model import ThreatModel
 
 BUDGET_TOLERANCE = 1e-5  # float32 rounding of x + delta - x, with room to spare
@@ -236,6 +242,10 @@ class CountedPasses(ModelWrapper):
             self.search_model = self.exact_model
             if model.search_model is not model.exact_model:
                 self.search_model = CountedPasses(model.search_model, counts)
+
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return those of the model, counted with it."""
+        return tuple(CountedPasses(one, self.counts) for one in attack_surrogates(self.model))
 
     def search_step(self, x: Tensor, loss_function: LossFunction) -> Found | None:
         """Take the compiled step of a prepared model and count it."""

@@ -191,12 +191,15 @@ def _report(
     counts.backward = sum(payload["backward_passes"] for payload in payloads)
     seconds = sum(payload["seconds"] for payload in payloads)
     outcomes = [outcome_from_json(payload) for payload in payloads]
+    notes = tuple(dict.fromkeys(one for payload in payloads for one in payload.get("notes", ())))
     if checks is None:
-        return make_report(attack, outcomes, seconds, counts)
+        return make_report(attack, outcomes, seconds, counts, notes=notes)
     findings = tuple(Finding.from_json(values) for values in checks["findings"])
     told = checks.get("checked_correct")  # older evaluations do not say it
     checked = None if told is None else torch.tensor(told)
-    return make_report(attack, outcomes, seconds, counts, findings, checked)
+    return make_report(
+        attack, outcomes, seconds, counts, findings=findings, checked_correct=checked, notes=notes
+    )
 
 
 def _curve(attack: Any, parameter: str, clean_correct: Tensor, payloads: list[Payload]) -> Curve:

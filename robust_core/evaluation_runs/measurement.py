@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from robust_core.attacks.base import Attack
+from robust_core.attacks.notes import noted
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
@@ -71,7 +72,7 @@ class Measurement:
         """Return what the unit's file shall hold."""
         counts = self._counts
         counts.forward = counts.backward = 0
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), noted() as notes:
             torch.manual_seed(self._seed(unit))
             match unit.kind:
                 case "clean":
@@ -90,7 +91,7 @@ class Measurement:
                 case "reliability":
                     return self._check_reliability(unit)
         passes = {"forward_passes": counts.forward, "backward_passes": counts.backward}
-        return outcome_to_json(found) | passes
+        return outcome_to_json(found) | passes | {"notes": notes}
 
     def _measure_curve(self, unit: Unit) -> Payload:
         batch = self._batch(unit)

@@ -80,6 +80,14 @@ class Classifier(nn.Module):
         """
         raise unknown_name("inference", name, list(self.inferences))
 
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return models whose gradients an attacker of this one follows besides its own.
+
+        They share its weights; each maps [N,C,H,W] to logits [N,K] that are the same or near, with
+        another backward pass. Cheap ones first; this model alone decides what has fallen.
+        """
+        return ()
+
 
 class Normalize(nn.Module):
     """Map pixels from [0, 1] to [-1, 1]: (x - 0.5) / 0.5, the convention of the papers here."""

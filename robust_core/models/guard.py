@@ -51,6 +51,10 @@ class ModelWrapper(nn.Module):
         """The inner model's own; where it has none, neither has this."""
         return getattr(self.model, "features")  # noqa: B009 - must raise AttributeError
 
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return those of the inner model; wrappers that change or count passes wrap them, too."""
+        return attack_surrogates(self.model)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits: [N,C,H,W] in [0, 1] -> [N,K]."""
         return self.model(x)
@@ -190,6 +194,11 @@ def masking_parts(model: nn.Module) -> tuple[str, ...]:
         return ()
     known = {name for name, _ in model.named_modules(remove_duplicate=False)} if named else set()
     return tuple(name for name in named if name in known)
+
+
+def attack_surrogates(model: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the models that a model of our own offers to attacks; see `Classifier`."""
+    return model.attack_surrogates() if isinstance(model, Classifier | ModelWrapper) else ()
 
 
 def is_stochastic(model: nn.Module) -> bool:

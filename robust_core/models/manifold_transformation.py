@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robust_core.gradients import differentiable_input_gradient, input_gradient
@@ -11,6 +12,7 @@ from robust_core.models.discriminator import Discriminator
 from robust_core.threat_model import Norm, ThreatModel
 
 UNDECIDED = (0.3, 0.7)  # D0 between these: the discriminator does not know, half a step is taken
+CORNER_WIDTH = 0.5  # of soft clipping, as a share of the step
 
 Backward = Literal["identity", "smooth"]
 
@@ -34,8 +36,9 @@ class ManifoldTransformed(Classifier):
     - "identity": the gradient at x is that of f at x_t (BPDA for sign and clipping). A sign has no
       slope where it does not flip, so with Linf this is the exact gradient but for the clipping.
     - "smooth": forward unchanged; backward the sign counts as tanh(g / mean |g|) of each image (L2:
-      the exact direction), so that the way in which the step itself reacts to x is seen. In a
-      network of ReLUs the second derivatives that this takes vanish almost everywhere.
+      the exact direction), so that the way in which the step itself reacts to x is seen, and the
+      clipping at 0 and 1 as one with rounded corners of width epsilon / 2. In a network of ReLUs
+      the second derivatives that this takes vanish almost everywhere.
 
     The step jumps wherever a sign flips, so consecutive iterates of an attack differ in more than
     their last step: an attack that keeps its best iterate (APGD) sees through the transformation
@@ -80,7 +83,9 @@ class ManifoldTransformed(Classifier):
         manifold = _ManifoldScore(self.model, self.discriminator)
         if self.backward == "smooth" and torch.is_grad_enabled() and x.requires_grad:
             score, gradient = differentiable_input_gradient(manifold, x, _score)
-            return (x + self._length(score) * self._smooth_direction(gradient)).clamp(0.0, 1.0)
+            moved = x + self._length(score) * self._smooth_direction(gradient)
+            soft = _soft_clip(moved, CORNER_WIDTH * self.threat_model.epsilon)
+            return moved.detach().clamp(0.0, 1.0) + (soft - soft.detach())
         at = input_gradient(manifold, x, _score)
         direction = self.threat_model.ascent_direction(at.gradient)
         moved = (x.detach() + self._length(at.loss) * direction).clamp(0.0, 1.0)
@@ -103,6 +108,18 @@ class ManifoldTransformed(Classifier):
         """Return what the classifier's last layer weighs: [N,D] -> [N,D']."""
         return self.model.class_features(z)
 
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return the base network, whose adversarial images transfer, and the smooth backward."""
+        smooth = ManifoldTransformed(
+            self.model,
+            self.discriminator,
+            epsilon=self.threat_model.epsilon,
+            norm=self.threat_model.norm,
+            limited=self.limited,
+            backward="smooth",
+        )
+        return self.model, smooth.train(self.training)
+
     def _length(self, score: Tensor) -> Tensor:
         """Return the length of each image's step: scores V [N] -> [N,1,1,1]."""
         natural = score.detach().sigmoid()
@@ -118,6 +135,12 @@ class ManifoldTransformed(Classifier):
         scale = gradient.detach().abs().flatten(1).mean(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
         soft = torch.tanh(gradient / scale)
         return direction.detach() + (soft - soft.detach())
+
+
+def _soft_clip(x: Tensor, width: float) -> Tensor:
+    """Return x clipped to [0, 1] with rounded corners: its slope goes from 1 to 0 over `width`."""
+    width = max(width, 1e-6)
+    return width * (F.softplus(x / width) - F.softplus((x - 1.0) / width))
 
 
 class _ManifoldScore(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from robust_core.errors import InputError
 from robust_core.gradients import check_logits
-from robust_core.models.guard import ModelWrapper
+from robust_core.models.guard import ModelWrapper, attack_surrogates
 
 
 class ScaledLogits(ModelWrapper):
@@ -25,6 +25,10 @@ class ScaledLogits(ModelWrapper):
     def forward(self, x: Tensor) -> Tensor:
         """Return scale * logits: [N,C,H,W] -> [N,K]."""
         return self.scale * self.model(x)
+
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return those of the model, with their logits scaled, too."""
+        return tuple(ScaledLogits(other, self.scale) for other in attack_surrogates(self.model))
 
 
 class AveragedPasses(ModelWrapper):
@@ -58,6 +62,10 @@ class AveragedPasses(ModelWrapper):
         """Return the mean logits: [N,C,H,W] -> float32 [N,K]."""
         passes = [check_logits(self.model(x), len(x)).float() for _ in range(self.num_passes)]
         return torch.stack(passes).mean(dim=0)
+
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        """Return those of the model, averaged, too."""
+        return tuple(averaged(other, self.num_passes) for other in attack_surrogates(self.model))
 
 
 def averaged(model: nn.Module, num_passes: int) -> nn.Module:

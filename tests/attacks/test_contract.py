@@ -17,6 +17,7 @@ SHAPES = [(1, 8, 8), (3, 8, 8), (3, 6, 10)]
 
 
 QUICK: dict[str, dict] = {  # the same code in fewer steps
+    "adaptive": {"num_steps": 12, "num_queries": 20, "num_restarts": 1, "autoattack": False},
     "apgd": {"num_steps": 12},
     "cw": {
         "num_steps": 60,

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from robust_core.attacks.adaptive import Adaptive
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.attacks.bpda import BPDA
 from robust_core.attacks.ensemble import WorstCase
@@ -78,7 +79,8 @@ def check_through_defence(subject: Subject) -> Finding | None:
     if not (subject.inference or masked):
         return None
     attack = subject.attack
-    passing = attack.gradient_free or (isinstance(attack, BPDA) and not attack.part)
+    passes_through = isinstance(attack, Adaptive) or (isinstance(attack, BPDA) and not attack.part)
+    passing = attack.gradient_free or passes_through
     hidden = masked and not passing
     if subject.crafted_on is None and not hidden:
         sentence = f"The attack {_way_through(attack) if masked else THROUGH}."

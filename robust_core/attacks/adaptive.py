@@ -1,0 +1,247 @@
+"""The adaptive evaluation: searches of different kinds, one after the other, on the survivors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.attacks.base import ATTACKS, Attack, OnStep
+from robust_core.attacks.block_search import block_search
+from robust_core.attacks.ensemble import AutoAttack
+from robust_core.attacks.goal import Goal
+from robust_core.attacks.momentum_ascent import Ascent, momentum_ascent
+from robust_core.attacks.notes import note
+from robust_core.attacks.survivors import TOLERANCE, Follower, Survivors, TimeUp
+from robust_core.gradients import predict_logits
+from robust_core.models.guard import attack_surrogates
+from robust_core.models.wrappers import with_substituted_backward
+
+AUTOMATIC_EOT = 10  # passes averaged for a stochastic model
+STOCHASTIC_SHARE = 0.25  # of the steps, where each of them is the mean of many passes
+MOST_SURROGATES = 2  # other backward passes that are followed
+SAME = 1e-4  # two answers that differ by less, of the largest logit, are one
+
+Search = Ascent | int | Attack  # an int: queries of the block search
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One search and what it is called; `source` 0 is the model itself, others its surrogates."""
+
+    title: str
+    search: Search
+    source: int = 0
+
+
+@ATTACKS.register("adaptive")
+class Adaptive(Attack):
+    """Adaptive evaluation: the lowest robust accuracy that we know how to find.
+
+    One search after the other attacks the images that stand, cheap ones first: gradient ascent with
+    momentum, in which every iterate counts, on the margin from uniform starts, on cross-entropy
+    with tenfold logits from corners of the ball, through the other backward passes that the model
+    offers (`attack_surrogates`), with the mean gradient of four neighbours, towards each of the
+    nearest classes, and on DLR in small steps from the best iterate; random blocks from the best
+    iterate, without gradients; more rounds of these. A deterministic model meets all of AutoAttack,
+    too, with the images and random numbers of AutoAttack alone, so no image that falls there stands
+    here. An image leaves at its first adversarial iterate; of others the iterate of the highest
+    margin comes back. The attacked model alone decides, never a surrogate.
+
+    - Parts that mask gradients (`masking_parts`) are passed through as by BPDA with the identity.
+    - Gradients and answers of a stochastic model, one that answers the same images differently, are
+      means over `eot_samples` passes, in a quarter of the steps, and a fall counts only if the mean
+      of as many fresh passes confirms it.
+    - At `time_limit` the search ends with what it has; a note names what was cut off
+      (`attacks.notes`), which `evaluate` puts into its report.
+
+    Sources: Tramer, Carlini, Brendel and Madry, "On Adaptive Attacks to Adversarial Example
+    Defenses", NeurIPS 2020, arXiv:2002.08347. Croce et al., "Evaluating the Adversarial Robustness
+    of Adaptive Test-time Defenses", ICML 2022, arXiv:2202.13711 (base networks as surrogates).
+    Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse
+    Parameter-Free Attacks", ICML 2020, arXiv:2003.01690 (DLR; AutoAttack). Carlini and Wagner,
+    "Towards Evaluating the Robustness of Neural Networks", IEEE S&P 2017, arXiv:1608.04644 (the
+    margin, untargeted and targeted). Athalye, Carlini and Wagner, "Obfuscated Gradients Give a
+    False Sense of Security", ICML 2018, arXiv:1802.00420 (BPDA, EOT).
+    """
+
+    num_steps: Annotated[
+        int,
+        Field(ge=1, le=10_000, description="Steps of the longer searches; others follow from it."),
+    ] = 200
+    num_targets: Annotated[
+        int, Field(ge=0, le=1000, description="Classes steered at in turn, the nearest ones first.")
+    ] = 9
+    num_queries: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Queries of each search without gradients.")
+    ] = 500
+    num_restarts: Annotated[
+        int, Field(ge=0, le=100, description="Further rounds, each from other random starts.")
+    ] = 3
+    autoattack: Annotated[
+        bool, Field(description="Run AutoAttack, too, where the model is deterministic.")
+    ] = True
+    eot_samples: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1000,
+            description="Passes averaged for every gradient and answer; automatic: 1, or 10 where "
+            "the model is stochastic.",
+        ),
+    ] = None
+    time_limit: Annotated[
+        float | None,
+        Field(
+            gt=0.0,
+            le=1e6,
+            description="Seconds for each batch of images, after which the best found so far "
+            "counts; automatic: no limit.",
+        ),
+    ] = None
+
+    @property
+    def averaged_passes(self) -> int:
+        """Passes whose mean each gradient of a stochastic model is."""
+        return self.eot_samples or AUTOMATIC_EOT
+
+    def perturb(
+        self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
+    ) -> Tensor:
+        """Run one phase after the other until no image stands or the time is up."""
+        stochastic, num_classes = _kind_of(model, x)
+        sources = [_through_masks(model), *attack_surrogates(model)[:MOST_SURROGATES]]
+        num_targets = 0 if target is not None else min(self.num_targets, num_classes - 1)
+        phases = list(self._phases(stochastic, num_targets, len(sources) - 1))
+        survivors = Survivors(
+            model,
+            x,
+            Goal("margin", y, target),
+            self.threat_model,
+            eot_samples=self.averaged_passes if stochastic else self.eot_samples or 1,
+            stochastic=stochastic,
+            seconds=self.time_limit,
+            on_step=on_step,
+        )
+        self._run(phases, survivors, sources)
+        return survivors.best
+
+    def _run(self, phases: list[Phase], survivors: Survivors, sources: list[nn.Module]) -> None:
+        generator = torch.Generator().manual_seed(self.seed)
+        followed = survivors.index  # the images that AutoAttack alone would still attack
+        for number, phase in enumerate(phases):
+            if not bool(survivors.standing.any()):
+                return
+            try:
+                if isinstance(phase.search, Attack):
+                    followed = _follow(survivors, phase.search, followed)
+                elif isinstance(phase.search, Ascent):
+                    momentum_ascent(survivors, sources[phase.source], phase.search, generator)
+                else:
+                    block_search(survivors, phase.search, generator)
+            except TimeUp:
+                note(self._cut_off(phases[number:], survivors))
+                return
+
+    def _phases(self, stochastic: bool, num_targets: int, num_surrogates: int) -> Iterator[Phase]:
+        """Yield the searches in their order."""
+        share = STOCHASTIC_SHARE if stochastic else 1.0
+        members = [] if stochastic or not self.autoattack else self._members()
+
+        def ascent(loss: str, part: float = 1.0, **settings: Any) -> Ascent:
+            return Ascent(loss, max(round(part * share * self.num_steps), 1), **settings)
+
+        def through(source: int) -> Phase:
+            search = ascent("margin", 0.5, first_step=1.0, last_step=0.05)
+            return Phase(f"other backward pass {source}", search, source)
+
+        surrogates = range(1, num_surrogates + 1)
+        near_best = ascent("margin", start="best", first_step=0.3, last_step=0.05)
+        blocks = Phase("random blocks", max(round(share * self.num_queries), 1))
+        yield from members[:1]
+        yield Phase("margin", ascent("margin"))
+        tenfold = ascent("cross_entropy", start="corner", scale=10.0)
+        yield Phase("cross-entropy, tenfold logits", tenfold)
+        yield from map(through, surrogates)
+        yield Phase("margin from the best", near_best)
+        yield blocks
+        around = ascent("margin", 0.5, first_step=1.0, last_step=0.05, num_neighbours=4)
+        yield Phase("mean gradient of neighbours", around)
+        for rank in range(num_targets):
+            search = ascent("margin", 0.5, first_step=1.0, last_step=0.05, rank=rank)
+            yield Phase(f"towards class {rank + 1} of the nearest", search)
+        small = ascent("dlr", 1.5, start="best", first_step=0.1, last_step=0.01)
+        yield Phase("DLR from the best", small)
+        for number in range(1, self.num_restarts + 1):
+            start = "corner" if number % 2 else "uniform"
+            yield Phase(f"round {number}, margin", ascent("margin", start=start))
+            yield from map(through, surrogates)
+            yield Phase(f"round {number}, margin from the best", near_best)
+            yield blocks
+        yield from members[1:]
+
+    def _members(self) -> list[Phase]:
+        whole = AutoAttack(norm=self.norm, epsilon=self.epsilon, seed=self.seed)
+        names = ("APGD-CE", "APGD-T", "FAB-T", "Square")
+        members = zip(names, whole.members(), strict=True)
+        return [Phase(f"AutoAttack's {name}", member) for name, member in members]
+
+    def _cut_off(self, left: list[Phase], survivors: Survivors) -> str:
+        """Return what to say when the time is up during the first of these phases."""
+        missing = ", ".join(dict.fromkeys(phase.title for phase in left[1:]))
+        return (
+            f"adaptive reached its time limit of {self.time_limit:g} s with "
+            f"{int(survivors.standing.sum())} of {len(survivors.x)} images standing, during: "
+            f"{left[0].title}" + (f"; not run: {missing}" if missing else "")
+        )
+
+    def passes(self) -> int:
+        """Return the sum over all phases of the longer of the two kinds, with two surrogates.
+
+        An iterate counts twice, because answers of the attacked model are asked for apart where the
+        gradient is not its own, and three times where a stochastic model has to confirm a fall.
+        """
+
+        def longest(stochastic: bool, eot_samples: int) -> int:
+            iterate = eot_samples * (3 if stochastic else 2)
+            phases = self._phases(stochastic, self.num_targets, MOST_SURROGATES)
+            return sum(_passes(phase.search, iterate) for phase in phases)
+
+        return max(longest(False, self.eot_samples or 1), longest(True, self.averaged_passes))
+
+
+def _passes(search: Search, iterate: int) -> int:
+    if isinstance(search, Attack):
+        return search.passes()
+    return iterate * (search if isinstance(search, int) else search.passes)
+
+
+def _kind_of(model: nn.Module, x: Tensor) -> tuple[bool, int]:
+    """Return whether the answers to an image differ, which two of them show, and K."""
+    one, other = predict_logits(model, x), predict_logits(model, x)
+    difference = (one - other).abs().amax()
+    return bool(difference > SAME * (1.0 + one.abs().amax())), one.shape[1]
+
+
+def _through_masks(model: nn.Module) -> nn.Module:
+    """Return the model with useful gradients where it names parts that have none."""
+    parts: tuple[str, ...] = getattr(model, "masking_parts", ())
+    return with_substituted_backward(model, parts) if parts else model
+
+
+def _follow(survivors: Survivors, member: Attack, index: Tensor) -> Tensor:
+    """Attack as AutoAttack does and return which images it has left standing: int64 [M].
+
+    It attacks the images that it would without the other phases, of which some may have fallen to
+    these meanwhile: its random draws, and so its results, depend on them.
+    """
+    x, goal = survivors.x[index], survivors.goal.select(index)
+    follower = Follower(survivors, index, enters=not member.minimum_norm)
+    model = member.subject(survivors.model)
+    x_adv = member.perturb(model, x, goal.y, goal.target, follower)
+    logits = predict_logits(survivors.model, x_adv)
+    within = survivors.threat_model.distance(x_adv, x) <= survivors.threat_model.epsilon + TOLERANCE
+    survivors.look(index[within], x_adv[within], logits[within])
+    return index[~(goal.reached(logits) & within)]
