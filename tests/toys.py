@@ -50,3 +50,40 @@ def middle_images(n: int, shape=(1, 4, 4), seed=1) -> Tensor:
 def labels(n: int, num_classes=3, seed=2) -> Tensor:
     """Random labels [n]."""
     return torch.randint(num_classes, (n,), generator=torch.Generator().manual_seed(seed))
+
+
+class NoisyLinear(LinearModel):
+    """LinearModel whose logits get normal noise, and whose first class gets a head start."""
+
+    stochastic = True
+
+    def __init__(self, shape=(1, 4, 4), *, noise: float, bias: float = 0.0):
+        super().__init__(shape)
+        self.noise = noise
+        self.bias.data[0] += bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits + self.noise * torch.randn(logits.shape)
+
+
+class WithSurrogate(LinearModel):
+    """LinearModel of 32 grey levels; offers the plain one, which knows no right answer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((31 * x).round() / 31)
+
+    def attack_surrogates(self) -> tuple[nn.Module, ...]:
+        return (Reluctant(self),)
+
+
+class Reluctant(nn.Module):
+    """The gradient of a linear model, but its logits are always equal: any image would count."""
+
+    def __init__(self, model: LinearModel):
+        super().__init__()
+        self.weight, self.bias = model.weight, model.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = x.flatten(1) @ self.weight.T + self.bias
+        return logits - logits.detach()
