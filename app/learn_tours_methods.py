@@ -27,7 +27,11 @@ GRADIENTS = Tour(
             Scene("gradients", (STANDARD, ROBUST)),
             "Whose gradient points closer to the mean image of the class?",
             answers(
-                "that of the standard model", -0.05, "both alike", 0.05, "that of the robust one"
+                "that of the standard model",
+                -0.05,
+                "both alike",
+                0.05,
+                "that of the one trained on attacks",
             ),
             Measure("alignment_gap", (ROBUST, STANDARD)),
             "The PAG paper starts from robust gradients that look like the class. Measured against "
@@ -77,7 +81,7 @@ GRADIENTS = Tour(
             "ends up with an image that it takes for that class.",
             Scene("morph", (STANDARD, ROBUST, PAG)),
             "Which model is surer that it has reached the class?",
-            answers("the standard one", -0.05, "both alike", 0.05, "the robust one"),
+            answers("the standard one", -0.05, "both alike", 0.05, "the adversarially trained one"),
             Measure("morph_gap", (ROBUST, STANDARD)),
             "The models are equally sure, so confidence cannot tell them apart. Your eyes can: "
             "compare what each of them has drawn.",
@@ -256,8 +260,8 @@ LATENT = Tour(
             "How many more of them does an image keep in the adversarially trained model?",
             answers("no more", 0.05, "5 to 20 points more", 0.2, "over 20 points more"),
             Measure("overlap_gap", (ROBUST, STANDARD)),
-            "In the robust model an attacked image stays nearer to its own kind. Robustness can be "
-            "seen in the features, too.",
+            "In the adversarially trained model an attacked image stays nearer to its own kind. "
+            "What the training did can be seen in the features, too.",
             before=Scene("map", (STANDARD,)),
         ),
         Step(

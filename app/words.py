@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.attack_trace import AttackTrace
+from app.shown import shown_robust
 from app.units import count_words, percent
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
@@ -117,9 +118,10 @@ def defended(info: CheckpointInfo) -> bool:
 
 
 def _kind(info: CheckpointInfo) -> str:
-    if masks_gradients(info):
-        return "model"
-    return "robust model" if defended(info) else "standard model"
+    """Return what a model may be called: "robust" only what its card has shown to be."""
+    if shown_robust(info):
+        return "robust model"
+    return "model" if defended(info) or masks_gradients(info) else "standard model"
 
 
 def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
@@ -132,10 +134,11 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
     )
     model = _kind(info)
     attack = attack_title(trace.attack.name)
-    if trace.clean_prediction != trace.label and trace.target is None:
+    if trace.clean_prediction != trace.label and trace.target in (None, trace.clean_prediction):
+        goal = "" if trace.target is None else ", the target,"
         return Verdict(
             "wrong",
-            f"The model already takes this {label} for {before} without any attack "
+            f"The model already takes this {label} for {before}{goal} without any attack "
             f"({percent(float(trace.clean.max()))}), so there is nothing left to break.",
         )
     old, new = percent(float(trace.clean[trace.label])), percent(float(trace.adversarial.max()))
@@ -148,6 +151,8 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
         )
     if trace.target is not None:
         goal = names[trace.target]
+        if trace.clean_prediction != trace.label:
+            return _steered(trace, info)
         if trace.success:
             return Verdict(
                 "fooled",
@@ -176,6 +181,21 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
         f"{label} stays {label}: the {model} resists {attack} on this image, "
         f"confidence {old} → {new}.",
     )
+
+
+def _steered(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
+    """Return what a targeted attack made of an image that was wrong before it."""
+    label, before, after = (
+        info.class_names[k] for k in (trace.label, trace.clean_prediction, trace.prediction)
+    )
+    start = f"The model takes this {label} for {before} without any attack"
+    if trace.success:
+        return Verdict(
+            "moved",
+            f"{start}; {attack_title(trace.attack.name)} makes it {after}, the "
+            f"target ({percent(float(trace.adversarial.max()))}).",
+        )
+    return Verdict("wrong", f"{start}, and for {after} under it, not for the target.")
 
 
 def permissions(attack: Attack, target: str | None) -> list[str]:

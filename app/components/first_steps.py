@@ -1,23 +1,27 @@
 """Three things to try and a tour, each a link into a prepared page."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import streamlit as st
 
 from app.components.glimpse import Glimpse
+from app.shown import shown_robust
+from robust_core.training.checkpoint import CheckpointInfo
 
 ATTACK, TRAIN, LEARN = "views/attack.py", "views/train.py", "views/learn.py"
 STANDARD, ROBUST = "digits-standard", "digits-pgd_at"
 PREPARED_TRAINING = {"data": "digits", "method": "pgd_at", "budget": "quick"}
 
 
-def first_steps(names: Collection[str], glimpse: Glimpse | None) -> None:
+def first_steps(infos: Mapping[str, CheckpointInfo], glimpse: Glimpse | None) -> None:
     """Draw a card for each thing to try, and the way to the guided tours.
 
     Args:
-        names: of the checkpoints that are there.
+        infos: the checkpoints that are there, by name.
         glimpse: the image and attack that the links prepare; None leaves them to the page.
     """
+    robust = ROBUST in infos and shown_robust(infos[ROBUST])
+    kind = "robust" if robust else "adversarially trained"
     first, second, third = (
         place.container(border=True, height="stretch") for place in st.columns(3, gap="medium")
     )
@@ -27,21 +31,21 @@ def first_steps(names: Collection[str], glimpse: Glimpse | None) -> None:
             "PGD changes the digit in 20 small steps that hardly show, and the model reads another "
             "one. Scrub back to see where it gives in."
         )
-        _attack_link("Attack the standard model", STANDARD, names, glimpse)
+        _attack_link("Attack the standard model", STANDARD, infos, glimpse)
     with second:
-        st.markdown("##### Try it on a robust model")
+        st.markdown(f"##### Try it on {'a' if robust else 'an'} {kind} model")
         st.markdown(
             "The same digit, the same attack, the same budget: only the training was different. "
             "Raise epsilon until it breaks, too."
         )
-        _attack_link("Attack the robust model", ROBUST, names, glimpse)
+        _attack_link(f"Attack the {kind} model", ROBUST, infos, glimpse)
     with third:
         st.markdown("##### Train your own")
         st.markdown(
-            "Watch robustness grow, epoch by epoch, on handwritten digits. It takes a minute or "
+            "Watch both accuracies, epoch by epoch, on handwritten digits. It takes a minute or "
             "two; then attack what you made."
         )
-        _link(TRAIN, "Prepare a robust training", PREPARED_TRAINING)
+        _link(TRAIN, "Prepare adversarial training", PREPARED_TRAINING)
     _link(LEARN, "New to this? Take a guided tour", {"tour": "adversarial"})
 
 

@@ -23,7 +23,7 @@ class Glimpse:
     """One test image under one attack on two models.
 
     position: of the image in the test split. image_id: its stable name. parts_models: whether the
-    attack fools the standard model and not the robust one.
+    attack fools the standard model and not the other one.
     """
 
     attack: Attack
@@ -84,8 +84,15 @@ def show_glimpse(glimpse: Glimpse, names: Sequence[str]) -> None:
     first, second = glimpse.standard, glimpse.robust
     places = st.columns(3)
     _picture(places[0], "Clean", first.x, first.clean, first.label, names)
-    _picture(places[1], "Attacked: standard", first.x_adv, first.adversarial, first.label, names)
-    _picture(places[2], "Attacked: robust", second.x_adv, second.adversarial, second.label, names)
+    _picture(places[1], "Attacked: undefended", first.x_adv, first.adversarial, first.label, names)
+    _picture(
+        places[2],
+        "Attacked: trained on attacks",
+        second.x_adv,
+        second.adversarial,
+        second.label,
+        names,
+    )
     choice = "a test image" + (" that tells the two apart" if glimpse.parts_models else "")
     st.caption(
         f"Computed on this computer: {glimpse.image_id}, {choice}, attacked by "

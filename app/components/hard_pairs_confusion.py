@@ -137,15 +137,15 @@ def _show_cell(study: Study, info: CheckpointInfo) -> None:
         for column, title, key in zip((one, other), ("Labelled", "Predicted"), keys, strict=True)
     )
     places = study.cell(label, predicted).tolist()
-    of_class = int((study.images.y == label).sum())
-    if label == predicted:
-        sentence = f"**{len(places)} of {count_words(of_class, 'image')}** of {names[label]} stay."
-    else:
-        sentence = (
-            f"**{len(places)} of {count_words(of_class, 'image')}** of {names[label]} become "
-            f"{names[predicted]} under attack."
-        )
-    st.markdown(sentence)
+    right = study.prediction == study.images.y
+    before = int((right & (study.images.y == label)).sum())
+    fallen = int(right[places].sum())
+    verb = "stay" if label == predicted else f"become {names[predicted]} under attack"
+    st.markdown(
+        f"**{fallen} of {count_words(before, 'image')}** of {names[label]} that are right without "
+        f"an attack {verb}."
+        + (f" {len(places) - fallen} more here were wrong before." if len(places) > fallen else "")
+    )
     if not places:
         st.info("No image ends in this cell: pick another one.", icon=":material/grid_on:")
         return

@@ -105,7 +105,7 @@ def _show_path(
     top = int(wrong.argmax())
     sentence = f"{percent(float(now[source]))} of class {names[source]} keep their label"
     if float(wrong[top]) > 0:
-        sentence += f"; most of the others become {names[top]} ({percent(float(now[top]))})"
+        sentence += f"; most of the others end as {names[top]} ({percent(float(now[top]))})"
     st.markdown(f"**{sentence}.**")
     st.plotly_chart(
         plots.label_bars(now.numpy(), source, names), key=f"hard_pairs.bars.{kind}", alt=sentence

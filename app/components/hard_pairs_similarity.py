@@ -29,9 +29,9 @@ def show_pairs(study: Study, info: CheckpointInfo, among: Denominator) -> None:
     first = pairs[0]
     st.markdown(
         f"The hardest pair is **{names[first.first]} and {names[first.second]}**: under attack, "
-        f"{percent(float(shares[first.first, first.second]))} of {names[first.first]} become "
+        f"{percent(float(shares[first.first, first.second]))} of {names[first.first]} end as "
         f"{names[first.second]}, and {percent(float(shares[first.second, first.first]))} of "
-        f"{names[first.second]} become {names[first.first]}."
+        f"{names[first.second]} as {names[first.first]}."
     )
     left, right = st.columns([1.5, 1], gap="large")
     with left:
@@ -49,7 +49,7 @@ def show_similarity(study: Study, info: CheckpointInfo, among: Denominator) -> N
     )
     st.markdown(
         "If similarity makes virtual targets, the points rise to the right: the more alike two "
-        "classes are to the network, the more images of one become the other."
+        "classes are to the network, the more images of one end as the other."
     )
     for column, (word, axis, similarity) in zip(st.columns(2, gap="large"), kinds, strict=True):
         with column:

@@ -5,6 +5,7 @@ import streamlit as st
 from app.hard_pairs import Study
 from app.units import percent
 from app.words import attack_words
+from robust_core.evaluation.chance import learning_warning
 from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.training.checkpoint import CheckpointInfo
 
@@ -24,5 +25,8 @@ def show_summary(study: Study, info: CheckpointInfo) -> None:
         f"{info.name} on {len(study.images)} test images: {clean} right without an attack, "
         f"{robust} under {attack_words('pgd', exact)}, from the image itself."
     )
+    warning = learning_warning(study.prediction, study.images.y)
+    if warning:
+        st.warning(warning, icon=":material/casino:")
     if masks_gradients(info):
         st.warning(HIDDEN, icon=":material/visibility_off:")

@@ -21,6 +21,11 @@ GALLERY, UPLOAD = "Gallery", "Upload"
 UPLOAD_TYPES = ["png", "jpg", "jpeg"]
 SOURCE_KEY = "attack.source"
 ALL_CLASSES = -1
+OUTSIDE = (
+    "Labelled **{own}** by the model itself, which has to name one of its classes: the picture may "
+    "show none of them. Say what it shows; otherwise an attack only changes this answer, which may "
+    "be wrong from the start."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,10 +191,12 @@ def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
         "It shows",
         [ALL_CLASSES, *range(info.num_classes)],
         format_func=lambda k: (
-            f"{info.class_names[own]} (the model's own prediction)"
+            f"{info.class_names[own]} (labelled by the model itself)"
             if k < 0
             else info.class_names[k]
         ),
         key=f"attack.uploaded_label.{info.config.data.name}",
     )
+    if label == ALL_CLASSES:
+        st.warning(OUTSIDE.format(own=info.class_names[own]), icon=":material/help:")
     return ChosenImage(x, own if label == ALL_CLASSES else label, None)

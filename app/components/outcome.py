@@ -8,6 +8,7 @@ import torch
 
 from app import plots
 from app.attack_trace import AttackTrace
+from app.components.chance import warn_of_chance
 from app.components.player import player
 from app.units import duration_words, percent
 from app.words import distance_words, permissions, verdict
@@ -23,7 +24,8 @@ CAUTION = (
 
 
 def show_verdict(trace: AttackTrace, info: CheckpointInfo) -> None:
-    """Say what happened in one sentence."""
+    """Say what happened in one sentence, and before it if the model is no better than a guess."""
+    warn_of_chance(info)
     found = verdict(trace, info)
     box, icon = _BOXES[found.outcome]
     box(found.sentence, icon=icon)

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app import plots
+from app.components.chance import chance_words
 from app.components.job_controls import (
     JobKind,
     explain,
@@ -107,6 +108,8 @@ def _numbers(config: RunConfig, metrics: list[dict[str, Any]]) -> None:
         best["epoch"],
         help=f"By {first}, then {then} validation accuracy; its weights are the model of the run.",
     )
+    if last.get("warning"):  # older runs have none
+        st.warning(last["warning"], icon=":material/casino:")
     attack = config.validation_attack()
     st.caption(
         f"After epoch {last['epoch']}, on {last['num_images']:,} validation images. Robust: right "
@@ -153,7 +156,12 @@ def _card(run_id: str) -> None:
     except InputError as error:
         show_input_error(error)
         return
-    st.success(f"{card_words(info)}\n\n{card_help(info)}", icon=":material/verified:")
+    words = f"{card_words(info)}\n\n{card_help(info)}"
+    chance = chance_words(info)
+    if chance:
+        st.warning(f"{chance}\n\n{words}", icon=":material/casino:")
+    else:
+        st.success(words, icon=":material/verified:")
 
 
 def _clock(seconds: float) -> str:

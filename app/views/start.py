@@ -32,7 +32,7 @@ def main() -> None:
         if STANDARD in infos and ROBUST in infos:
             glimpse = _glimpse(infos[STANDARD], infos[ROBUST])
     st.subheader("Three things to try", anchor=False)
-    first_steps(infos.keys(), glimpse)
+    first_steps(infos, glimpse)
     st.subheader("Trained models", anchor=False)
     _checkpoints(list(infos.values()))
     st.subheader("Runs", anchor=False)

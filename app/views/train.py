@@ -18,9 +18,9 @@ STORY = (
     "images it gives up for accuracy under attack."
 )
 EMPTY = (
-    "No run yet. Press **Start training** on the left: the quick preset trains a small robust "
-    "network on handwritten digits in about a minute, in a process of its own that goes on when "
-    "you close this page."
+    "No run yet. Press **Start training** on the left: the quick preset trains a small network "
+    "against PGD on handwritten digits in about a minute, in a process of its own that goes on "
+    "when you close this page."
 )
 
 

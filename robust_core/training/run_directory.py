@@ -65,7 +65,8 @@ class RunDirectory(WorkDirectory[RunStatus]):
         """Return one record an epoch, the oldest first.
 
         Keys: epoch (from 1), terms {name: mean}, clean_accuracy and robust_accuracy (validation, in
-        [0, 1]), num_images (validated), learning_rate (of the last step), seconds.
+        [0, 1]), warning (of a model at chance, or empty), num_images (validated), learning_rate (of
+        the last step), seconds.
         """
         try:
             lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

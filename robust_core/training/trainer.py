@@ -9,6 +9,7 @@ import torch
 
 from robust_core.data import data_source
 from robust_core.errors import InputError
+from robust_core.evaluation.chance import learning_warning
 from robust_core.team import Team
 from robust_core.training.checkpoint import load_model
 from robust_core.training.clock import Clock
@@ -147,6 +148,7 @@ def _train(
                 "floors": state.method.loss_floors(state.model.num_classes),
                 "clean_accuracy": report.clean_accuracy,
                 "robust_accuracy": report.robust_accuracy,
+                "warning": learning_warning(report.prediction.cpu(), loop.judge.validation_set.y),
                 "learning_rate": rate,
                 "num_images": report.num_images,
                 "seconds": time.perf_counter() - started,
@@ -159,6 +161,8 @@ def _train(
             run.write_metrics(state.metrics)
             progress.update(now=True, epoch=state.epoch)
             logger.info(_epoch_line(record))
+            if record["warning"]:
+                logger.warning(record["warning"])
     run.write_metrics(state.metrics)
     assert state.best is not None, "every run has at least one complete epoch here"
     progress.update(now=True, phase="test", seconds_left=loop.clock.test_seconds)

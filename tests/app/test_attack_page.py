@@ -60,6 +60,11 @@ def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
     check_no_error(page.file_uploader[0].set_value(picture).run())
     assert len(page.metric) == 3
     assert "nothing left to break" not in said(page)
+    (shows,) = (box for box in page.selectbox if box.label == "It shows")
+    assert "(labelled by the model itself)" in shows.options[0]
+    assert [box for box in page.warning if "the picture may show none of them" in box.value]
+    check_no_error(shows.set_value(3).run())
+    assert not [box for box in page.warning if "the picture may show none of them" in box.value]
 
 
 def test_a_file_that_is_no_picture_gets_one_sentence_and_the_page_goes_on():

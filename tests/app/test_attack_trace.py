@@ -36,10 +36,13 @@ def x():
     return torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(3))
 
 
-def info(method="standard", digest="a") -> Any:
+def info(method="standard", digest="a", low=0.0) -> Any:
+    """A checkpoint whose one number has a 95 % interval from `low`."""
     network = SimpleNamespace(name="small_cnn")
     config = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
     names = {"class_names": NAMES, "name": digest, "digest": digest, "inference": ""}
+    result = {"inference": "", "accuracy": low + 0.05, "interval": [low, low + 0.1]}
+    names |= {"card": {"robust": [result | {"accuracy": 0.99}, result]}}
     return SimpleNamespace(config=config, **names)
 
 
@@ -185,12 +188,34 @@ def test_verdicts_name_what_happened(model, x):
     label = own_label(model, x)
     still = trace_attack(model, x, label, create_attack("pgd", epsilon=0.0, num_steps=1))
     assert verdict(still, info("pgd_at")).outcome == "resists"
-    assert "robust model resists PGD" in verdict(still, info("pgd_at")).sentence
+    assert "the model resists PGD" in verdict(still, info("pgd_at", low=0.3)).sentence
+    assert "robust model resists PGD" in verdict(still, info("pgd_at", low=0.6)).sentence
+    assert "standard model resists PGD" in verdict(still, info()).sentence
     broken = trace_attack(model, x, label, create_attack("pgd", epsilon=1.0, num_steps=20))
     assert verdict(broken, info()).outcome == "fooled"
     assert f"{NAMES[label]} becomes {NAMES[broken.prediction]}" in verdict(broken, info()).sentence
     wrong = trace_attack(model, x, (label + 1) % 4, create_attack("fgsm", epsilon=0.0))
     assert verdict(wrong, info()).outcome == "wrong"
+
+
+def test_what_was_wrong_before_is_not_counted_as_the_work_of_a_targeted_attack(model, x):
+    own = own_label(model, x)
+    strong = create_attack("pgd", epsilon=1.0, num_steps=40)
+    others = [k for k in range(4) if k != own]
+    goal = next(k for k in others if trace_attack(model, x, own, strong, target=k).success)
+    label = next(k for k in others if k != goal)
+    still = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=own)
+    found = verdict(still, info())
+    assert found.outcome == "wrong"
+    assert f"takes this {NAMES[label]} for {NAMES[own]}, the target," in found.sentence
+    led = trace_attack(model, x, label, strong, target=goal)
+    assert led.success
+    found = verdict(led, info())
+    assert found.outcome == "moved"
+    assert f"takes this {NAMES[label]} for {NAMES[own]} without any attack" in found.sentence
+    assert f"makes it {NAMES[goal]}, the target" in found.sentence
+    weak = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=goal)
+    assert verdict(weak, info()).outcome == "wrong"
 
 
 def test_a_label_lost_beyond_the_budget_is_no_success(model, x):

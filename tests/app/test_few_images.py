@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.pages import check, check_no_error, open_view, said
+from tests.app.pages import check, check_no_error, open_view, press, said
 from tests.app.tiny_data import make_few
 
 ATTACK = {"attack": "pgd", "num_steps": 1}
@@ -70,3 +70,19 @@ def test_hard_pairs_of_one_image_a_class(home, constant):
     for view in ("Pairs", "Where they go", "Similarity", "Gradient", "Self-paced loss"):
         page.session_state["hard_pairs.view"] = view
         check_no_error(page.run())
+
+
+def test_a_model_at_chance_is_told_as_such_on_the_attack_page(home):
+    page = open_view("attack", {"model": make_few(home, 12, constant=True), **ATTACK})
+    (sentence,) = (one.value for one in page.warning if "guess" in one.value)
+    assert "right on 1 of 12 images" in sentence
+    assert "the most frequent class would be right on 8 %" in sentence
+    assert "predicts 1 of the 12 classes" in sentence
+    assert "robust model" not in said(page)
+
+
+def test_a_model_at_chance_is_told_as_such_on_hard_pairs(home):
+    name = make_few(home, 12, constant=True)
+    page = open_view("hard_pairs", {"model": name, "num_images": 12, "num_steps": 1})
+    page = press(page, "Run attack")
+    assert [one.value for one in page.warning if "predicts 1 of the 12 classes" in one.value]

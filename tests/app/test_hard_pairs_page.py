@@ -94,11 +94,29 @@ def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
     label, predicted = divmod(int(counts.argmax()), 10)
     assert page.selectbox(key="hard_pairs.labelled.digits").value == label
     assert page.selectbox(key="hard_pairs.predicted.digits").value == predicted
-    number = int(counts[label, predicted])
-    assert f"**{number} of " in said(page) and f"become {predicted} under attack" in said(page)
+    place = study.cell(label, predicted)
+    right = study.prediction == study.images.y
+    fallen, before = int(right[place].sum()), int(right[study.images.y == label].sum())
+    assert (
+        f"**{fallen} of {before} images** of {label} that are right without an attack become "
+        f"{predicted} under attack."
+    ) in said(page)
     empty = torch.where(counts[label] == 0)[0][0]
     check(page.selectbox(key="hard_pairs.predicted.digits").set_value(int(empty)).run())
     assert "No image ends in this cell" in said(page)
+
+
+def test_an_image_that_was_wrong_before_has_not_become_anything():
+    study = study_of(STANDARD, num_images=360, num_steps=1, epsilon=0.0)
+    wrong = torch.where(study.prediction != study.images.y)[0]
+    assert len(wrong), "without a wrong image this test shows nothing"
+    label, predicted = int(study.images.y[wrong[0]]), int(study.attacked[wrong[0]])
+    query = {"model": STANDARD, "num_images": 360, "num_steps": 1, "epsilon": 0.0, "norm": "Linf"}
+    page = open_page(query | {"labelled": label, "predicted": predicted})
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    assert "**0 of " in said(page) and f"become {predicted} under attack" in said(page)
+    assert f"{len(study.cell(label, predicted))} more here were wrong before." in said(page)
 
 
 def test_the_denominator_switch_and_all_maps():

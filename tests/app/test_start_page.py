@@ -84,7 +84,7 @@ def test_an_empty_laboratory_says_how_to_begin() -> None:
     page = open_view()
     assert "There is none yet" in page.info[0].value
     tour = "**New to this? Take a guided tour**"
-    assert list(links(page)) == ["**Prepare a robust training**", tour]
+    assert list(links(page)) == ["**Prepare adversarial training**", tour]
     assert sum("is missing here" in caption.value for caption in page.caption) == 2
 
 
@@ -133,6 +133,15 @@ def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
         name = STANDARD if "standard" in label else ROBUST
         if "model" in label:
             assert page.selectbox(key="attack.model").value == name
+
+
+@pytest.mark.parametrize(("accuracy", "kind"), [(0.8, "robust"), (0.52, "adversarially trained")])
+def test_a_model_is_called_robust_only_where_its_card_shows_it(
+    checkpoints, network, accuracy, kind
+) -> None:
+    ship(checkpoints / "pretrained", STANDARD, "standard", 0.26, network)
+    ship(checkpoints / "pretrained", ROBUST, "pgd_at", accuracy, network)
+    assert f"**Attack the {kind} model**" in links(open_view())
 
 
 def test_runs_are_listed_with_their_state() -> None:

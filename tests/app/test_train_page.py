@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from app.components import run_form
 from robust_core import jobs
+from robust_core.evaluation.chance import learning_warning
 from robust_core.models.base import create_model
 from robust_core.training.cards import versions
 from robust_core.training.checkpoint import list_checkpoints, save_checkpoint
@@ -53,14 +55,14 @@ def make_run(status: RunStatus, *, num_epochs_done: int = 0, title: str = "") ->
     return run
 
 
-def give_model(path: Path, config: RunConfig) -> None:
+def give_model(path: Path, config: RunConfig, clean_accuracy: float = 0.98) -> None:
     model = create_model("small_cnn", (1, 32, 32), 10)
     attack = config.test_attack()
     card = {
         "split": "test",
         "num_images": 360,
-        "clean_accuracy": 0.98,
-        "clean_interval": [0.96, 0.99],
+        "clean_accuracy": clean_accuracy,
+        "clean_interval": [clean_accuracy - 0.02, clean_accuracy + 0.01],
         "robust": [
             {
                 "attack": {"name": attack.name, "parameters": attack.model_dump(mode="json")},
@@ -303,6 +305,24 @@ def test_a_floor_of_the_loss_is_told() -> None:
     assert "cannot get below" not in said(open_page())
     run.write_metrics([one | {"floors": {"adversarial_cross_entropy": 0.75}} for one in records])
     assert "cannot get below 0.750, however good the network: 0.250 above" in said(open_page())
+
+
+def test_a_model_at_chance_is_told_as_such_while_it_trains() -> None:
+    run = make_run(RunStatus("running"), num_epochs_done=2)
+    assert "guess" not in said(open_page())
+    warning = learning_warning(torch.zeros(50, dtype=torch.int64), torch.arange(50) % 10)
+    run.write_metrics([one | {"warning": warning} for one in run.metrics()])
+    (box,) = open_page().warning
+    assert "right on 5 of 50 images" in box.value and "1 of the 10 classes" in box.value
+
+
+def test_the_card_of_a_finished_model_at_chance_is_no_success() -> None:
+    run = make_run(RunStatus("finished"), num_epochs_done=30)
+    give_model(run.best, run.config(), clean_accuracy=0.1)
+    page = open_page()
+    assert not page.success
+    (box,) = page.warning
+    assert "cannot be told from a guess" in box.value and "**80 %** under PGD" in box.value
 
 
 def test_a_damaged_curve_is_left_out() -> None:

@@ -54,6 +54,7 @@ def test_a_run_leaves_everything_behind() -> None:
         "floors",
         "clean_accuracy",
         "robust_accuracy",
+        "warning",
         "num_images",
         "learning_rate",
         "seconds",
@@ -65,6 +66,16 @@ def test_a_run_leaves_everything_behind() -> None:
     assert (card["split"], card["num_images"]) == ("test", 50)
     assert card["robust"][0]["attack"]["parameters"]["num_steps"] == 1
     assert not [path for path in run.path.iterdir() if path.suffix == ".part"]
+
+
+def test_a_model_at_chance_is_told_in_the_curve_and_the_log() -> None:
+    run = train(tiny_config(optimiser={"name": "sgd", "learning_rate": 1e-9}, epochs=1))
+    (record,) = run.metrics()
+    assert "cannot be told from a guess" in record["warning"]
+    assert any("cannot be told from a guess" in line for line in run.log_tail())
+    adam = {"name": "adam", "learning_rate": 0.02}
+    run = train(tiny_config(method={"name": "standard"}, optimiser=adam, epochs=4))
+    assert run.metrics()[-1]["warning"] == ""
 
 
 def test_training_learns_and_is_repeatable_and_leaves_the_generator_alone() -> None:
