@@ -10,6 +10,8 @@ TITLES = {
     "logits": "Outputs",
     "attacked_images": "What there is to attack",
     "classes": "Classes covered",
+    "chance": "Chance level",
+    "predictions": "Classes predicted",
     "finite_outputs": "Outputs under attack",
     "deterministic": "Same answer each time",
     "gradients": "Gradients",
@@ -44,6 +46,8 @@ REASONS = {  # the most telling first
     "logits": "the outputs are no finite logits",
     "finite_outputs": "the outputs under attack are no finite numbers",
     "classes": "the images are of few classes",
+    "chance": "the model cannot be told from a guess",
+    "predictions": "the model predicts few classes",
     "attacked_images": "the image is wrong without any attack",
 }
 SEVERITY_WORDS = {Severity.OK: "fine", Severity.WARN: "doubtful", Severity.FAIL: "alarm"}

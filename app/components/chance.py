@@ -7,7 +7,7 @@ from torch import Tensor
 from app import cached
 from app.shown import clean_result
 from robust_core.errors import InputError
-from robust_core.evaluation.chance import chance_level, chance_sentence, check_classes
+from robust_core.evaluation.chance import chance_level, chance_sentence, judge_predictions
 from robust_core.evaluation.finding import Severity
 from robust_core.gradients import predict_logits
 from robust_core.training.checkpoint import CheckpointInfo
@@ -36,7 +36,7 @@ def chance_words(info: CheckpointInfo) -> str:
         prediction = _predicted(info.digest, info.inference, info, chosen.tolist())
     except InputError:  # the card cannot be held against data that are gone
         return ""
-    covered = check_classes(prediction, images.y[chosen])
+    covered = judge_predictions(prediction, images.y[chosen])
     return sentence if covered.severity is Severity.OK else f"{sentence} {covered.sentence}"
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import wilson_interval
 from robust_core.evaluation.finding import Finding, Severity
+from robust_core.evaluation.lowest import wilson_interval
 
 FEWEST_JUDGED = 10  # images; fewer may miss classes by chance
 ENOUGH = 30  # images of which a single predicted class is no chance
@@ -56,7 +56,7 @@ def chance_sentence(num_correct: int, num_images: int, chance: float) -> str:
     )
 
 
-def check_classes(prediction: Tensor, y: Tensor) -> Finding:
+def judge_predictions(prediction: Tensor, y: Tensor) -> Finding:
     """Return the finding on how many of the classes of the images a model ever predicts.
 
     A constant classifier that saw images of its own class alone would be called perfect.
@@ -82,10 +82,10 @@ def check_classes(prediction: Tensor, y: Tensor) -> Finding:
     )
     few = len(present) > 1 and len(y) >= FEWEST_JUDGED and share <= COVERED
     if not few:
-        return Finding("classes", Severity.OK, 1.0 - share, 1.0 - COVERED, words)
+        return Finding("predictions", Severity.OK, 1.0 - share, 1.0 - COVERED, words)
     fail = found <= 1 and len(y) >= ENOUGH
     return Finding(
-        "classes",
+        "predictions",
         Severity.FAIL if fail else Severity.WARN,
         1.0 - share,
         1.0 - COVERED,
@@ -102,9 +102,9 @@ def learning_warning(prediction: Tensor, y: Tensor) -> str:
         y: labels [N].
 
     Raises:
-        InputError: as of `check_classes`.
+        InputError: as of `judge_predictions`.
     """
-    covered = check_classes(prediction, y)
+    covered = judge_predictions(prediction, y)
     sentences = [chance_sentence(int((prediction == y).sum()), len(y), chance_level(y))]
     if covered.severity is not Severity.OK:
         sentences.append(covered.sentence)

@@ -13,11 +13,13 @@ import torch
 
 from robust_core.evaluation.checks.outputs import (
     check_attacked_images,
+    check_chance,
     check_classes,
     check_deterministic,
     check_finite_outputs,
     check_gradients,
     check_logits,
+    check_predictions,
 )
 from robust_core.evaluation.checks.strength import (
     check_converged,
@@ -46,6 +48,8 @@ CHECKS: tuple[Check, ...] = (
     check_logits,
     check_attacked_images,
     check_classes,
+    check_chance,
+    check_predictions,
     check_deterministic,
     check_gradients,
     check_epsilon_zero,

@@ -197,8 +197,12 @@ def masking_parts(model: nn.Module) -> tuple[str, ...]:
 
 
 def attack_surrogates(model: nn.Module) -> tuple[nn.Module, ...]:
-    """Return the models that a model of our own offers to attacks; see `Classifier`."""
-    return model.attack_surrogates() if isinstance(model, Classifier | ModelWrapper) else ()
+    """Return the models that a model offers to attacks (see `Classifier`), if it offers any."""
+    offer = getattr(model, "attack_surrogates", None)
+    offered = offer() if callable(offer) else ()
+    if not isinstance(offered, tuple):
+        return ()
+    return tuple(one for one in offered if isinstance(one, nn.Module))
 
 
 def is_stochastic(model: nn.Module) -> bool:

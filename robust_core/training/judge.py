@@ -12,6 +12,7 @@ import torch
 from robust_core.attacks.description import short_words
 from robust_core.data import ImageSet, load_data
 from robust_core.evaluation.accuracy import OnProgress, RobustnessReport
+from robust_core.evaluation.chance import learning_warning
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.reliability import Subject, check_reliability
 from robust_core.methods.base import TrainingMethod
@@ -160,7 +161,13 @@ def measure_card(
         )
     model, method = load_trained(path)
     some = images.subset(slice(NOTED_IMAGES))
-    notes = method.card_notes(model, some.x, some.y, config.data.name)
+    prediction = measured[0].report.prediction
+    at_chance = learning_warning(prediction, images.y[: len(prediction)])
+    notes = (
+        *images.notes,
+        *method.card_notes(model, some.x, some.y, config.data.name),
+        *filter(None, [at_chance]),
+    )
     card = make_card(config, "test", epoch, measured, notes)
     if config.evaluation.check_num_images == 0:
         return card

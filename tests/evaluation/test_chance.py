@@ -6,8 +6,8 @@ from robust_core.errors import InputError
 from robust_core.evaluation.chance import (
     chance_level,
     chance_sentence,
-    check_classes,
     is_at_chance,
+    judge_predictions,
 )
 from robust_core.evaluation.finding import Severity
 
@@ -37,10 +37,10 @@ def test_the_sentence_names_both_numbers_and_is_empty_above_chance():
 
 def test_a_constant_classifier_on_its_own_class_is_no_finding_and_on_all_is_one():
     y = torch.arange(60) % 3
-    found = check_classes(torch.zeros_like(y), y)
+    found = judge_predictions(torch.zeros_like(y), y)
     assert found.severity is Severity.FAIL and found.value == pytest.approx(2 / 3)
     assert "predicts 1 of the 3 classes" in found.sentence and found.advice
-    assert check_classes(torch.zeros(60), torch.zeros(60)).severity is Severity.OK
+    assert judge_predictions(torch.zeros(60), torch.zeros(60)).severity is Severity.OK
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_a_constant_classifier_on_its_own_class_is_no_finding_and_on_all_is_one(
 )
 def test_few_of_ten_classes(number, predicted, severity):
     y = torch.arange(number) % 10
-    assert check_classes(y % predicted, y).severity is severity
+    assert judge_predictions(y % predicted, y).severity is severity
 
 
 def test_a_handful_of_images_says_nothing_about_classes():
     y = torch.tensor([0, 1, 2, 0])
-    assert check_classes(torch.zeros_like(y), y).severity is Severity.OK
+    assert judge_predictions(torch.zeros_like(y), y).severity is Severity.OK
     with pytest.raises(InputError, match=r"as many, at least one, got \[3\] and \[4\]"):
-        check_classes(y[:3], y)
+        judge_predictions(y[:3], y)

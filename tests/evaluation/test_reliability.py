@@ -22,6 +22,9 @@ from tests.toys import LinearModel
 
 def test_a_sound_model_raises_no_alarm():
     found = check_reliability(subject_of(LinearModel(SHAPE)))
+    chance = next(finding for finding in found if finding.name == "chance")
+    assert chance.severity is Severity.WARN  # 38 of the 40 images are of one class
+    found.remove(chance)
     assert overall(found) is Severity.OK, [f for f in found if f.severity is not Severity.OK]
     names = {finding.name for finding in found}
     assert {"logits", "gradients", "one_step", "converged", "large_radius", "black_box"} <= names

@@ -5,6 +5,12 @@ import torch
 from robust_core.attacks.base import Attack
 from robust_core.attacks.bpda import BPDA
 from robust_core.attacks.goal import Goal
+from robust_core.evaluation.chance import (
+    FEWEST_JUDGED,
+    chance_level,
+    chance_sentence,
+    judge_predictions,
+)
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.outputs import are_probabilities, look_like_sigmoid
 from robust_core.evaluation.subject import Subject
@@ -99,6 +105,27 @@ def check_attacked_images(subject: Subject) -> Finding | None:
         f"{sentence}: nothing was attacked, so nothing can be checked.",
         "Check the labels, the range of the pixels and the weights, or take other images.",
     )
+
+
+def check_predictions(subject: Subject) -> Finding | None:
+    """A model that always says the same few classes has nothing to defend."""
+    if len(subject.x) < FEWEST_JUDGED:
+        return None
+    return judge_predictions(subject.predict().argmax(dim=1), subject.y)
+
+
+def check_chance(subject: Subject) -> Finding | None:
+    """A model at chance cannot be robust: what stands under attack is luck."""
+    number = len(subject.x)
+    if number < FEWEST_JUDGED:
+        return None
+    chance, correct = chance_level(subject.y), int(subject.correct.sum())
+    sentence = chance_sentence(correct, number, chance)
+    if not sentence:
+        words = f"Without an attack {correct / number:.1%} are right, above chance ({chance:.0%})."
+        return Finding("chance", Severity.OK, correct / number, chance, words)
+    advice = "Train the model before judging its robustness, or check labels and pixel range."
+    return Finding("chance", Severity.WARN, correct / number, chance, sentence, advice)
 
 
 def check_deterministic(subject: Subject) -> Finding:
