@@ -3,10 +3,13 @@
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, cast
 
 from robust_core.errors import InputError
+
+SHORTEST_PART = 3  # letters of a name that may be a part of the meant one
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -14,9 +17,35 @@ E = TypeVar("E")
 
 def unknown_name(kind: str, name: str, known: list[str]) -> InputError:
     """An error that names the known entries and, where one is close, the likely meaning."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(name, known)
     return InputError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known) or 'none'}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'num_steps'?)", or "" where no known name is close.
+
+    Case and the signs between words do not count. After the same name come, in this order, one
+    that has `name` among its words ("steps"), one spelled like it, and one that begins with it or
+    contains it ("eps"); the shortest of several.
+    """
+    own, words = _words(name), {entry: _words(entry) for entry in sorted(known, key=len)}
+    whole, joined = "".join(own), {entry: "".join(words[entry]) for entry in words}
+    spaced = {" ".join(words[entry]): entry for entry in reversed(words)}
+    close = difflib.get_close_matches(" ".join(own), list(spaced), n=1)
+    likely = [
+        *(entry for entry in words if joined[entry] == whole),
+        *(entry for entry in words if own and set(own) <= set(words[entry])),
+        *(spaced[text] for text in close),
+    ]
+    if len(whole) >= SHORTEST_PART:
+        likely += [entry for entry in words if joined[entry].startswith(whole)]
+        likely += [entry for entry in words if whole in joined[entry]]
+    return f" (did you mean {likely[0]!r}?)" if likely else ""
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, without case: "--num-steps" -> ["num", "steps"]."""
+    return re.findall(r"[^\W_]+", name.casefold())
 
 
 class Registry(Generic[T]):

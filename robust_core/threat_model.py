@@ -18,6 +18,9 @@ class Norm(StrEnum):
     LINF = "Linf"
     L2 = "L2"
 
+    def __repr__(self) -> str:
+        return repr(self.value)  # messages say 'Linf', which is what a person writes
+
 
 LARGEST_EPSILON = {Norm.LINF: 1.0, Norm.L2: 100.0}
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.parameters import Parameters
+from robust_core.threat_model import Norm
 
 
 class Example(Parameters):
@@ -57,3 +58,13 @@ def test_wrong_values_get_one_sentence(values, sentence):
 def test_wrong_attack_parameters_get_one_sentence(parameters, sentence):
     with pytest.raises(InputError, match=sentence):
         create_attack("pgd", **parameters)
+
+
+def test_a_message_says_a_norm_as_people_write_it():
+    with pytest.raises(InputError) as caught:
+        create_attack("cw", norm=Norm.LINF)
+    assert "got 'Linf'" in str(caught.value) and "<" not in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        create_attack("pgd", num_steps=Norm.L2)
+    assert "got 'L2'" in str(caught.value)
+    assert "<" not in repr(create_attack("pgd", norm="L2", epsilon=0.5))

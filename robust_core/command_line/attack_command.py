@@ -111,7 +111,7 @@ def _report(
 ) -> list[str]:
     names = subject.info.class_names
     clean = predict_logits(subject.model, x)
-    check_outputs(clean, y, subject.model.num_classes)
+    check_outputs(clean, y, subject.model.num_classes, subject.model)
     before, after = clean[0], predict_logits(subject.model, x_adv)[0]
     distance = float(attack.threat_model.distance(x_adv, x))
     lines = [

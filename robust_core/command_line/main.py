@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import threading
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
 from robust_core.errors import InputError
+from robust_core.registry import unknown_name
 
 COMMANDS = {
     "train": "train a model, from a configuration file or from options",
@@ -39,12 +41,14 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(USAGE)
             return 0
         if command not in COMMANDS:
-            raise InputError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+            raise unknown_name("command", command, list(COMMANDS))
         if command in ("train", "evaluate"):
             # before anything slow is imported, so that a run can be stopped while it starts
             signal.signal(signal.SIGTERM, lambda *_: terminated.set())
         module = importlib.import_module(f"robust_core.command_line.{command}_command")
-        return module.run(rest, terminated.is_set)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return module.run(rest, terminated.is_set)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         return WRONG_INPUT
@@ -55,6 +59,11 @@ def main(arguments: list[str]) -> int:
         # the reader (such as head) has had enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _show_warning(message: Warning | str, *_where: Any, **_line: Any) -> None:
+    """Print a warning as one sentence; where in the source it arose says nothing to a person."""
+    sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
 
 
 def leave(code: int) -> NoReturn:

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, Parameters
+from robust_core.registry import did_you_mean, unknown_name
 
 DESTINATION = "parameter "  # no option of a command's own can be called that
 
@@ -26,6 +27,32 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what was wrong; `main` prints it."""
         raise InputError(message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the options; an unknown one is answered with the likely one."""
+        options, rest = self.parse_known_args(args, namespace)
+        for text in rest:
+            if text.startswith("--"):
+                name = text.partition("=")[0]
+                hint = did_you_mean(name, self._known_options(options))
+                raise InputError(f"unknown option {name!r}{hint}")
+        if rest:
+            self.error(f"unexpected {' '.join(rest)}")
+        return options
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            kind = str(action.metavar or action.dest).lower()
+            raise unknown_name(kind, str(value), [str(choice) for choice in action.choices])
+
+    def _known_options(self, options: argparse.Namespace) -> list[str]:
+        """Return the long options of this parser, and of the chosen one of its sub-parsers."""
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        for action in self._actions:
+            chosen = getattr(options, action.dest, None)
+            if isinstance(action, argparse._SubParsersAction) and chosen in action.choices:
+                known += action.choices[chosen]._known_options(options)
+        return known
 
 
 def add_parameters(parser: argparse.ArgumentParser, parameters: type[Parameters]) -> None:

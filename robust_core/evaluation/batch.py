@@ -122,7 +122,7 @@ class Evaluation:
         x, y = self.x[images], self.y[images]
         with evaluation_mode(self._counted), repeatable_noise(number, x.device, stream="clean"):
             logits = predict_logits(self._counted, x, eot_samples=self.eot_samples)
-            check_outputs(logits, y, known_classes(self.model))
+            check_outputs(logits, y, known_classes(self.model), self.model)
             right, answer = _judge(self._all_verdicts(x, logits), y)
         return BatchOutcome.untouched(right.cpu(), answer.cpu())
 

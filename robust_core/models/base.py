@@ -34,7 +34,7 @@ class Classifier(nn.Module):
 
     Parameters: ClassVar[type[Parameters]]
     stochastic: bool = False
-    masking_parts: ClassVar[tuple[str, ...]] = ()
+    masking_parts: tuple[str, ...] = ()
     inferences: tuple[str, ...] = ()
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, num_features: int):

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -62,3 +63,14 @@ def test_leaving_writes_all_output_and_gives_the_exit_code(torchrun) -> None:
     )
     assert left.returncode == 7
     assert left.stdout.split() == (["done"] if torchrun else ["done", "shut", "down"])
+
+
+def test_a_warning_is_one_sentence_without_a_place_in_the_source(model, capsys) -> None:
+    shown = warnings.showwarning
+    assert main(["attack", "bpda", "--model", model, "--num-steps", "1"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line.lower()]
+    assert said == [
+        "warning: the model names no part that masks its gradient and none was chosen: this is "
+        "plain PGD"
+    ]
+    assert warnings.showwarning is shown, "whoever calls main has his own way to show warnings"

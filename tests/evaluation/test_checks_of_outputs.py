@@ -11,8 +11,12 @@ from robust_core.evaluation.checks.outputs import (
     check_gradients,
     check_logits,
 )
+from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity
-from robust_core.evaluation.reliability import check_reliability
+from robust_core.evaluation.outputs import look_like_sigmoid
+from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.models.base import create_model
+from robust_core.models.heads import CosineHead
 from tests.evaluation.diseased import (
     SHAPE,
     Noisy,
@@ -24,7 +28,7 @@ from tests.evaluation.diseased import (
     severities,
     subject_of,
 )
-from tests.toys import LinearModel
+from tests.toys import LinearModel, labels, middle_images
 
 
 def test_a_random_model_demands_eot():
@@ -105,6 +109,25 @@ def test_outputs_of_a_sigmoid_are_a_doubt_where_they_are_many(num_images, severi
     finding = check_logits(subject_of(Sigmoid(SHAPE), num_images=num_images))
     assert finding.severity is severity
     assert ("of a sigmoid" in finding.sentence) == (severity is Severity.WARN)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("head", ["linear", "cosine"])
+def test_small_outputs_of_a_linear_head_are_no_suspicion(head):
+    model = create_model("small_cnn", (1, 8, 8), 5, {"width": 4, "head": head, "head_bias": True})
+    layer = model.class_layer
+    assert layer is not None
+    with torch.no_grad():
+        layer.weight.mul_(0.01)
+        layer.bias.fill_(0.5)
+    if isinstance(layer, CosineHead):
+        layer.scale = 0.3  # the cosines alone would fill [-1, 1]
+    x, y = middle_images(20, (1, 8, 8)), labels(20)
+    subject = Subject(model.eval(), x, y, create_attack("fgsm", epsilon=0.1))
+    logits = subject.predict()
+    assert look_like_sigmoid(logits) and not look_like_sigmoid(logits, model)
+    assert check_logits(subject).severity is Severity.OK
+    evaluate(model, x, y)
 
 
 class BreaksWhenBright(LinearModel):

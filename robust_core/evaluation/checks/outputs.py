@@ -34,7 +34,7 @@ def check_logits(subject: Subject) -> Finding:
         sentence = f"The outputs for {subject.images(broken)} are not finite numbers."
         return Finding("logits", Severity.FAIL, broken, 0.0, sentence, "Look for an overflow.")
     share = float(are_probabilities(logits).float().mean())
-    if share <= MOST_PROBABILITIES and look_like_sigmoid(logits):
+    if share <= MOST_PROBABILITIES and look_like_sigmoid(logits, subject.model):
         sentence = "The outputs all lie in [0, 1]: they look like probabilities of a sigmoid, "
         sentence += "whose gradient shrinks."
         advice = "Return the values before the sigmoid, if there is one."
