@@ -1,7 +1,7 @@
 """The adaptive evaluation: searches of different kinds, one after the other, on the survivors."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import torch
@@ -20,7 +20,7 @@ from robust_core.models.guard import attack_surrogates
 from robust_core.models.wrappers import with_substituted_backward
 
 AUTOMATIC_EOT = 10  # passes averaged for a stochastic model
-STOCHASTIC_SHARE = 0.25  # of the steps, where each of them is the mean of many passes
+STOCHASTIC_SHARE = 0.15  # of the steps, where each of them is the mean of many passes
 MOST_SURROGATES = 2  # other backward passes that are followed
 SAME = 1e-4  # two answers that differ by less, of the largest logit, are one
 
@@ -52,8 +52,8 @@ class Adaptive(Attack):
 
     - Parts that mask gradients (`masking_parts`) are passed through as by BPDA with the identity.
     - Gradients and answers of a stochastic model, one that answers the same images differently, are
-      means over `eot_samples` passes, in a quarter of the steps, and a fall counts only if the mean
-      of as many fresh passes confirms it.
+      means over `eot_samples` passes, in 15 % of the steps, and a fall counts only if the mean of
+      as many fresh passes confirms it.
     - At `time_limit` the search ends with what it has; a note names what was cut off
       (`attacks.notes`), which `evaluate` puts into its report.
 
@@ -112,7 +112,7 @@ class Adaptive(Attack):
     ) -> Tensor:
         """Run one phase after the other until no image stands or the time is up."""
         stochastic, num_classes = _kind_of(model, x)
-        sources = [_through_masks(model), *attack_surrogates(model)[:MOST_SURROGATES]]
+        sources = _sources(model)
         num_targets = 0 if target is not None else min(self.num_targets, num_classes - 1)
         phases = list(self._phases(stochastic, num_targets, len(sources) - 1))
         survivors = Survivors(
@@ -153,33 +153,28 @@ class Adaptive(Attack):
         def ascent(loss: str, part: float = 1.0, **settings: Any) -> Ascent:
             return Ascent(loss, max(round(part * share * self.num_steps), 1), **settings)
 
-        def through(source: int) -> Phase:
-            search = ascent("margin", 0.5, first_step=1.0, last_step=0.05)
-            return Phase(f"other backward pass {source}", search, source)
-
-        surrogates = range(1, num_surrogates + 1)
+        shorter = ascent("margin", 0.5, first_step=1.0, last_step=0.05)
         near_best = ascent("margin", start="best", first_step=0.3, last_step=0.05)
-        blocks = Phase("random blocks", max(round(share * self.num_queries), 1))
+        num_queries = max(round(share * self.num_queries), 1)
+        surrogates = range(1, num_surrogates + 1)
         yield from members[:1]
         yield Phase("margin", ascent("margin"))
         tenfold = ascent("cross_entropy", start="corner", scale=10.0)
         yield Phase("cross-entropy, tenfold logits", tenfold)
-        yield from map(through, surrogates)
+        yield from (Phase("other backward passes", shorter, source) for source in surrogates)
         yield Phase("margin from the best", near_best)
-        yield blocks
-        around = ascent("margin", 0.5, first_step=1.0, last_step=0.05, num_neighbours=4)
-        yield Phase("mean gradient of neighbours", around)
+        yield Phase("random blocks", num_queries)
+        yield Phase("mean gradient of neighbours", replace(shorter, num_neighbours=4))
         for rank in range(num_targets):
-            search = ascent("margin", 0.5, first_step=1.0, last_step=0.05, rank=rank)
-            yield Phase(f"towards class {rank + 1} of the nearest", search)
+            yield Phase("towards the nearest classes", replace(shorter, rank=rank))
         small = ascent("dlr", 1.5, start="best", first_step=0.1, last_step=0.01)
         yield Phase("DLR from the best", small)
         for number in range(1, self.num_restarts + 1):
-            start = "corner" if number % 2 else "uniform"
-            yield Phase(f"round {number}, margin", ascent("margin", start=start))
-            yield from map(through, surrogates)
-            yield Phase(f"round {number}, margin from the best", near_best)
-            yield blocks
+            title, start = f"round {number}", "corner" if number % 2 else "uniform"
+            yield Phase(title, ascent("margin", start=start))
+            yield from (Phase(title, shorter, source) for source in surrogates)
+            yield Phase(title, near_best)
+            yield Phase(title, num_queries)
         yield from members[1:]
 
     def _members(self) -> list[Phase]:
@@ -190,11 +185,11 @@ class Adaptive(Attack):
 
     def _cut_off(self, left: list[Phase], survivors: Survivors) -> str:
         """Return what to say when the time is up during the first of these phases."""
-        missing = ", ".join(dict.fromkeys(phase.title for phase in left[1:]))
+        now, *later = dict.fromkeys(phase.title for phase in left)
         return (
             f"adaptive reached its time limit of {self.time_limit:g} s with "
             f"{int(survivors.standing.sum())} of {len(survivors.x)} images standing, during: "
-            f"{left[0].title}" + (f"; not run: {missing}" if missing else "")
+            f"{now}" + (f"; not run: {', '.join(later)}" if later else "")
         )
 
     def passes(self) -> int:
@@ -209,12 +204,15 @@ class Adaptive(Attack):
             phases = self._phases(stochastic, self.num_targets, MOST_SURROGATES)
             return sum(_passes(phase.search, iterate) for phase in phases)
 
-        return max(longest(False, self.eot_samples or 1), longest(True, self.averaged_passes))
+        asked = 2  # whether the model is stochastic
+        return asked + max(
+            longest(False, self.eot_samples or 1), longest(True, self.averaged_passes)
+        )
 
 
 def _passes(search: Search, iterate: int) -> int:
     if isinstance(search, Attack):
-        return search.passes()
+        return search.passes() + 1  # its result is judged
     return iterate * (search if isinstance(search, int) else search.passes)
 
 
@@ -225,10 +223,15 @@ def _kind_of(model: nn.Module, x: Tensor) -> tuple[bool, int]:
     return bool(difference > SAME * (1.0 + one.abs().amax())), one.shape[1]
 
 
-def _through_masks(model: nn.Module) -> nn.Module:
-    """Return the model with useful gradients where it names parts that have none."""
+def _sources(model: nn.Module) -> list[nn.Module]:
+    """Return the models whose gradients are followed: the main one, then at most two others.
+
+    The main one is the model itself, or where it names parts that mask its gradient the one with
+    these passed through; then the gradient that it has is one of the others.
+    """
     parts: tuple[str, ...] = getattr(model, "masking_parts", ())
-    return with_substituted_backward(model, parts) if parts else model
+    main = [with_substituted_backward(model, parts), model] if parts else [model]
+    return [main[0], *[*attack_surrogates(model), *main[1:]][:MOST_SURROGATES]]
 
 
 def _follow(survivors: Survivors, member: Attack, index: Tensor) -> Tensor:

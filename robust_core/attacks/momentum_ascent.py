@@ -50,8 +50,8 @@ class Ascent:
 
     @property
     def passes(self) -> int:
-        """Forward-backward passes an image takes at most, without EOT."""
-        return (self.num_steps + 1) * max(self.num_neighbours, 1)
+        """Iterates of an image, at most; one more pass finds the class of a rank."""
+        return (self.num_steps + 1) * max(self.num_neighbours, 1) + (self.rank is not None)
 
 
 def momentum_ascent(

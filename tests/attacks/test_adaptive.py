@@ -269,7 +269,7 @@ def test_passes_bound_the_forward_passes_too():
     y = model(x).argmax(dim=1)
     attack = create_attack("adaptive", epsilon=1e-6, autoattack=False, **SHORT)
     report = evaluate(model, x, y, attack)
-    assert report.forward_passes <= attack.passes() + 10
+    assert report.forward_passes <= attack.passes() + 2  # before the attack and after it
     assert create_attack("adaptive", **SHORT).passes() >= AutoAttack().passes()
 
 
