@@ -226,6 +226,29 @@ def test_smooth_backward_sees_how_the_step_reacts():
     torch.testing.assert_close(gradient.flatten(), model.weight[1].detach() @ jacobian)
 
 
+def test_smooth_backward_sees_clipped_pixels_less_the_deeper_they_are():
+    """The slope of the rounded corner of width epsilon / 2: sigmoid(v / width) at black."""
+    model, x = Linear(), torch.full((1, *SHAPE), 0.5)
+    way = (model.weight[0] - model.weight[1]).view(SHAPE).sign()
+    x = torch.where(way < 0, 0.02, x).requires_grad_()  # 0.1 down: clipped by 0.08
+    imt = ManifoldTransformed(model, Judge(), epsilon=0.1, backward="smooth")
+    (gradient,) = torch.autograd.grad(imt.transform(x).sum(), x)
+    assert imt.transform(x.detach())[way[None] < 0].abs().max() == 0
+    slope = torch.sigmoid(torch.tensor((0.02 - 0.1) / 0.05))
+    torch.testing.assert_close(gradient[way[None] < 0], slope.expand(int((way < 0).sum())))
+    free = gradient[way[None] > 0]
+    torch.testing.assert_close(free, torch.ones_like(free), atol=1e-3, rtol=0)
+
+
+def test_it_offers_its_base_network_and_its_smooth_self_to_attacks():
+    model, x = Linear().eval(), images(3)
+    imt = ManifoldTransformed(model, Judge(), epsilon=0.05, limited=True).eval()
+    base, smooth = imt.attack_surrogates()
+    assert base is model
+    assert isinstance(smooth, ManifoldTransformed) and smooth.backward == "smooth"
+    assert torch.equal(predict_logits(smooth, x), predict_logits(imt, x))
+
+
 def test_an_attack_through_the_step_beats_one_that_does_not_see_it():
     model, judge, x = Linear(), Judge(scale=0.1), images(60)
     imt = ManifoldTransformed(model, judge, epsilon=0.05).eval()
