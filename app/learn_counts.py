@@ -7,13 +7,13 @@ from app.learn_lesson import Measure
 from app.learn_work import (
     Measured,
     each_model,
-    exact_words,
     first_images,
     model_name,
     points,
     report,
 )
 from app.units import percent
+from app.words import seeded_words
 from robust_core.training.checkpoint import CheckpointInfo
 
 
@@ -33,7 +33,7 @@ def accuracy(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Me
     return Measured(
         found.robust_accuracy,
         f"{model_name(infos[0])} stays right on **{percent(found.robust_accuracy)}** of "
-        f"{first_images(wanted.number)}: {exact_words(wanted.attack)}{crafted}. Without an attack: "
+        f"{first_images(wanted.number)}: {seeded_words(wanted.attack)}{crafted}. Without an attack: "
         f"{percent(found.clean_accuracy)}.",
     )
 
@@ -52,7 +52,7 @@ def accuracy_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -
     difference = shares[0] - shares[1]
     return Measured(
         difference,
-        f"Right under attack: {told} ({points(difference)}). {exact_words(wanted.attack)}, "
+        f"Right under attack: {told} ({points(difference)}). {seeded_words(wanted.attack)}, "
         f"{first_images(wanted.number)}.",
     )
 
@@ -66,8 +66,8 @@ def attack_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
     return Measured(
         difference,
         f"{model_name(infos[0])} stays right on **{percent(one.value)}** under "
-        f"{exact_words(wanted.attack)}, and on **{percent(other.value)}** under "
-        f"{exact_words(wanted.other)} ({points(-difference)}); {first_images(wanted.number)}.",
+        f"{seeded_words(wanted.attack)}, and on **{percent(other.value)}** under "
+        f"{seeded_words(wanted.other)} ({points(-difference)}); {first_images(wanted.number)}.",
     )
 
 
@@ -81,7 +81,7 @@ def source_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> 
         f"{model_name(judge)} stays right on **{percent(elsewhere)}** if the attack is made on "
         f"{model_name(source)}, and on **{percent(itself)}** if it is made on "
         f"{model_name(judge)} itself. "
-        f"{exact_words(wanted.attack)}, {first_images(wanted.number)}.",
+        f"{seeded_words(wanted.attack)}, {first_images(wanted.number)}.",
     )
 
 
@@ -94,6 +94,6 @@ def same_source_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage
     return Measured(
         shares[0] - shares[1],
         f"Right under attack: {told} ({points(shares[0] - shares[1])}). "
-        f"{exact_words(wanted.attack)}, made on {model_name(infos[1])}, "
+        f"{seeded_words(wanted.attack)}, made on {model_name(infos[1])}, "
         f"{first_images(wanted.number)}.",
     )

@@ -13,7 +13,6 @@ from app.learn_lesson import Measure
 from app.learn_work import (
     Measured,
     each_model,
-    exact_words,
     first_images,
     model_name,
     new_check,
@@ -23,7 +22,7 @@ from app.learn_work import (
     trace,
 )
 from app.units import count_words, percent
-from app.words import attack_words
+from app.words import attack_words, seeded_words
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.hard_classes import rank_correlation
@@ -45,7 +44,7 @@ def confidence(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
     return Measured(
         after,
         f"{model_name(infos[0])} gives {name} **{percent(before)}** before and "
-        f"**{percent(after)}** after the attack on {image.image_id}: {exact_words(wanted.attack)}.",
+        f"**{percent(after)}** after the attack on {image.image_id}: {seeded_words(wanted.attack)}.",
     )
 
 
@@ -76,7 +75,7 @@ def alarms(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage) -> 
     return Measured(
         float(len(raised)),
         f"**{len(raised)} of {len(findings)} checks** of {model_name(infos[0])} on "
-        f"{image.image_id} raise a doubt or an alarm{titles}. {exact_words(wanted.attack)}.",
+        f"{image.image_id} raise a doubt or an alarm{titles}. {seeded_words(wanted.attack)}.",
     )
 
 
@@ -135,7 +134,7 @@ def indecision(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
     return Measured(
         share,
         f"**{round(share * NUM_PASSES)} of {NUM_PASSES} passes** of {model_name(infos[0])} over "
-        f"the attacked {image.image_id} decide otherwise than most: {exact_words(wanted.attack)}; "
+        f"the attacked {image.image_id} decide otherwise than most: {seeded_words(wanted.attack)}; "
         f"views from seed {SEED}.",
     )
 
@@ -149,7 +148,7 @@ def drift(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measu
         times,
         f"Under attack the mean feature of {model_name(infos[0])} moves **{times:.1f} times** as "
         f"far as under random noise of the same size ({moved.drift:.3g} and {noise.drift:.3g}). "
-        f"{exact_words(wanted.attack)}, {first_images(len(found.images))}.",
+        f"{seeded_words(wanted.attack)}, {first_images(len(found.images))}.",
     )
 
 
@@ -161,7 +160,7 @@ def overlap_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) ->
     return Measured(
         shares[0] - shares[1],
         f"Share of its 10 nearest clean neighbours that an attacked image keeps: {told}. "
-        f"{exact_words(wanted.attack)}, {first_images(len(found[0].images))}.",
+        f"{seeded_words(wanted.attack)}, {first_images(len(found[0].images))}.",
     )
 
 
@@ -175,7 +174,7 @@ def detection(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> M
         area,
         f"AUROC **{area:.2f}**: in {percent(area)} of all pairs the discriminator of "
         f"{model_name(infos[0])} finds the clean image more natural than the attacked one. "
-        f"{exact_words(wanted.attack)}, {first_images(len(found.images))}.",
+        f"{seeded_words(wanted.attack)}, {first_images(len(found.images))}.",
     )
 
 

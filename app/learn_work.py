@@ -13,7 +13,7 @@ from app.hard_pairs import Study, StudyPlan
 from app.latent_survey import Survey, make_survey
 from app.learn_lesson import NUM_IMAGES, ImageRule
 from app.units import count_words
-from app.words import attack_words, use_words
+from app.words import use_words
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.evaluation import evaluate
@@ -31,11 +31,6 @@ class Measured:
 
     value: float
     words: str
-
-
-def exact_words(attack: Attack) -> str:
-    """Return an attack with its seed: "PGD, Linf 25.5/255, 20 steps, seed 0"."""
-    return f"{attack_words(attack.name, attack.model_dump(mode='json'))}, seed {attack.seed}"
 
 
 def find_image(rule: ImageRule, shelf: Shelf, first: CheckpointInfo) -> ChosenImage:

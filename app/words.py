@@ -1,6 +1,6 @@
 """Numbers and findings in words; knows no streamlit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +40,12 @@ def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
         return words
     norm = Norm(parameters["norm"])
     return f"{words}, {norm} {distance_words(norm, parameters['epsilon'])}"
+
+
+def seeded_words(attack: Attack, *, exclude: Collection[str] = ()) -> str:
+    """Return an exact attack and its seed, 0 included: "PGD-20, Linf 25.5/255, seed 0"."""
+    values = attack.model_dump(mode="json", exclude={"seed", *exclude})
+    return f"{attack_words(attack.name, values)}, seed {attack.seed}"
 
 
 def checkpoint_title(info: CheckpointInfo) -> str:

@@ -17,7 +17,7 @@ from app.components.gradients_controls import offer, seconds, short_name
 from app.components.hard_pairs_work import Cost, after_button
 from app.components.outcome import PLAIN_CHART
 from app.units import count_words, percent
-from app.words import attack_words
+from app.words import seeded_words
 from robust_core.attacks.base import Attack
 from robust_core.training.checkpoint import CheckpointInfo
 
@@ -109,9 +109,8 @@ def show_curves(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
         alt="Accuracy against the radius; at the largest: "
         + ", ".join(f"{name} {percent(curve.accuracies[-1])}" for name, curve in named.items()),
     )
-    words = attack_words(attack.name, attack.model_dump(mode="json", exclude={"epsilon"}))
     st.caption(
-        f"{words}, {attack.norm}, untargeted, seed {attack.seed}, first "
+        f"{seeded_words(attack, exclude=['epsilon'])}, {attack.norm}, untargeted, a sample of "
         f"{count_words(number, 'test image')}; bars are 95 % intervals. An image that falls at a "
         "radius counts as fallen at every larger one."
     )
@@ -142,8 +141,8 @@ def _draw_sample(
         for model, cell in zip(models, matrix[0], strict=True)
     )
     st.caption(
-        f"Accuracy under {attack_words(attack.name, attack.model_dump(mode='json'))}, untargeted, "
-        f"seed {attack.seed}, a sample of {count_words(number, 'test image')}. Without an attack: "
+        f"Accuracy under {seeded_words(attack)}, untargeted, "
+        f"a sample of {count_words(number, 'test image')}. Without an attack: "
         f"{clean}. The judge's own errors count as wrong; the rest was attacked."
     )
     _warn_of_masking(infos, matrix, models)

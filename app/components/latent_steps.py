@@ -11,7 +11,7 @@ from app.components.latent_uses import pick_attack_steps
 from app.latent_steps import StepCurve, expected_seconds, known_curve, measure, rows, step_sizes
 from app.latent_uses import strong_attack
 from app.units import duration_words, percent
-from app.words import attack_words
+from app.words import seeded_words
 from robust_core.attacks.apgd import APGD
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.accuracy import describe_attack
@@ -58,7 +58,7 @@ def show_steps(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
             "Vary the step size", icon=":material/steppers:", key="latent.steps.run"
         )
         st.caption(
-            f"Cost: {attack_words(strong.name, strong.model_dump())} on {num_images} images at "
+            f"Cost: {seeded_words(strong.name, strong.model_dump())} on {num_images} images at "
             f"{len(step_sizes(info))} step sizes; about {duration_words(seconds)} by a "
             "measurement here."
         )
@@ -124,7 +124,7 @@ def _draw(curve: StepCurve) -> None:
         ),
     )
     st.caption(
-        f"{attack_words(curve.attack.name, curve.attack.model_dump())}, seed {curve.attack.seed}, "
+        f"{seeded_words(curve.attack)}, "
         f"{curve.num_images} test images, bars: 95 % intervals. Static: crafted once on the bare "
         "network. Adaptive: crafted through the transformation with this very step. Worst of all: "
         "right on the clean image and under both. At step 0 the model is ATLD- and both attacks "

@@ -14,7 +14,7 @@ from app.latent_uses import (
     strong_attack,
 )
 from app.units import duration_words, percent
-from app.words import attack_words
+from app.words import seeded_words
 from robust_core.attacks.apgd import APGD
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.accuracy import describe_attack
@@ -43,7 +43,7 @@ def show_uses(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
             "Compare the three uses", icon=":material/compare_arrows:", key="latent.uses.run"
         )
         st.caption(
-            f"Cost: {attack_words(strong.name, strong.model_dump())} on {num_images} images, five "
+            f"Cost: {seeded_words(strong.name, strong.model_dump())} on {num_images} images, five "
             f"times; about {duration_words(seconds)} by a measurement here."
         )
     report = known_uses(info, strong, num_images)
@@ -104,10 +104,9 @@ def _draw(report: UsesReport) -> None:
             for result in results
         ),
     )
-    words = attack_words(report.attack.name, report.attack.model_dump())
     transfer = f"; transfer from {report.surrogate}" if report.surrogate else ""
     st.caption(
-        f"{words}, seed {report.attack.seed}, {report.num_images} test images{transfer}. Worst of "
+        f"{seeded_words(report.attack)}, {report.num_images} test images{transfer}. Worst of "
         "all: right on the clean image and under each of them. For ATLD- static and adaptive are "
         "the same attack."
     )

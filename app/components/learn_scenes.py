@@ -35,6 +35,7 @@ from app.latent_survey import image_path
 from app.learn_insights import SEED
 from app.learn_lesson import Scene, SceneKind
 from app.units import percent
+from app.words import seeded_words
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.evaluation.confusion import hard_pairs
 from robust_core.gradients import predict_logits
@@ -123,7 +124,7 @@ def _with_radius(scene: Scene) -> Scene:
     linf = attack.norm is Norm.LINF
     scale, end = (255.0, SLIDER_END[Norm.LINF]) if linf else (1.0, SLIDER_END[Norm.L2])
     own = round(attack.epsilon * scale, 6)
-    key = f"learn.radius.{','.join(scene.models)}.{work.exact_words(attack)}"
+    key = f"learn.radius.{','.join(scene.models)}.{seeded_words(attack)}"
     st.session_state.setdefault(key, own)
     chosen = st.slider(
         f"Radius ({attack.norm}{', n/255' if linf else ''})",
@@ -240,7 +241,7 @@ def _similarity(scene: Scene, infos: Infos, image: ChosenImage) -> None:
 
 
 def _say_attack(attack: Attack, infos: Infos) -> None:
-    st.caption(f"{', '.join(info.name for info in infos)}: {work.exact_words(attack)}.")
+    st.caption(f"{', '.join(info.name for info in infos)}: {seeded_words(attack)}.")
 
 
 _DRAW: dict[SceneKind, Callable[[Scene, Infos, ChosenImage], None]] = {

@@ -16,7 +16,7 @@ from robust_core.attacks.momentum_ascent import Ascent, momentum_ascent
 from robust_core.attacks.notes import note
 from robust_core.attacks.survivors import TOLERANCE, Follower, Survivors, TimeUp
 from robust_core.gradients import predict_logits
-from robust_core.models.guard import attack_surrogates
+from robust_core.models.guard import attack_surrogates, masking_parts
 from robust_core.models.wrappers import with_substituted_backward
 
 AUTOMATIC_EOT = 10  # passes averaged for a stochastic model
@@ -229,7 +229,7 @@ def _sources(model: nn.Module) -> list[nn.Module]:
     The main one is the model itself, or where it names parts that mask its gradient the one with
     these passed through; then the gradient that it has is one of the others.
     """
-    parts: tuple[str, ...] = getattr(model, "masking_parts", ())
+    parts = masking_parts(model)
     main = [with_substituted_backward(model, parts), model] if parts else [model]
     return [main[0], *[*attack_surrogates(model), *main[1:]][:MOST_SURROGATES]]
 

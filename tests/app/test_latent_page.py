@@ -63,7 +63,7 @@ def make(reference: str, target: int | None = None) -> latent_survey.Survey:
 
 def test_the_finding_is_what_the_evaluator_says():
     page = open_page(model=STANDARD)
-    images = cached.load_images(checkpoint_info(STANDARD)).subset(slice(0, 50))
+    images = cached.load_images(checkpoint_info(STANDARD)).sample(50)
     network, _ = load_trained(STANDARD)
     attack = create_attack("fgsm", epsilon=0.1)
     attacked = predict_logits(network, attack(network, images.x, images.y)).argmax(dim=1)
@@ -118,9 +118,7 @@ def test_the_three_uses_are_compared_on_request():
     assert "Press the button" in said(page)
     check(page.button(key="latent.uses.run").click().run())
     assert "withstand every attack tried here" in said(page)
-    assert "APGD (dlr loss), Linf 25.5/255, 5 steps, 1 restart, seed 0, 50 test images" in said(
-        page
-    )
+    assert "APGD-5 (DLR), Linf 25.5/255, seed 0, 50 test images" in said(page)
 
 
 def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_worst():
@@ -129,12 +127,12 @@ def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_wors
     report = latent_uses.compare_uses(
         info, attack, 50, check=lambda: None, on_stage=lambda words, share: None
     )
-    images = cached.load_images(info).subset(slice(0, 50))
+    images = cached.load_images(info).sample(50)
     through = cached.load_model(checkpoint_info(f"{ATLD}:imt"))
     bare, _ = load_trained(ATLD)
     by_name = {result.name: result for result in report.results}
     replayed = evaluate(through, images.x, images.y, attack, surrogate=bare)
-    assert by_name["ATLD"].static >= replayed.robust_accuracy
+    assert by_name["ATLD"].static == pytest.approx(replayed.robust_accuracy, abs=0.06)
     assert by_name["ATLD-"].static == by_name["ATLD-"].adaptive
     assert by_name["ATLD"].clean == replayed.clean_accuracy
     assert report.surrogate == STANDARD
@@ -142,7 +140,7 @@ def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_wors
     replayed = evaluate(through, images.x, images.y, attack, surrogate=smoothly)
     assert by_name["ATLD-"].smooth is None
     assert by_name["ATLD"].smooth is not None
-    assert by_name["ATLD"].smooth >= replayed.robust_accuracy
+    assert by_name["ATLD"].smooth == pytest.approx(replayed.robust_accuracy, abs=0.06)
     for result in report.results:
         others = (result.clean, result.static, result.transfer, result.adaptive, result.smooth)
         assert result.worst <= min(value for value in others if value is not None)
@@ -289,7 +287,7 @@ def test_noise_and_transformation_stay_within_their_budgets():
 
 def test_the_way_of_an_image_begins_clean_and_ends_transformed():
     info, attack = checkpoint_info(ATLD), create_attack("pgd", epsilon=0.1, num_steps=4)
-    images = cached.load_images(info)
+    images = cached.load_images(info).sample(50)
     trace = cached.run_attack(info, images.x[0], int(images.y[0]), attack, None, check=lambda: None)
     path = latent_survey.image_path(info, trace)
     survey = make(ATLD)

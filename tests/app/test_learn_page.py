@@ -86,7 +86,7 @@ def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
     check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
     press_key(page, "learn.reveal")
     assert "Measured: more than 95 %" in page.warning[0].value
-    assert "of the first 60 test images right" in said(page)
+    assert "of a sample of 60 test images right" in said(page)
     press_key(page, "learn.again")
     assert page.button(key="learn.reveal").label == "I cannot tell: show me"
     press_key(page, "learn.reveal")
@@ -120,8 +120,8 @@ def test_a_measurement_names_attack_norm_radius_steps_seed_and_images():
     page = open_page({"tour": "adversarial", "step": 4})
     press_key(page, "learn.reveal")
     words = said(page)
-    assert re.search(r"under PGD, Linf 25.5/255, 20 steps, 1 restart, seed 0", words)
-    assert "the first 60 test images" in words
+    assert re.search(r"under PGD-20, Linf 25.5/255, seed 0", words)
+    assert "a sample of 60 test images" in words
 
 
 def test_the_radius_of_a_scene_moves_the_attack_and_not_the_question():
@@ -130,7 +130,7 @@ def test_the_radius_of_a_scene_moves_the_attack_and_not_the_question():
     asked = [line for line in said(page).splitlines() if "before and" in line]
     (slider,) = [one for one in page.slider if str(one.key).startswith("learn.radius")]
     check(slider.set_value(0.0).run())
-    assert "9 stays 9" in said(page)
+    assert "5 stays 5" in said(page)
     assert [line for line in said(page).splitlines() if "before and" in line] == asked
 
 

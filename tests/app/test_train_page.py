@@ -195,7 +195,7 @@ def test_a_running_run_shows_progress_numbers_and_the_attack_behind_them() -> No
     assert [metric.value for metric in page.metric] == ["95 %", "75 %", "10"]
     words = said(page)
     assert "180 validation images" in words
-    assert "PGD, Linf 25.5/255, 10 steps, 1 restart" in words
+    assert "PGD-10, Linf 25.5/255" in words
     assert len(page.get("plotly_chart")) == 2
     progress = page.get("progress")[0].proto
     assert progress.value == 50
@@ -265,7 +265,7 @@ def test_a_finished_run_shows_its_card_and_leads_to_the_attack_page() -> None:
     run = make_run(RunStatus("finished"), num_epochs_done=30)
     give_model(run.best, run.config())
     page = open_page()
-    assert "**80 %** under PGD, Linf 25.5/255, 50 steps, 5 restarts" in page.success[0].value
+    assert "**80 %** as reported, under PGD-50, 5 restarts, Linf 25.5/255" in page.success[0].value
     link = next(link for link in page.get("page_link") if link.proto.label == "Attack this model")
     assert f"model=runs%2F{run.run_id}" in link.proto.query_string
 
@@ -322,7 +322,7 @@ def test_the_card_of_a_finished_model_at_chance_is_no_success() -> None:
     page = open_page()
     assert not page.success
     (box,) = page.warning
-    assert "cannot be told from a guess" in box.value and "**80 %** under PGD" in box.value
+    assert "cannot be told from a guess" in box.value and "**80 %** as reported" in box.value
 
 
 def test_a_damaged_curve_is_left_out() -> None:

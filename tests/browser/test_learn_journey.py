@@ -22,7 +22,7 @@ def test_a_student_predicts_opens_the_page_and_plays_in_the_plane(visit: Visitor
     reveal.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("You predicted it: up to 30 points more.")).to_be_visible()
-    expect(page.get_by_text("20 steps, 1 restart, seed 0").first).to_be_visible()
+    expect(page.get_by_text("PGD-20, Linf 25.5/255, seed 0").first).to_be_visible()
     expect(page.locator("output")).to_have_text("step 20 of 20")
     visit.settle()
     page.get_by_role("link", name="Open in the Attack page").click()
