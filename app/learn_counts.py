@@ -7,10 +7,10 @@ from app.learn_lesson import Measure
 from app.learn_work import (
     Measured,
     each_model,
-    first_images,
     model_name,
     points,
     report,
+    sampled_images,
 )
 from app.units import percent
 from app.words import seeded_words
@@ -20,9 +20,8 @@ from robust_core.training.checkpoint import CheckpointInfo
 def clean_accuracy(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
     """Return the accuracy of the first model without an attack."""
     share = report(infos[0], wanted.attack, wanted.number).clean_accuracy
-    words = (
-        f"{model_name(infos[0])} reads **{percent(share)}** of {first_images(wanted.number)} right"
-    )
+    images = sampled_images(wanted.number)
+    words = f"{model_name(infos[0])} reads **{percent(share)}** of {images} right"
     return Measured(share, f"{words}, without an attack.")
 
 
@@ -33,8 +32,8 @@ def accuracy(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Me
     return Measured(
         found.robust_accuracy,
         f"{model_name(infos[0])} stays right on **{percent(found.robust_accuracy)}** of "
-        f"{first_images(wanted.number)}: {seeded_words(wanted.attack)}{crafted}. Without an attack: "
-        f"{percent(found.clean_accuracy)}.",
+        f"{sampled_images(wanted.number)}: {seeded_words(wanted.attack)}{crafted}. Without an "
+        f"attack: {percent(found.clean_accuracy)}.",
     )
 
 
@@ -53,7 +52,7 @@ def accuracy_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -
     return Measured(
         difference,
         f"Right under attack: {told} ({points(difference)}). {seeded_words(wanted.attack)}, "
-        f"{first_images(wanted.number)}.",
+        f"{sampled_images(wanted.number)}.",
     )
 
 
@@ -67,7 +66,7 @@ def attack_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
         difference,
         f"{model_name(infos[0])} stays right on **{percent(one.value)}** under "
         f"{seeded_words(wanted.attack)}, and on **{percent(other.value)}** under "
-        f"{seeded_words(wanted.other)} ({points(-difference)}); {first_images(wanted.number)}.",
+        f"{seeded_words(wanted.other)} ({points(-difference)}); {sampled_images(wanted.number)}.",
     )
 
 
@@ -81,7 +80,7 @@ def source_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> 
         f"{model_name(judge)} stays right on **{percent(elsewhere)}** if the attack is made on "
         f"{model_name(source)}, and on **{percent(itself)}** if it is made on "
         f"{model_name(judge)} itself. "
-        f"{seeded_words(wanted.attack)}, {first_images(wanted.number)}.",
+        f"{seeded_words(wanted.attack)}, {sampled_images(wanted.number)}.",
     )
 
 
@@ -95,5 +94,5 @@ def same_source_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage
         shares[0] - shares[1],
         f"Right under attack: {told} ({points(shares[0] - shares[1])}). "
         f"{seeded_words(wanted.attack)}, made on {model_name(infos[1])}, "
-        f"{first_images(wanted.number)}.",
+        f"{sampled_images(wanted.number)}.",
     )

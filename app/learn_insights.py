@@ -13,9 +13,9 @@ from app.learn_lesson import Measure
 from app.learn_work import (
     Measured,
     each_model,
-    first_images,
     model_name,
     new_check,
+    sampled_images,
     study,
     study_plan,
     survey,
@@ -44,7 +44,8 @@ def confidence(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
     return Measured(
         after,
         f"{model_name(infos[0])} gives {name} **{percent(before)}** before and "
-        f"**{percent(after)}** after the attack on {image.image_id}: {seeded_words(wanted.attack)}.",
+        f"**{percent(after)}** after the attack on {image.image_id}: "
+        f"{seeded_words(wanted.attack)}.",
     )
 
 
@@ -58,7 +59,7 @@ def zero_gradient(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) 
     return Measured(
         share,
         f"The gradient of {model_name(infos[0])} is exactly zero, in every pixel, at "
-        f"**{percent(share)}** of {first_images(wanted.number)} (gradient of the cross-entropy).",
+        f"**{percent(share)}** of {sampled_images(wanted.number)} (gradient of the cross-entropy).",
     )
 
 
@@ -148,7 +149,7 @@ def drift(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measu
         times,
         f"Under attack the mean feature of {model_name(infos[0])} moves **{times:.1f} times** as "
         f"far as under random noise of the same size ({moved.drift:.3g} and {noise.drift:.3g}). "
-        f"{seeded_words(wanted.attack)}, {first_images(len(found.images))}.",
+        f"{seeded_words(wanted.attack)}, {sampled_images(len(found.images))}.",
     )
 
 
@@ -160,7 +161,7 @@ def overlap_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) ->
     return Measured(
         shares[0] - shares[1],
         f"Share of its 10 nearest clean neighbours that an attacked image keeps: {told}. "
-        f"{seeded_words(wanted.attack)}, {first_images(len(found[0].images))}.",
+        f"{seeded_words(wanted.attack)}, {sampled_images(len(found[0].images))}.",
     )
 
 
@@ -174,7 +175,7 @@ def detection(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> M
         area,
         f"AUROC **{area:.2f}**: in {percent(area)} of all pairs the discriminator of "
         f"{model_name(infos[0])} finds the clean image more natural than the attacked one. "
-        f"{seeded_words(wanted.attack)}, {first_images(len(found.images))}.",
+        f"{seeded_words(wanted.attack)}, {sampled_images(len(found.images))}.",
     )
 
 
@@ -227,5 +228,5 @@ def _study_words(found: Study, info: CheckpointInfo) -> str:
     words = attack_words("pgd", plan.model_dump(include={"norm", "epsilon", "num_steps"}))
     return (
         f"{model_name(info)}, {words}, from the image itself (nothing random), "
-        f"{first_images(len(found.images))}."
+        f"{sampled_images(len(found.images))}."
     )

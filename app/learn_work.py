@@ -135,7 +135,7 @@ def each_model(infos: Sequence[CheckpointInfo], numbers: Sequence[str]) -> str:
     return ", ".join(f"{model_name(info)} **{number}**" for info, number in pairs)
 
 
-def first_images(number: int) -> str:
+def sampled_images(number: int) -> str:
     """Return "a sample of 60 test images"."""
     return f"a sample of {count_words(number, 'test image')}"
 

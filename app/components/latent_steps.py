@@ -58,7 +58,7 @@ def show_steps(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
             "Vary the step size", icon=":material/steppers:", key="latent.steps.run"
         )
         st.caption(
-            f"Cost: {seeded_words(strong.name, strong.model_dump())} on {num_images} images at "
+            f"Cost: {seeded_words(strong)} on {num_images} images at "
             f"{len(step_sizes(info))} step sizes; about {duration_words(seconds)} by a "
             "measurement here."
         )

@@ -43,7 +43,7 @@ def show_uses(info: CheckpointInfo, attack: Attack, num_images: int) -> None:
             "Compare the three uses", icon=":material/compare_arrows:", key="latent.uses.run"
         )
         st.caption(
-            f"Cost: {seeded_words(strong.name, strong.model_dump())} on {num_images} images, five "
+            f"Cost: {seeded_words(strong)} on {num_images} images, five "
             f"times; about {duration_words(seconds)} by a measurement here."
         )
     report = known_uses(info, strong, num_images)

@@ -83,7 +83,7 @@ def test_the_matrix_over_test_images_names_its_attack_and_the_masked_model():
 
 def test_the_curves_start_at_clean_accuracy_and_never_rise():
     page = press_where_needed(open_page(), "Measure curves")
-    assert "first 16 test images; bars are 95 % intervals" in said(page)
+    assert "a sample of 16 test images; bars are 95 % intervals" in said(page)
     infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
     attack = create_attack("pgd", **ATTACK)
     curves = compare.measure_curves(infos, attack, 8, check=lambda: None, on_share=lambda _: None)
