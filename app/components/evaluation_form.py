@@ -25,7 +25,7 @@ from robust_core.engine import fastest_engine
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, PlannedCurve
 from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
-from robust_core.evaluation_runs.subjects import fits
+from robust_core.evaluation_runs.subjects import default_attacks, fits
 from robust_core.evaluation_runs.units import plan_cost
 from robust_core.parameters import Parameters
 from robust_core.team import Team
@@ -33,6 +33,7 @@ from robust_core.threat_model import BallParameters, ThreatModel
 from robust_core.training.checkpoint import CheckpointInfo
 
 FIRST_ATTACKS = ["PGD-20", "APGD", "Square-200"]
+FIRST_ATTACKS_ON_DEFENCES = ["PGD-20", "Adaptive"]  # see `default_attacks`
 FIRST_DATA, FIRST_MODELS = "digits", ["digits-standard", "digits-pgd_at"]
 CURVE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the radius
 CURVES: dict[str, tuple[CurveParameter, tuple[float, ...]]] = {  # field -> parameter, values
@@ -99,7 +100,7 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     chosen = _pick_models(infos)
     source = _pick_source(infos, chosen)
     randomness = _pick_randomness(chosen if source is None else [*chosen, source])
-    titles = _pick_attacks(randomness)
+    titles = _pick_attacks(chosen, randomness)
     extent = parameter_form(
         Extent, "robustness.extent", advanced=("reliability_images", "seed", *CHOICES)
     )
@@ -263,8 +264,9 @@ def _is_random(info: CheckpointInfo) -> bool:
         return False  # it cannot be judged at all, and the evaluation says why
 
 
-def _pick_attacks(randomness: Randomness | None) -> list[str]:
-    st.session_state.setdefault(ATTACKS_KEY, FIRST_ATTACKS)
+def _pick_attacks(chosen: Sequence[CheckpointInfo], randomness: Randomness | None) -> list[str]:
+    hard = "adaptive" in default_attacks(chosen)
+    st.session_state.setdefault(ATTACKS_KEY, FIRST_ATTACKS_ON_DEFENCES if hard else FIRST_ATTACKS)
     return st.multiselect(
         "Attacks",
         list(OFFERS),

@@ -248,3 +248,49 @@ def test_a_ball_of_form_only_is_not_shared_with_other_attacks():
     attack = create_attack("spatial", num_rotations=1, num_shifts=1)
     subject = subject_of(LinearModel(SHAPE), attack, surrogate=LinearModel(SHAPE, seed=5))
     assert check_black_box(subject) is None and check_transfer(subject) is None
+
+
+class SaturatedCrossEntropy(LinearModel):
+    """Sure of everything: cross-entropy has no gradient left, the margin has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1e4 * super().forward(x)
+
+
+def test_the_loss_is_blamed_where_another_loss_breaks_the_images():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
+    subject = subject_of(SaturatedCrossEntropy(SHAPE), attack)
+    finding = check_black_box(subject)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "its loss hides the weakness" in finding.sentence
+    assert "margin" in finding.advice and "gradients" not in finding.sentence
+
+
+class NotFiniteWhenMoved(LinearModel):
+    """Gives no numbers for images that were moved to the corners of the ball."""
+
+    def __init__(self, shape, clean: Tensor) -> None:
+        super().__init__(shape)
+        self.clean = clean
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward((x * 8).round() / 8)  # no gradient to follow
+        if len(x) != len(self.clean):
+            return logits
+        moved = (x - self.clean).abs().flatten(1).amax(dim=1) > 1e-3
+        return torch.where(moved[:, None], torch.nan, logits)
+
+
+@pytest.mark.filterwarnings("ignore:the model's outputs for")
+def test_overflow_is_blamed_where_the_outputs_are_no_numbers():
+    x = middle_images(40, SHAPE)
+    model = NotFiniteWhenMoved(SHAPE, x)
+    with torch.no_grad():
+        y = model(x[:39]).argmax(dim=1)
+    y = torch.cat([y, model(x[1:]).argmax(dim=1)[-1:]])
+    attack = create_attack("pgd", epsilon=0.1, num_steps=3, random_start=False)
+    subject = Subject(model, x, y, attack, effort=0.1)
+    finding = check_black_box(subject)
+    assert finding is not None and finding.severity is Severity.FAIL
+    assert "outputs there are no finite numbers" in finding.sentence
+    assert "overflow" in finding.advice

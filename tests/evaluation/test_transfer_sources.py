@@ -1,9 +1,17 @@
 """From which model images may transfer to the judged one, in a check of its number."""
 
+from dataclasses import replace
+
 import pytest
 
 from robust_core.evaluation_runs import EvaluationPlan
-from robust_core.evaluation_runs.subjects import transfer_source, undefended_model, version_of
+from robust_core.evaluation_runs.subjects import (
+    default_attacks,
+    transfer_source,
+    undefended_model,
+    version_of,
+)
+from robust_core.paths import REPOSITORY
 from robust_core.training.checkpoint import checkpoint_info
 from tests.evaluation.checkpoints import write_checkpoint
 from tests.evaluation.plans import make_plan
@@ -53,3 +61,16 @@ def test_a_shipped_surrogate_that_has_changed_makes_another_version(shelf) -> No
     write_checkpoint(shelf / "plain.safetensors", seed=3, method=STANDARD)
     after = versions()
     assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_the_default_attack_is_the_adaptive_one_where_a_defence_may_hide_its_weakness(monkeypatch):
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(REPOSITORY / "checkpoints"))
+    infos = {
+        name: checkpoint_info(name)
+        for name in ("digits-pgd_at", "digits-atld", "digits-atld:imt", "digits-ciiv")
+    }
+    found = {name: default_attacks([info]) for name, info in infos.items()}
+    assert found["digits-pgd_at"] == found["digits-atld"] == ("pgd",)
+    assert found["digits-atld:imt"] == found["digits-ciiv"] == ("adaptive",)
+    brought = replace(infos["digits-pgd_at"], name="imported/somebodys")
+    assert default_attacks([brought]) == ("pgd", "adaptive")
