@@ -52,8 +52,8 @@ class Adaptive(Attack):
 
     - Parts that mask gradients (`masking_parts`) are passed through as by BPDA with the identity.
     - Gradients and answers of a stochastic model, one that answers the same images differently, are
-      means over `eot_samples` passes, in 15 % of the steps, and a fall counts only if the mean of
-      as many fresh passes confirms it.
+      means over `eot_samples` passes, in 15 % of the steps, and an image leaves only when as many
+      fresh answers are all wrong: one lucky draw is no success, and one in two hardly is.
     - At `time_limit` the search ends with what it has; a note names what was cut off
       (`attacks.notes`), which `evaluate` puts into its report.
 
@@ -188,7 +188,7 @@ class Adaptive(Attack):
         now, *later = dict.fromkeys(phase.title for phase in left)
         return (
             f"adaptive reached its time limit of {self.time_limit:g} s with "
-            f"{int(survivors.standing.sum())} of {len(survivors.x)} images standing, during: "
+            f"{survivors.num_robust} of {len(survivors.x)} images standing, during: "
             f"{now}" + (f"; not run: {', '.join(later)}" if later else "")
         )
 

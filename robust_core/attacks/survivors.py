@@ -28,7 +28,8 @@ class Survivors:
         model: the attacked model, which alone decides.
         x: clean images [N,C,H,W]. goal: with the margin as its loss.
         eot_samples: passes whose mean is an answer.
-        stochastic: whether the model's answers differ; a fall is then confirmed by fresh passes.
+        stochastic: whether the model's answers differ. As many fresh ones must then all be wrong;
+            until they are, the search for a higher margin goes on.
         best: [N,C,H,W], the result so far. margin: its margin [N]. standing: bool [N].
     """
 
@@ -58,6 +59,11 @@ class Survivors:
     def index(self) -> Tensor:
         """Which images stand: int64 [M]."""
         return self.standing.nonzero().squeeze(1)
+
+    @property
+    def num_robust(self) -> int:
+        """How many images have no adversarial iterate yet, by their mean answers."""
+        return int((self.standing & (self.margin <= 0)).sum())
 
     def check_time(self) -> None:
         """Raise `TimeUp` once it is."""
@@ -90,8 +96,10 @@ class Survivors:
         fallen, margin = goal.reached(logits), goal(logits)
         if self.stochastic and bool(fallen.any()):  # a lucky draw is no success
             seeming = fallen.nonzero().squeeze(1)
-            fresh, claimed = self.answer(x_adv[seeming]), goal.select(seeming)
-            fallen[seeming], margin[seeming] = claimed.reached(fresh), claimed(fresh)
+            claimed = goal.select(seeming)
+            answers = [predict_logits(self.model, x_adv[seeming]) for _ in range(self.eot_samples)]
+            fallen[seeming] = torch.stack([claimed.reached(one) for one in answers]).all(dim=0)
+            margin[seeming] = claimed(torch.stack(answers).mean(dim=0))
         better = self.standing[index] & (fallen | (margin > self.margin[index]))
         self.best[index[better]] = x_adv[better]
         self.margin[index[better]] = margin[better]

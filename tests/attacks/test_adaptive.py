@@ -219,6 +219,23 @@ def test_a_lucky_pass_of_a_stochastic_model_is_no_success():
     assert attack.threat_model.distance(x_adv, x).max() <= 0.01 + 1e-6
 
 
+def test_an_image_that_is_wrong_every_other_time_is_searched_further_but_not_robust():
+    model, x = NoisyLinear(SHAPE, noise=4.0), middle_images(8, SHAPE)
+    model.weight.data.zero_()
+    model.bias.data = torch.tensor([0.0, 2.0, -100.0])  # class 0: wrong in the mean, not always
+    y = torch.zeros(8, dtype=torch.int64)
+    ball, settings = ThreatModel(Norm.LINF, 0.1), {"eot_samples": 50, "seconds": None}
+    survivors = Survivors(
+        model, x, Goal("margin", y), ball, stochastic=True, on_step=None, **settings
+    )
+    left = survivors.look(survivors.index, x, survivors.answer(x))
+    assert not bool(left.any()) and bool(survivors.standing.all())
+    assert survivors.num_robust == 0
+    model.bias.data = torch.tensor([0.0, 200.0, -100.0])
+    assert bool(survivors.look(survivors.index, x, survivors.answer(x)).all())
+    assert not bool(survivors.standing.any())
+
+
 def test_a_weak_stochastic_model_falls_in_the_mean():
     model, x = NoisyLinear(SHAPE, noise=1.0), middle_images(12, SHAPE)
     y = predict_logits(model, x, eot_samples=200).argmax(dim=1)
