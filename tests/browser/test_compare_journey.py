@@ -33,7 +33,7 @@ def test_a_visitor_compares_two_models_and_takes_the_link_along(visit: Visitor):
     expect(page.locator(".js-plotly-plot .heatmaplayer")).to_have_count(1)
     page.get_by_role("button", name="Measure transfer").click()
     visit.settle()
-    expect(page.get_by_text("first 16 test images")).to_be_visible()
+    expect(page.get_by_text("a sample of 16 test images")).to_be_visible()
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     visit.settle()
