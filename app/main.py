@@ -9,18 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) != sys.path[0]:
     sys.path.insert(0, str(ROOT))  # `streamlit run` puts only app/ on the path
 
-PAGES = {  # file in app/views -> title and icon; a page is shown once its file exists
-    "start": ("Start", ":material/home:"),
-    "attack": ("Attack", ":material/bolt:"),
-    "compare": ("Compare", ":material/compare:"),
-    "gradients": ("Gradients", ":material/gradient:"),
-    "retina": ("Retina", ":material/visibility:"),
-    "hard_pairs": ("Hard pairs", ":material/grid_on:"),
-    "latent": ("Latent space", ":material/scatter_plot:"),
-    "robustness": ("Robustness", ":material/verified_user:"),
-    "train": ("Train", ":material/fitness_center:"),
-    "learn": ("Learn", ":material/school:"),
-}
+from app.navigation import PAGES, page_script  # noqa: E402
 
 STYLE = """
 @media (min-width: 900px) {
@@ -40,11 +29,11 @@ def main() -> None:
     st.set_page_config(
         page_title="Robustness laboratory", page_icon="🛡️", layout="wide", initial_sidebar_state=220
     )
-    folder = Path(__file__).parent / "views"
+    folder = Path(__file__).parent
     pages = [
         st.Page(file, title=title, icon=icon)
         for name, (title, icon) in PAGES.items()
-        if (file := folder / f"{name}.py").is_file()
+        if (file := folder / page_script(name)).is_file()
     ]
     page = st.navigation(pages)
     st.html(f"<style>{STYLE}</style>")

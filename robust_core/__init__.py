@@ -19,46 +19,42 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from robust_core.attacks import list_attacks
     from robust_core.attacks.base import create_attack
+    from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints, load_model
+    from robust_core.config.presets import preset
+    from robust_core.config.run import RunConfig
     from robust_core.data import list_data, load_data
     from robust_core.errors import InputError
     from robust_core.evaluation import Subject, check_reliability, evaluate
-    from robust_core.methods import list_methods
-    from robust_core.models.base import create_model, list_models
-    from robust_core.models.wrappers import (
+    from robust_core.inference.wrappers import (
         AveragedPasses,
         ScaledLogits,
         with_substituted_backward,
     )
-    from robust_core.training import (
-        RunConfig,
-        checkpoint_info,
-        list_checkpoints,
-        load_model,
-        preset,
-        train,
-    )
+    from robust_core.methods import list_methods
+    from robust_core.models.base import create_model, list_models
+    from robust_core.training import train
 
 _HOMES = {
-    "AveragedPasses": "models.wrappers",
+    "AveragedPasses": "inference.wrappers",
     "InputError": "errors",
-    "RunConfig": "training",
-    "ScaledLogits": "models.wrappers",
+    "RunConfig": "config.run",
+    "ScaledLogits": "inference.wrappers",
     "Subject": "evaluation",
     "check_reliability": "evaluation",
-    "checkpoint_info": "training",
+    "checkpoint_info": "checkpoints.catalog",
     "create_attack": "attacks.base",
     "create_model": "models.base",
     "evaluate": "evaluation",
     "list_attacks": "attacks",
-    "list_checkpoints": "training",
+    "list_checkpoints": "checkpoints.catalog",
     "list_data": "data",
     "list_methods": "methods",
     "list_models": "models.base",
     "load_data": "data",
-    "load_model": "training",
-    "preset": "training",
+    "load_model": "checkpoints.catalog",
+    "preset": "config.presets",
     "train": "training",
-    "with_substituted_backward": "models.wrappers",
+    "with_substituted_backward": "inference.wrappers",
 }
 __all__ = [
     "AveragedPasses",

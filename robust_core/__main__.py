@@ -2,8 +2,8 @@
 
 import sys
 
+from robust_core.acceleration.memory import keep_freed_memory
 from robust_core.command_line.main import leave, main
-from robust_core.memory import keep_freed_memory
 
 if __name__ == "__main__":
     keep_freed_memory()

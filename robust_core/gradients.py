@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor, nn
 
-from robust_core.engine import exact_model, is_prepared, search_model
+from robust_core.acceleration.optimised import exact_model, is_prepared, search_model
 from robust_core.errors import InputError
 
 LARGEST_BACKWARD_BATCH = 64  # images and classes together; more gains nothing and takes memory

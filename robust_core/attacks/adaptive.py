@@ -16,8 +16,8 @@ from robust_core.attacks.momentum_ascent import Ascent, momentum_ascent
 from robust_core.attacks.notes import note
 from robust_core.attacks.survivors import TOLERANCE, Follower, Survivors, TimeUp
 from robust_core.gradients import predict_logits
+from robust_core.inference.wrappers import with_substituted_backward
 from robust_core.models.guard import attack_surrogates, masking_parts
-from robust_core.models.wrappers import with_substituted_backward
 
 AUTOMATIC_EOT = 10  # passes averaged for a stochastic model
 STOCHASTIC_SHARE = 0.15  # of the steps, where each of them is the mean of many passes

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.engine import exact_model, prepared, search_model
+from robust_core.acceleration.optimised import exact_model, prepared, search_model
 from robust_core.errors import InputError
 from robust_core.gradients import evaluation_mode, is_approximate, predict_logits, repeatable_noise
 from robust_core.losses import is_correct

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from robust_core.acceleration.mode import Engine, use_engine
+from robust_core.acceleration.optimised import exact_model, is_prepared
 from robust_core.attacks.base import ATTACKS, OnStep
 from robust_core.attacks.pgd import PGD
-from robust_core.engine import Engine, exact_model, is_prepared, use_engine
 from robust_core.errors import InputError
+from robust_core.inference.wrappers import with_substituted_backward
 from robust_core.models.guard import masking_parts
-from robust_core.models.wrappers import with_substituted_backward
 from robust_core.registry import unknown_name
 
 SUBSTITUTES: dict[str, type[nn.Module]] = {

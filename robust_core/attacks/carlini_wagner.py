@@ -17,8 +17,8 @@ from robust_core.attacks.base import (
 )
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import finite, input_gradient
+from robust_core.inference.wrappers import averaged
 from robust_core.losses import margin
-from robust_core.models.wrappers import averaged
 from robust_core.threat_model import Epsilon, Norm
 
 SHRINK = 0.999999  # keeps arctanh finite at the walls of the box

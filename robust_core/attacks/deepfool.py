@@ -17,7 +17,7 @@ from robust_core.attacks.base import (
 from robust_core.attacks.fab import nearest_hyperplane
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import class_difference_gradients, predict_logits
-from robust_core.models.wrappers import averaged
+from robust_core.inference.wrappers import averaged
 from robust_core.threat_model import Epsilon, Norm
 
 LEAST_WAY = 1e-4  # added to each step, so that a point on the boundary moves on

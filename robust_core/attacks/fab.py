@@ -19,7 +19,7 @@ from robust_core.attacks.base import (
 )
 from robust_core.attacks.goal import Goal
 from robust_core.gradients import class_difference_gradients, predict_logits, search_logits
-from robust_core.models.wrappers import averaged
+from robust_core.inference.wrappers import averaged
 from robust_core.threat_model import Norm, ThreatModel
 
 

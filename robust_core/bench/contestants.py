@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from robust_core.acceleration.mode import Engine, fastest_engine, use_engine
 from robust_core.attacks.base import create_attack
-from robust_core.engine import Engine, fastest_engine, use_engine
 
 EPSILON = 8 / 255
 REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"

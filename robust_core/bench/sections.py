@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from robust_core.acceleration.mode import fastest_engine, use_engine
+from robust_core.acceleration.optimised import prepared
 from robust_core.attacks.base import Attack, create_attack
 from robust_core.bench.contestants import (
     BFLOAT16,
@@ -18,13 +20,12 @@ from robust_core.bench.contestants import (
     official_autoattack,
 )
 from robust_core.bench.timing import gradient_flops, interleaved_medians, peak_memory
+from robust_core.checkpoints.catalog import checkpoint_info, load_model
 from robust_core.data import data_source, load_data
-from robust_core.engine import fastest_engine, prepared, use_engine
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import class_gradients, predict_logits
 from robust_core.losses import cross_entropy, is_correct
 from robust_core.models.base import create_model
-from robust_core.training.checkpoint import checkpoint_info, load_model
 
 IMAGE_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 GIGA = 1e9

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from robust_core.bench.timing import interleaved_medians, peak_memory
+from robust_core.config.presets import preset
 from robust_core.data import data_source
 from robust_core.methods.base import METHODS
 from robust_core.training.judge import load_split
-from robust_core.training.presets import preset
 from robust_core.training.state import create_state
 from robust_core.training.step import TrainingStep
 

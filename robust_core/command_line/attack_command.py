@@ -15,9 +15,9 @@ from robust_core.data.images import decode_image, encode_png, quantize_8bit
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BUDGET_TOLERANCE
 from robust_core.evaluation.outputs import check_outputs
+from robust_core.files import write_atomically
 from robust_core.gradients import predict_logits
 from robust_core.registry import unknown_name
-from robust_core.training.atomic import write_atomically
 
 NUM_SHOWN = 5
 NO_NUMBERS = "outputs that are no finite numbers"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from robust_core.acceleration.memory import keep_freed_memory
 from robust_core.bench.contestants import contestants
 from robust_core.bench.sections import (
     all_classes,
@@ -21,7 +22,6 @@ from robust_core.bench.timing import peaks
 from robust_core.bench.training import methods
 from robust_core.command_line.options import Parser, positive
 from robust_core.command_line.work import thread_count
-from robust_core.memory import keep_freed_memory
 
 NETWORKS: dict[str, tuple[str, dict[str, int]]] = {
     "small_cnn": ("small_cnn", {}),

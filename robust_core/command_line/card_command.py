@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
+from robust_core.checkpoints.card import headline_of
+from robust_core.checkpoints.catalog import checkpoint_info, load_trained, save_checkpoint
 from robust_core.command_line.options import Parser, positive
+from robust_core.config.run import RunConfig
+from robust_core.distributed import Team
 from robust_core.errors import InputError
-from robust_core.team import Team
-from robust_core.training.cards import headline_of
-from robust_core.training.checkpoint import checkpoint_info, load_trained, save_checkpoint
-from robust_core.training.config import RunConfig
 from robust_core.training.judge import measure_card
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from robust_core.acceleration.mode import Engine, fastest_engine
 from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.command_line.main import WRONG_INPUT
 from robust_core.command_line.options import (
     Parser,
@@ -22,7 +24,7 @@ from robust_core.command_line.options import (
 from robust_core.command_line.subject import attack_line, with_balls
 from robust_core.command_line.work import Work, add_work_options, time_left, watched
 from robust_core.data import data_source
-from robust_core.engine import Engine, fastest_engine
+from robust_core.distributed import Team, assembled
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Finding, Severity, verdict
 from robust_core.evaluation.lowest import share_words
@@ -36,12 +38,10 @@ from robust_core.evaluation_runs.evaluator import run_evaluation
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
 from robust_core.evaluation_runs.subjects import default_attacks
-from robust_core.jobs import evaluation_directory
+from robust_core.files import write_atomically
+from robust_core.job_control import evaluation_directory
 from robust_core.parameters import Parameters
-from robust_core.team import Team, assembled
 from robust_core.threat_model import ThreatModel
-from robust_core.training.atomic import write_atomically
-from robust_core.training.checkpoint import checkpoint_info
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]"
 NETWORK = "network"  # what --crafted-on calls the network itself

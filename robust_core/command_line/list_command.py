@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pydantic.fields import FieldInfo
 
 from robust_core.attacks.base import ATTACKS
+from robust_core.checkpoints.card import headline_of
+from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints
+from robust_core.checkpoints.table import markdown_table
 from robust_core.command_line.options import Parser, choices, help_text
 from robust_core.data import data_source, list_data, own_data
 from robust_core.errors import InputError
-from robust_core.jobs import list_evaluations, list_runs
+from robust_core.job_control import list_evaluations, list_runs
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
-from robust_core.training.cards import headline_of
-from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
-from robust_core.training.shipped_table import markdown_table
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, load_model
 from robust_core.command_line.options import given_parameters
 from robust_core.data import ImageSet, data_source, load_data
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.subjects import check_fit
 from robust_core.models.base import Classifier
 from robust_core.threat_model import BallParameters, ThreatModel
-from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, load_model
 
 T = TypeVar("T")
 

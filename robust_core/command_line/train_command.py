@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.command_line.main import WRONG_INPUT
 from robust_core.command_line.options import Parser, apply_settings
 from robust_core.command_line.work import Work, add_work_options, time_left, watched
+from robust_core.config.presets import NO_OPTION, preset
+from robust_core.config.run import RunConfig
+from robust_core.distributed import Team, assembled
 from robust_core.errors import InputError
-from robust_core.jobs import run_directory
-from robust_core.team import Team, assembled
-from robust_core.training.atomic import write_atomically
-from robust_core.training.checkpoint import checkpoint_info
-from robust_core.training.config import RunConfig
-from robust_core.training.presets import NO_OPTION, preset
+from robust_core.files import write_atomically
+from robust_core.job_control import run_directory
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run, initialise_run
 from robust_core.training.trainer import train
 

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from robust_core.command_line.options import Parser, positive
+from robust_core.distributed import Team
 from robust_core.errors import InputError
-from robust_core.team import Team
-from robust_core.training.work_directory import WorkDirectory, WorkStatus
+from robust_core.jobs.directory import WorkDirectory, WorkStatus
 
 PlanT = TypeVar("PlanT")
 RunT = TypeVar("RunT", bound=WorkDirectory[Any])

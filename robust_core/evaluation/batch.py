@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robust_core.acceleration.compilation import Found, LossFunction
+from robust_core.acceleration.optimised import Prepared, prepared
 from robust_core.attacks.base import TRAIN_MODE, Attack, check_images
-from robust_core.engine import Prepared, prepared
-from robust_core.engine.compilation import Found, LossFunction
 from robust_core.errors import InputError
 from robust_core.evaluation.outputs import check_outputs
 from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise

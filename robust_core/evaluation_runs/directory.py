@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.config.run import parse_json_object
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import RobustnessReport, make_report
 from robust_core.evaluation.batch import BatchOutcome, PassCounts
@@ -17,11 +19,9 @@ from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 from robust_core.evaluation_runs.subjects import attacked_checkpoint
 from robust_core.evaluation_runs.units import Kind, Unit, num_batches
+from robust_core.files import write_atomically
+from robust_core.jobs.directory import WorkDirectory, WorkStatus, make_folder
 from robust_core.paths import checkpoints_folder
-from robust_core.training.atomic import write_atomically
-from robust_core.training.checkpoint import checkpoint_info
-from robust_core.training.config import parse_json_object
-from robust_core.training.work_directory import WorkDirectory, WorkStatus, make_folder
 
 Payload = dict[str, Any]  # what the file of a unit holds
 

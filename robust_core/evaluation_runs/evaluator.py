@@ -6,8 +6,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from robust_core.acceleration.mode import use_engine
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info
 from robust_core.data import ImageSet
-from robust_core.engine import use_engine
+from robust_core.distributed import Team
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.directory import (
     EvaluationDirectory,
@@ -21,9 +23,7 @@ from robust_core.evaluation_runs.measurement import Measurement
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import images_for, version_of
 from robust_core.evaluation_runs.units import Clock, Unit, cost, units_of
-from robust_core.team import Team
-from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info
-from robust_core.training.work_directory import Progress, StopRequested, recorded
+from robust_core.jobs.directory import Progress, StopRequested, recorded
 
 logger = logging.getLogger("robust_core.evaluation_runs")
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from robust_core.attacks.base import Attack
 from robust_core.attacks.notes import noted
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, load_model
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
@@ -18,7 +19,6 @@ from robust_core.evaluation_runs.directory import Payload, outcome_to_json
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import attacked_checkpoint, transfer_source, version_of
 from robust_core.evaluation_runs.units import Unit
-from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, load_model
 
 
 class Measurement:

@@ -6,13 +6,12 @@ from typing import Annotated, Literal, Self, get_origin
 
 from pydantic import Field, field_validator, model_validator
 
+from robust_core.acceleration.mode import Engine, Precision
 from robust_core.attacks.base import ATTACKS, Attack, attack_from
+from robust_core.config.run import Choice, DataChoice, Seed, parse_json_object
 from robust_core.data import data_source
-from robust_core.engine import Engine
-from robust_core.engine.choice import Precision
 from robust_core.errors import InputError
 from robust_core.parameters import Parameters
-from robust_core.training.config import Choice, DataChoice, Seed, parse_json_object
 
 CheckpointName = Annotated[
     str, Field(min_length=1, max_length=1000, description="Name or path of a checkpoint.")

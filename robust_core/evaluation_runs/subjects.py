@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
+from robust_core.config.run import DataChoice
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
 from robust_core.models.base import MODELS
-from robust_core.training.checkpoint import CheckpointInfo, checkpoint_info, list_checkpoints
-from robust_core.training.config import DataChoice
 
 SAMPLE = "stratified"  # the order of an evaluation's images; units in another one are done again
 

@@ -9,15 +9,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.attacks.pgd import PGD
+from robust_core.distributed import average_gradients
 from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.inference.manifold_transformation import UNDECIDED, ManifoldTransformed
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
-from robust_core.methods.label_smoothing import LabelSmoothing, smooth_labels, soft_cross_entropy
-from robust_core.methods.one_step import one_step_attack
+from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.parts.label_smoothing import (
+    LabelSmoothing,
+    smooth_labels,
+    soft_cross_entropy,
+)
+from robust_core.methods.parts.one_step import one_step_attack
 from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator, Verdict, detection_auroc
-from robust_core.models.manifold_transformation import UNDECIDED, ManifoldTransformed
-from robust_core.team import average_gradients
 from robust_core.threat_model import BallParameters
 
 INFERENCES = ("imt", "imt_plus", "imt_smooth")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from robust_core.data.augmentation import Change
-from robust_core.methods.angular_margin import AngularMargin, EmbeddingChoice
+from robust_core.methods.parts.angular_margin import AngularMargin, EmbeddingChoice
 from robust_core.models.base import Classifier
 from robust_core.models.heads import retract_weights
 from robust_core.parameters import Parameters

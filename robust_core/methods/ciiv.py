@@ -13,9 +13,9 @@ from robust_core.attacks.base import StepSize
 from robust_core.errors import InputError
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.inner_attack import InnerSteps, inner_maximisation
+from robust_core.methods.parts.inner_attack import InnerSteps, inner_maximisation
 from robust_core.models.base import MODELS, Classifier
-from robust_core.models.retinotopic_classifier import RetinotopicClassifier, ViewOutputs
+from robust_core.models.retina.classifier import RetinotopicClassifier, ViewOutputs
 from robust_core.threat_model import BallParameters
 
 Difference = Callable[[Tensor, Tensor], Tensor]  # [V,N,D], [V,N,D] -> [V,N,D]

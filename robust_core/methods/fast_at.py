@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from robust_core.attacks.pgd import PGD
 from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count, cross_entropy
-from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
-from robust_core.methods.inner_attack import BatchNormMode, attack_mode, inner_maximisation
+from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
+from robust_core.methods.parts.inner_attack import BatchNormMode, attack_mode, inner_maximisation
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.threat_model import BallParameters
 

@@ -4,12 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.gradients import evaluation_mode, predict_logits
-from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
-from robust_core.methods.label_smoothing import LabelSmoothing, smooth_labels, soft_cross_entropy
-from robust_core.methods.one_step import one_step_attack
-from robust_core.methods.optimal_transport import cosine_cost, sinkhorn
+from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
+from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.parts.label_smoothing import (
+    LabelSmoothing,
+    smooth_labels,
+    soft_cross_entropy,
+)
+from robust_core.methods.parts.one_step import one_step_attack
+from robust_core.methods.parts.optimal_transport import cosine_cost, sinkhorn
 from robust_core.threat_model import BallParameters
 
 

@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.losses import cross_entropy
-from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
+from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.threat_model import BallParameters
 

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import StepSize
 from robust_core.losses import cross_entropy, kl_divergence
-from robust_core.methods.angular_margin import (
+from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
+from robust_core.methods.parts.angular_margin import (
     PLAIN,
     AngularMargin,
     HEMargin,
     HEScale,
     HypersphereEmbedding,
 )
-from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.inner_attack import (
+from robust_core.methods.parts.inner_attack import (
     BatchNormMode,
     InnerSteps,
     RadiusWarmup,

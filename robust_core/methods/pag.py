@@ -13,7 +13,7 @@ from robust_core.errors import InputError
 from robust_core.gradients import ClassScore, class_gradients, cosine
 from robust_core.losses import class_logit, cross_entropy, log_odds
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.gradient_targets import (
+from robust_core.methods.parts.gradient_targets import (
     KeptByIndex,
     class_means,
     direction_only,
@@ -23,7 +23,7 @@ from robust_core.methods.gradient_targets import (
     score_differences,
     towards,
 )
-from robust_core.methods.inner_attack import InnerSteps, attack_mode, inner_maximisation
+from robust_core.methods.parts.inner_attack import InnerSteps, attack_mode, inner_maximisation
 from robust_core.models.base import Classifier
 from robust_core.models.denoiser import Denoiser
 from robust_core.parameters import PIXEL_UNIT, Parameters

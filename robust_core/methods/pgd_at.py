@@ -3,12 +3,12 @@
 from torch import nn
 
 from robust_core.losses import cross_entropy
-from robust_core.methods.adversarial_training import (
+from robust_core.methods.base import METHODS, Batch, MethodOutput
+from robust_core.methods.parts.adversarial_training import (
     AdversarialTraining,
     AdversarialTrainingParameters,
 )
-from robust_core.methods.base import METHODS, Batch, MethodOutput
-from robust_core.methods.inner_attack import inner_maximisation
+from robust_core.methods.parts.inner_attack import inner_maximisation
 
 
 class PGDATParameters(AdversarialTrainingParameters):

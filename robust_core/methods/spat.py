@@ -15,7 +15,7 @@ from robust_core.losses import (
     self_paced_weights,
 )
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.inner_attack import (
+from robust_core.methods.parts.inner_attack import (
     InnerSteps,
     RadiusWarmup,
     WarmupEpochs,

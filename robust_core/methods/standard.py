@@ -3,8 +3,8 @@
 from torch import nn
 
 from robust_core.losses import cross_entropy
-from robust_core.methods.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.parameters import Parameters
 
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from robust_core.attacks.base import StepSize
 from robust_core.gradients import predict_logits
 from robust_core.losses import cross_entropy, kl_divergence
-from robust_core.methods.adversarial_training import (
+from robust_core.methods.base import METHODS, Batch, MethodOutput
+from robust_core.methods.parts.adversarial_training import (
     AdversarialTraining,
     AdversarialTrainingParameters,
 )
-from robust_core.methods.angular_margin import PLAIN, AngularMargin
-from robust_core.methods.base import METHODS, Batch, MethodOutput
-from robust_core.methods.inner_attack import attack_mode, gaussian_start, inner_maximisation
+from robust_core.methods.parts.angular_margin import PLAIN, AngularMargin
+from robust_core.methods.parts.inner_attack import attack_mode, gaussian_start, inner_maximisation
 from robust_core.threat_model import Epsilon
 
 

@@ -2,8 +2,8 @@
 
 import time
 
+from robust_core.config.run import RunConfig
 from robust_core.evaluation.accuracy import RobustnessReport
-from robust_core.training.config import RunConfig
 
 
 class Clock:

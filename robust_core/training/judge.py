@@ -10,20 +10,20 @@ from typing import Any
 import torch
 
 from robust_core.attacks.description import short_words
+from robust_core.checkpoints.card import CardResult, is_about, lowest_of, make_card, result_words
+from robust_core.checkpoints.catalog import load_model, load_trained, save_checkpoint
+from robust_core.config.run import CardAttack, RunConfig
 from robust_core.data import ImageSet, load_data
 from robust_core.evaluation.accuracy import OnProgress, RobustnessReport
 from robust_core.evaluation.chance import learning_warning
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.jobs.directory import Reporter
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 from robust_core.registry import unknown_name
-from robust_core.training.cards import CardResult, is_about, lowest_of, make_card, result_words
-from robust_core.training.checkpoint import load_model, load_trained, save_checkpoint
-from robust_core.training.config import CardAttack, RunConfig
 from robust_core.training.run_directory import RunDirectory
 from robust_core.training.state import TrainingState
-from robust_core.training.work_directory import Reporter
 
 logger = logging.getLogger("robust_core.training")
 

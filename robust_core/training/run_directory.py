@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from robust_core.config.run import RunConfig, parse_json_object
 from robust_core.errors import InputError
+from robust_core.files import write_atomically
+from robust_core.jobs.directory import WorkDirectory, WorkStatus, make_folder
 from robust_core.paths import checkpoints_folder
-from robust_core.training.atomic import write_atomically
-from robust_core.training.config import RunConfig, parse_json_object
-from robust_core.training.work_directory import WorkDirectory, WorkStatus, make_folder
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 
-from robust_core.training.config import ScheduleConfig
+from robust_core.config.run import ScheduleConfig
 
 
 def learning_rate(

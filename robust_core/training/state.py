@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robust_core.engine.compilation import MOST_VARIANTS
+from robust_core.acceleration.compilation import MOST_VARIANTS
+from robust_core.config.run import OptimiserConfig, RunConfig
 from robust_core.errors import InputError
+from robust_core.files import write_atomically
 from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
-from robust_core.training.atomic import write_atomically
 from robust_core.training.averaging import WeightAverage
-from robust_core.training.config import OptimiserConfig, RunConfig
 
 
 @dataclass

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from robust_core.config.run import RunConfig
 from robust_core.data.augmentation import Augmentation, draw_change, rand_augment
+from robust_core.distributed import Team, average_gradients
 from robust_core.errors import InputError
 from robust_core.methods.base import Batch
-from robust_core.team import Team, average_gradients
-from robust_core.training.config import RunConfig
 from robust_core.training.state import TrainingState, use_bfloat16
 
 SMALLEST_PART = 2  # images of a batch for one process

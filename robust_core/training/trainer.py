@@ -7,25 +7,19 @@ from typing import Any
 
 import torch
 
+from robust_core.checkpoints.catalog import load_model
+from robust_core.config.run import RunConfig
 from robust_core.data import data_source
+from robust_core.distributed import Team
 from robust_core.errors import InputError
 from robust_core.evaluation.chance import learning_warning
-from robust_core.team import Team
-from robust_core.training.checkpoint import load_model
+from robust_core.jobs.directory import Progress, Reporter, Silence, StopRequested, recorded
 from robust_core.training.clock import Clock
-from robust_core.training.config import RunConfig
 from robust_core.training.judge import Judge, load_split
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
 from robust_core.training.schedules import learning_rate
 from robust_core.training.state import compile_network, create_state, load_state, save_state
 from robust_core.training.step import SMALLEST_PART, TrainingStep, diverged
-from robust_core.training.work_directory import (
-    Progress,
-    Reporter,
-    Silence,
-    StopRequested,
-    recorded,
-)
 
 logger = logging.getLogger("robust_core.training")
 

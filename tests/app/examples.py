@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from robust_core.attacks.base import create_attack
+from robust_core.checkpoints.catalog import load_model
 from robust_core.data import load_data
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
-from robust_core.training.checkpoint import load_model
 
 STANDARD, ROBUST, MASKED = "digits-standard", "digits-pgd_at", "digits-masked"
 ATTACK = {"norm": "Linf", "epsilon": 0.1, "num_steps": 20}

@@ -6,18 +6,16 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.components import (
-    evaluation_form,
-    gradients_synthesis,
-    gradients_work,
-    latent_link,
-    retina_attack,
-)
-from app.components.gradients_alignment import SIZES
-from robust_core import jobs
+from app.page.gradients import measure as gradients_work
+from app.page.gradients import synthesis
+from app.page.gradients.alignment import SIZES
+from app.page.latent import link
+from app.page.retina import attack
+from app.page.robustness import form as evaluation_form
+from robust_core import job_control
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.paths import REPOSITORY
-from robust_core.training.checkpoint import checkpoint_info
-from tests.app.pages import check_no_error, open_view, press, said
+from tests.app.page_driver import check_no_error, open_view, press, said
 
 PRETRAINED = REPOSITORY / "checkpoints" / "pretrained"
 MODELS = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
@@ -44,14 +42,14 @@ def slow_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (shelf / "pretrained").symlink_to(PRETRAINED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROBUST_CHECKPOINTS", str(shelf))
-        patch.setattr("app.cached.seconds_per_pass", lambda info, batch_size=1: 10.0)
-        patch.setattr(latent_link, "FEWEST", 10)
+        patch.setattr("app.ui.cached.seconds_per_pass", lambda info, batch_size=1: 10.0)
+        patch.setattr(link, "FEWEST", 10)
         patch.setattr(gradients_work, "MORPH_STEPS", 1)
-        patch.setattr(gradients_synthesis, "NUM_STEPS", 1)
-        patch.setattr(retina_attack, "NUM_STEPS", 1)
+        patch.setattr(synthesis, "NUM_STEPS", 1)
+        patch.setattr(attack, "NUM_STEPS", 1)
         patch.setattr(evaluation_form, "DOUBLE_CLICK", 0.0)
-        patch.setattr(jobs, "_launch", lambda run: None)
-        patch.setattr(jobs, "_check_room", lambda max_jobs: None)
+        patch.setattr(job_control, "_launch", lambda run: None)
+        patch.setattr(job_control, "_check_room", lambda max_jobs: None)
         yield
 
 
@@ -118,6 +116,6 @@ def test_retina(model):
 
 @pytest.mark.parametrize("model", FAMILIES)
 def test_robustness(model):
-    before = len(jobs.list_evaluations())
+    before = len(job_control.list_evaluations())
     press_main("robustness", "Start evaluation", {"model": model})
-    assert len(jobs.list_evaluations()) == before + 1
+    assert len(job_control.list_evaluations()) == before + 1

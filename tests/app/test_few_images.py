@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.pages import check, check_no_error, open_view, press, said
+from tests.app.page_driver import check, check_no_error, open_view, press, said
 from tests.app.tiny_data import make_few
 
 ATTACK = {"attack": "pgd", "num_steps": 1}

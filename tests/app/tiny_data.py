@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from robust_core.checkpoints.catalog import save_checkpoint
 from robust_core.data import load_data
 from robust_core.models.base import create_model
-from robust_core.training.checkpoint import save_checkpoint
 from tests.training.conftest import tiny_config
 
 

@@ -15,9 +15,9 @@ from robust_core.attacks.survivors import Survivors, TimeUp
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
+from robust_core.inference.wrappers import AveragedPasses, ScaledLogits
 from robust_core.losses import margin
 from robust_core.models.guard import attack_surrogates
-from robust_core.models.wrappers import AveragedPasses, ScaledLogits
 from robust_core.threat_model import Norm, ThreatModel
 from tests.toys import LinearModel, NoisyLinear, SmallNet, WithSurrogate, middle_images
 

@@ -5,12 +5,12 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor
 
+from robust_core.acceleration.mode import Engine, use_engine
 from robust_core.attacks.base import create_attack
 from robust_core.attacks.fab import hyperplane_step
-from robust_core.engine import Engine, use_engine
 from robust_core.evaluation.evaluation import evaluate
+from robust_core.inference.wrappers import AveragedPasses
 from robust_core.models.base import create_model
-from robust_core.models.wrappers import AveragedPasses
 from robust_core.threat_model import Norm
 from tests.toys import LinearModel, SmallNet, middle_images
 

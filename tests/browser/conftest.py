@@ -28,7 +28,7 @@ from playwright.sync_api import (
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from robust_core import jobs
+from robust_core import job_control
 from tests.browser.axe import SCHEMES, Known, violations
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -244,12 +244,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     running.start()
     yield running
     running.stop()
-    for run in jobs.list_runs():
+    for run in job_control.list_runs():
         if run.status.active:
-            jobs.stop(run.run_id)
-    for evaluation in jobs.list_evaluations():
+            job_control.stop(run.run_id)
+    for evaluation in job_control.list_evaluations():
         if evaluation.status.active:
-            jobs.stop_evaluation(evaluation.run_id)
+            job_control.stop_evaluation(evaluation.run_id)
 
 
 @pytest.fixture

@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import expect
 
-from app.components.hard_pairs_controls import VIEWS as HARD_PAIRS_VIEWS
+from app.navigation import PAGES as NAVIGATION
+from app.page.hard_pairs.controls import VIEWS as HARD_PAIRS_VIEWS
 from tests.browser.axe import SCHEMES, Known, Scheme, new_violations, violations
-from tests.browser.conftest import ROOT, Visitor
+from tests.browser.conftest import Visitor
 from tests.browser.test_hard_pairs_journey import OTHER, PLAN, show_what_is_behind
 
 pytestmark = pytest.mark.browser
 
-PAGES = sorted(
-    "" if path.stem == "start" else path.stem
-    for path in (ROOT / "app" / "views").glob("*.py")
-    if path.stem != "__init__"
-)
+PAGES = sorted("" if name == "start" else name for name in NAVIGATION)
 Views = Iterator[str]  # shows one view after another and names it
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Locator, expect
 
-from app.attack_trace import trace_attack
-from app.components.player import data_url
+from app.ui.browser.player import data_url
 from robust_core.attacks.base import create_attack
+from robust_core.checkpoints.catalog import load_model
 from robust_core.data import load_data
+from robust_core.evaluation.trace import trace_attack
 from robust_core.gradients import predict_logits
-from robust_core.training.checkpoint import load_model
 from tests.browser.conftest import START_SECONDS, Visitor, chromium, start_server
 
 pytestmark = pytest.mark.browser

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.test_retina_page import give_network
+from tests.app.page.retina.test_retina_page import give_network
 from tests.browser.conftest import Server, Visitor
 
 pytestmark = pytest.mark.browser

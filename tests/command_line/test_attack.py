@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from robust_core.attacks.base import ATTACKS
+from robust_core.checkpoints.catalog import load_model
 from robust_core.command_line.main import main
 from robust_core.command_line.options import help_text
 from robust_core.command_line.subject import with_balls
@@ -9,7 +10,6 @@ from robust_core.data import load_data
 from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
 from robust_core.threat_model import Norm, ThreatModel
-from robust_core.training.checkpoint import load_model
 
 
 def test_attack_reports_and_saves(model, tmp_path, capsys) -> None:

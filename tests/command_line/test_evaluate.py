@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.command_line.evaluate_command import _lines
 from robust_core.command_line.main import main
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
 from robust_core.paths import REPOSITORY
-from robust_core.training.checkpoint import checkpoint_info
 
 
 def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> None:

@@ -3,8 +3,8 @@ import pytest
 from robust_core.attacks.base import ATTACKS
 from robust_core.command_line.main import main
 from robust_core.command_line.options import apply_settings, help_text, parse_value
+from robust_core.config.run import CardAttack
 from robust_core.errors import InputError
-from robust_core.training.config import CardAttack
 from tests.training.conftest import tiny_config
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints
 from robust_core.command_line.main import main
 from robust_core.paths import REPOSITORY
-from robust_core.training.checkpoint import checkpoint_info, list_checkpoints
 from robust_core.training.run_directory import RunDirectory
 from tests.training.conftest import tiny_config
 

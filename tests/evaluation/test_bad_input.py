@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import create_attack
+from robust_core.checkpoints.catalog import load_model
 from robust_core.command_line.main import main
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation_runs import EvaluationDirectory, evaluator, measurement
-from robust_core.training.checkpoint import load_model
-from tests.evaluation.checkpoints import write_checkpoint
+from tests.checkpoints.examples import write_checkpoint
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 
 SHAPE = (1, 4, 4)

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import robust_core as rc
-from app.components.evaluation_form import Extent, make_plan
+from app.page.robustness.form import Extent, make_plan
+from robust_core.checkpoints.card import versions
+from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
 from robust_core.command_line.main import main
 from robust_core.evaluation_runs import run_evaluation
 from robust_core.models.base import create_model
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
-from robust_core.training.cards import versions
-from robust_core.training.checkpoint import checkpoint_info, save_checkpoint
 from tests.data.own_sets import write_npz
 from tests.training.conftest import tiny_config
 

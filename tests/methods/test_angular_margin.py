@@ -9,8 +9,8 @@ from torch import Tensor
 
 from robust_core.errors import InputError
 from robust_core.losses import cross_entropy, kl_divergence
-from robust_core.methods.angular_margin import PLAIN, AngularMargin
 from robust_core.methods.base import create_method
+from robust_core.methods.parts.angular_margin import PLAIN, AngularMargin
 from robust_core.methods.trades import trades_loss
 from robust_core.models.base import Classifier
 from tests.methods.embedded import attached, batch, network

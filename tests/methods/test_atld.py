@@ -9,12 +9,12 @@ from torch import Tensor
 
 from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
+from robust_core.inference.manifold_transformation import ManifoldTransformed
 from robust_core.methods.atld import ATLD, discriminator_losses, gradient_ratio
 from robust_core.methods.base import Batch, create_method
-from robust_core.methods.label_smoothing import smooth_labels, soft_cross_entropy
+from robust_core.methods.parts.label_smoothing import smooth_labels, soft_cross_entropy
 from robust_core.models.base import Classifier, create_model
 from robust_core.models.discriminator import Discriminator, Verdict
-from robust_core.models.manifold_transformation import ManifoldTransformed
 from tests.toys import labels, middle_images
 
 SMALL = {"discriminator_blocks": 1, "discriminator_width": 1}

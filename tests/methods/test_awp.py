@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robust_core.methods.awp import WeightPerturbation, perturbed_weights
 from robust_core.methods.base import Batch, MethodOutput, create_method
+from robust_core.methods.parts.awp import WeightPerturbation, perturbed_weights
 from robust_core.models.base import create_model
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 

@@ -9,7 +9,7 @@ from robust_core.losses import cross_entropy
 from robust_core.methods.base import Batch, create_method
 from robust_core.methods.ciiv import CiiV, consistency, linear_response, smooth_l1, squared_l2
 from robust_core.models.base import create_model
-from robust_core.models.retinotopic_classifier import RetinotopicClassifier
+from robust_core.models.retina.classifier import RetinotopicClassifier
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -10,8 +10,8 @@ from scipy.optimize import linprog
 
 from robust_core.methods.base import Batch, create_method
 from robust_core.methods.feature_scattering import transport_cost
-from robust_core.methods.label_smoothing import smooth_labels, soft_cross_entropy
-from robust_core.methods.optimal_transport import cosine_cost, sinkhorn
+from robust_core.methods.parts.label_smoothing import smooth_labels, soft_cross_entropy
+from robust_core.methods.parts.optimal_transport import cosine_cost, sinkhorn
 from robust_core.models.base import create_model
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 

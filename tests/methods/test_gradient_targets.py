@@ -6,7 +6,7 @@ from torch import Tensor
 
 from robust_core.errors import InputError
 from robust_core.gradients import conflict, cosine
-from robust_core.methods.gradient_targets import (
+from robust_core.methods.parts.gradient_targets import (
     KeptByIndex,
     class_means,
     direction_only,

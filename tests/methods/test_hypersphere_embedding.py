@@ -11,11 +11,11 @@ from robust_core.attacks.pgd import PGD
 from robust_core.errors import InputError
 from robust_core.losses import kl_divergence
 from robust_core.methods import list_methods
-from robust_core.methods.angular_margin import PLAIN, AngularMargin
 from robust_core.methods.base import METHODS, create_method
 from robust_core.methods.free_at import FreeAT
-from robust_core.methods.label_smoothing import smooth_labels, soft_cross_entropy
 from robust_core.methods.mart import boosted_cross_entropy, mart_loss
+from robust_core.methods.parts.angular_margin import PLAIN, AngularMargin
+from robust_core.methods.parts.label_smoothing import smooth_labels, soft_cross_entropy
 from robust_core.models.base import Classifier
 from robust_core.models.heads import with_scaled_logits
 from robust_core.threat_model import Norm

@@ -7,8 +7,8 @@ from torch import Tensor
 from robust_core.errors import InputError
 from robust_core.gradients import cosine
 from robust_core.methods.base import create_method
-from robust_core.methods.gradient_targets import score_differences
 from robust_core.methods.pag import PAG
+from robust_core.methods.parts.gradient_targets import score_differences
 from robust_core.models.base import create_model
 from robust_core.models.denoiser import Denoiser
 from tests.methods.pag_examples import NUM_CLASSES, SHAPE, Y, batch_of, network, pag

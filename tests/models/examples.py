@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.models.base import Classifier, create_model
-from robust_core.models.retinotopic_classifier import RetinotopicClassifier
+from robust_core.models.retina.classifier import RetinotopicClassifier
 
 SMALL = {
     "small_cnn": {"width": 4},

@@ -7,10 +7,10 @@ from torch import nn
 
 from robust_core.attacks.base import create_attack
 from robust_core.gradients import predict_logits
+from robust_core.inference.manifold_transformation import ManifoldTransformed
 from robust_core.losses import accuracy_count
 from robust_core.models.base import Classifier, create_model
 from robust_core.models.discriminator import Discriminator, Verdict
-from robust_core.models.manifold_transformation import ManifoldTransformed
 from robust_core.models.preact_trunk import PreActBlock, PreActTrunk
 from robust_core.threat_model import Norm
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from robust_core.training.config import RunConfig
+from robust_core.config.run import RunConfig
 
 
 @pytest.fixture(autouse=True)

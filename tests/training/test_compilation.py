@@ -11,7 +11,7 @@ from torch import Tensor
 from robust_core.errors import InputError
 from robust_core.methods.base import METHODS
 from robust_core.models.base import Classifier, create_model
-from robust_core.models.retinotopic_classifier import RetinotopicClassifier
+from robust_core.models.retina.classifier import RetinotopicClassifier
 from robust_core.training.state import compile_network
 from robust_core.training.trainer import train
 from tests.methods.examples import NUM_CLASSES, example, example_batch, smallest_network

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from robust_core.checkpoints.catalog import load_model
+from robust_core.config.run import RunConfig
 from robust_core.data.npz import NpzFile
 from robust_core.methods.base import METHODS
-from robust_core.training.checkpoint import load_model
-from robust_core.training.config import RunConfig
 from robust_core.training.run_directory import RunDirectory, create_run
 from robust_core.training.trainer import train
 from tests.methods.examples import NUM_CLASSES, PARAMETERS, assert_same, smallest_network

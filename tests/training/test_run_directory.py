@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from robust_core.errors import InputError
-from robust_core.training.atomic import write_atomically
+from robust_core.files import write_atomically
 from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
 from tests.training.conftest import tiny_config
 

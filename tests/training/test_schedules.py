@@ -1,6 +1,6 @@
 import pytest
 
-from robust_core.training.config import ScheduleConfig
+from robust_core.config.run import ScheduleConfig
 from robust_core.training.schedules import learning_rate
 
 

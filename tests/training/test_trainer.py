@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
+from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints, load_model
+from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.training import judge
 from robust_core.training.averaging import WeightAverage
-from robust_core.training.checkpoint import checkpoint_info, list_checkpoints, load_model
-from robust_core.training.config import RunConfig
 from robust_core.training.run_directory import RunDirectory, create_run
 from robust_core.training.state import create_state, use_bfloat16
 from robust_core.training.trainer import epoch_batches, seed_epoch, train

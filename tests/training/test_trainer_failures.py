@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.errors import InputError
+from robust_core.jobs import directory
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import Batch, MethodOutput
 from robust_core.methods.standard import Standard
-from robust_core.training import trainer, work_directory
-from robust_core.training.checkpoint import checkpoint_info
+from robust_core.training import trainer
 from robust_core.training.run_directory import create_run
 from robust_core.training.state import create_state
 from robust_core.training.trainer import train
@@ -94,7 +95,7 @@ def test_disk_so_full_that_the_status_cannot_be_written(monkeypatch) -> None:
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(work_directory, "write_atomically", full)
+    monkeypatch.setattr(directory, "write_atomically", full)
     with pytest.raises(InputError, match="the disk is full; nothing was kept"):
         train(run=run)
 

@@ -10,10 +10,10 @@ from robust_core.evaluation.checks.outputs import LOSS_WORDS
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.subject import Subject, takes_one_step
 from robust_core.gradients import evaluation_mode
+from robust_core.inference.wrappers import ScaledLogits
 from robust_core.losses import cosine_floor
 from robust_core.models.guard import innermost
 from robust_core.models.heads import CosineHead
-from robust_core.models.wrappers import ScaledLogits
 from robust_core.threat_model import LARGEST_EPSILON, Norm
 
 WARN_ABOVE = 0.01  # share of the images that makes a doubt

@@ -1,0 +1,210 @@
+"""Arrays in, plotly figure out: grids of small pictures and the scatter of alignment."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.ui.charts import MARGIN, ROBUST
+
+Array = NDArray[np.float32]
+GAP = 2  # pixels of the images between two tiles
+CAPTION_GAP = 8  # below a tile with words under it
+LINE, LETTERS = 16, 10  # of a column's name: pixels high, letters long
+TILE = 68  # pixels on screen, at least, for a tile
+PERCENTILE = 98
+SIGNED = {  # negative, zero, positive; zero is the page itself
+    "light": ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b"),
+    "dark": ("#6fb7ff", "#2f5d8c", "#191e26", "#8c3b32", "#ff8a70"),
+}
+INK = {"light": "#1b2330", "dark": "#e6eaf0"}
+SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star", "hexagon")
+SYMBOLS += tuple(f"{symbol}-open" for symbol in SYMBOLS)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands around a grid: names of the rows and columns, and words under each tile."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    tiles: Sequence[Sequence[str]] | None = None
+
+
+def shared_limit(values: Array) -> float:
+    """Return the 98th percentile of |values|, or 1 where that is 0: limit of a symmetric scale."""
+    found = float(np.percentile(np.abs(values), PERCENTILE))
+    return found if found > 0 else 1.0
+
+
+def mosaic(tiles: Array, gap_below: int = GAP) -> Array:
+    """Return tiles [R,K,H,W] or [R,K,H,W,C] side by side, NaN between them: [.,.] or [.,.,C]."""
+    rows, columns, height, width = tiles.shape[:4]
+    shape = (rows * (height + gap_below), columns * (width + GAP), *tiles.shape[4:])
+    sheet = np.full(shape, np.nan, dtype=np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * (height + gap_below), column * (width + GAP)
+            sheet[top : top + height, left : left + width] = tiles[row, column]
+    return sheet
+
+
+def signed_grid(tiles: Array, words: Words, limit: float, theme: str, unit: str) -> go.Figure:
+    """Return signed maps [R,K,H,W] in one diverging scale from -limit to limit, with its bar."""
+    gap = GAP if words.tiles is None else CAPTION_GAP
+    colours = SIGNED[theme]
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=mosaic(tiles, gap),
+        zmin=-limit,
+        zmax=limit,
+        colorscale=[[i / 4, colour] for i, colour in enumerate(colours)],
+        colorbar={"title": {"text": unit, "side": "top"}, "thickness": 12, "exponentformat": "e"},
+        hoverongaps=False,
+        hovertemplate="%{z:.3g}<extra></extra>",
+    )
+    return _framed(figure, tiles.shape, words, gap)
+
+
+def picture_grid(tiles: Array, words: Words) -> go.Figure:
+    """Return pictures [R,K,H,W,C] in [0, 1], C 1 or 3, never smoothed."""
+    gap = GAP if words.tiles is None else CAPTION_GAP
+    sheet = mosaic(tiles, gap)
+    there = ~np.isnan(sheet[..., :1])
+    levels = (255 * np.nan_to_num(sheet)).round().clip(0, 255)
+    colours = np.repeat(levels, 3, axis=2) if sheet.shape[2] == 1 else levels
+    figure = go.Figure()
+    figure.add_image(
+        z=np.concatenate([colours, 255 * there], axis=2).astype(np.uint8),
+        colormodel="rgba256",
+        hoverinfo="skip",
+    )
+    return _framed(figure, tiles.shape, words, gap)
+
+
+def picture_bytes(tiles: Array, scale: int = 4) -> bytes:
+    """Return pictures [R,K,H,W,C] in [0, 1] as one PNG, enlarged without smoothing."""
+    sheet = np.nan_to_num(mosaic(tiles), nan=1.0)
+    large = np.kron(sheet, np.ones((scale, scale, 1), dtype=np.float32))
+    levels = (255 * large).round().clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(levels.squeeze()).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def signed_colours(tiles: Array, limit: float) -> Array:
+    """Return signed maps [R,K,H,W] as the colours of the light scale: [R,K,H,W,3] in [0, 1]."""
+    stops = np.array(
+        [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in SIGNED["light"]]
+    )
+    place = (np.clip(tiles / limit, -1, 1) + 1) / 2
+    knots = np.linspace(0, 1, len(stops))
+    bands = [np.interp(place, knots, stops[:, band]) for band in range(3)]
+    return (np.stack(bands, axis=-1) / 255).astype(np.float32)
+
+
+def alignment_scatter(
+    names: Sequence[str], alignments: Sequence[float], robust: Sequence[float], words: Sequence[str]
+) -> go.Figure:
+    """Return robust accuracy in [0, 1] against alignment in [-1, 1], a point for each model.
+
+    Args:
+        names: of the models.
+        alignments: mean cosines.
+        robust: robust accuracies.
+        words: the attack behind each of them.
+    """
+    figure = go.Figure()
+    for number, name in enumerate(names):
+        figure.add_scatter(
+            name=name,
+            x=[alignments[number]],
+            y=[100 * robust[number]],
+            mode="markers",
+            cliponaxis=False,
+            marker={"size": 13, "color": ROBUST, "symbol": SYMBOLS[number % len(SYMBOLS)]},
+            hovertemplate=f"{name}<br>alignment %{{x:.3f}}<br>%{{y:.1f}} % under {words[number]}"
+            "<extra></extra>",
+        )
+    figure.update_layout(height=380, margin=MARGIN | {"t": 24}, showlegend=True)
+    figure.update_xaxes(title="Alignment (mean cosine with the target)")
+    figure.update_yaxes(title="Robust accuracy", range=[-4, 110], ticksuffix=" %")
+    return figure
+
+
+def class_table(by_class: Array, class_names: Sequence[str], theme: str) -> go.Figure:
+    """Return the mean cosine of gradient of class i (row) with target of class j: [K,K]."""
+    limit = float(np.abs(by_class).max()) or 1.0
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=list(class_names),
+        y=list(class_names),
+        z=by_class,
+        zmin=-limit,
+        zmax=limit,
+        colorscale=[[i / 4, colour] for i, colour in enumerate(SIGNED[theme])],
+        colorbar={"title": {"text": "cosine", "side": "right"}, "thickness": 12},
+        hovertemplate="gradient of %{y}, target of %{x}: %{z:.3f}<extra></extra>",
+    )
+    figure.update_layout(height=380, margin=MARGIN)
+    figure.update_xaxes(title="Target of class", type="category")
+    figure.update_yaxes(title="Gradient of class", type="category", autorange="reversed")
+    return figure
+
+
+def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -> go.Figure:
+    """Write the names around a grid and give it its size."""
+    rows, columns, height, width = shape[:4]
+    middles = [column * (width + GAP) + (width - 1) / 2 for column in range(columns)]
+    names = ["<br>".join(_lines(name)) for name in words.columns]
+    heights = [row * (height + gap) + (height - 1) / 2 for row in range(rows)]
+    figure.update_xaxes(
+        tickvals=middles,
+        ticktext=names,
+        side="top",
+        showgrid=False,
+        zeroline=False,
+        ticks="",
+        range=[-1, columns * (width + GAP)],
+        constrain="domain",
+        tickangle=0,
+    )
+    figure.update_yaxes(
+        tickvals=heights,
+        ticktext=[name.replace(" ", "<br>", 1) for name in words.rows],
+        showgrid=False,
+        zeroline=False,
+        ticks="",
+        range=[rows * (height + gap), -1],
+        scaleanchor="x",
+        constrain="domain",
+        ticksuffix="  ",
+    )
+    if words.tiles is not None:
+        figure.add_scatter(
+            x=[x for _ in heights for x in middles],
+            y=[y + height / 2 + gap / 2 - 0.5 for y in heights for _ in middles],
+            text=[text for row in words.tiles for text in row],
+            mode="text",
+            textfont={"size": 11},  # the page's ink, which follows a change of theme
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    above = 24 + LINE * max(len(_lines(name)) for name in words.columns)
+    tall = rows * TILE * (height + gap) / height
+    figure.update_layout(
+        height=round(tall * max(1.0, min(2.2, 11 / columns)) + 30 + above),
+        margin=MARGIN | {"t": above},
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode=False,
+    )
+    return figure
+
+
+def _lines(name: str) -> list[str]:
+    return textwrap.wrap(name, LETTERS, break_long_words=False) or [""]

@@ -1,0 +1,149 @@
+"""The self-paced loss of the page Hard pairs: its weights, its surface, its consistency term."""
+
+import math
+
+import streamlit as st
+import torch
+
+from app.page.hard_pairs import charts, map_charts
+from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS, Study
+from app.ui.units import percent
+from robust_core.analysis.self_paced import mean_weights, pair_consistency, self_paced_surface
+from robust_core.checkpoints.catalog import CheckpointInfo
+
+SOURCE = "spat"  # the method that is trained with this loss
+FIRST = {"scale": 8.0, "margin": 0.2, "offset": 0.2}
+MOST_POINTS = 200
+
+
+def show_loss(study: Study, info: CheckpointInfo) -> None:
+    """Draw the loss surface with its optimum, the weights and where the consistency term acts."""
+    scale, margin, offset = _settings(info)
+    _show_surface(study, info, scale, margin)
+    if study.cosines is None or study.cosines_adv is None:
+        st.info(NO_CLASS_WEIGHTS)
+        return
+    left, right = st.columns([1.2, 1], gap="large")
+    with left:
+        _show_weights(study, study.cosines, info, margin)
+    with right:
+        _show_consistency(study.cosines, study.cosines_adv, study.images.y, scale, offset)
+
+
+def trained_scale(info: CheckpointInfo) -> float | None:
+    """Return the scale s that cosines had in the loss of training; None for other methods."""
+    method = info.config.method
+    return float(method.parameters.get("scale", FIRST["scale"])) if method.name == SOURCE else None
+
+
+def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
+    """Draw the sliders; they begin with what the network was trained with, if with this loss."""
+    method = info.config.method
+    own = FIRST | (
+        {name: method.parameters.get(name, value) for name, value in FIRST.items()}
+        if method.name == SOURCE
+        else {}
+    )
+    columns = st.columns(3, gap="medium")
+    key = f"hard_pairs.loss.{info.name}"
+    scale = columns[0].slider(
+        "Scale s", 1.0, 64.0, float(own["scale"]), 1.0, key=f"{key}.s", help="Factor of cosines."
+    )
+    margin = columns[1].slider(
+        "Margin m", 0.0, 1.0, float(own["margin"]), 0.05, key=f"{key}.m", help="Offset of weights."
+    )
+    offset = columns[2].slider(
+        "Offset n",
+        0.0,
+        1.0,
+        float(own["offset"]),
+        0.05,
+        key=f"{key}.n",
+        help="Weight of the plain KL divergence in the consistency term.",
+    )
+    if method.name != SOURCE:
+        st.caption(
+            f"{info.name} was not trained with this loss: you see what the loss would make of the "
+            "cosines between its features and class weights."
+        )
+    return scale, margin, offset
+
+
+def _show_surface(study: Study, info: CheckpointInfo, scale: float, margin: float) -> None:
+    surface = self_paced_surface(info.num_classes, scale, margin)
+    st.markdown(
+        f"The loss is lowest **inside** the square: at a cosine of **{surface.best_label:.2g}** "
+        f"with the label and **{surface.best_wrong:.2g}** with every other class it is "
+        f"{surface.floor:.3f} nats, and a label that is more similar than that is pushed down "
+        "again. No training gets below this floor."
+    )
+    best = (surface.best_label, surface.best_wrong)
+    left, right = st.columns([1.2, 1], gap="large")
+    left.plotly_chart(
+        charts.loss_surface(
+            surface.similarity.numpy(), surface.loss.numpy(), best, _own_points(study)
+        ),
+        key="hard_pairs.surface",
+        alt=f"Self-paced loss over both similarities, lowest at {best[0]:.2g} and {best[1]:.2g}.",
+    )
+    right.plotly_chart(
+        charts.logit_curves(
+            surface.similarity.numpy(),
+            surface.label_logit.numpy(),
+            surface.wrong_logit.numpy(),
+            best[0],
+        ),
+        key="hard_pairs.logits",
+        alt=f"Weighted logits; the label's is largest at {best[0]:.2g}.",
+    )
+
+
+def _own_points(study: Study) -> tuple | None:
+    if study.cosines is None:
+        return None
+    cosines, y = study.cosines[:MOST_POINTS], study.images.y[:MOST_POINTS]
+    label = cosines.gather(1, y[:, None]).squeeze(1)
+    others = (cosines.sum(dim=1) - label) / (cosines.shape[1] - 1)
+    return label.numpy(), others.numpy()
+
+
+def _show_weights(study: Study, cosines: torch.Tensor, info: CheckpointInfo, margin: float) -> None:
+    st.subheader("Self-paced weights", anchor=False)
+    weights = mean_weights(cosines, study.images.y, margin)
+    off = weights.clone().fill_diagonal_(float("nan"))
+    low, high = float(off.nan_to_num(9.0).min()), float(off.nan_to_num(-9.0).max())
+    place = int(off.nan_to_num(-9.0).argmax())
+    i, j = divmod(place, info.num_classes)
+    names = info.class_names
+    st.altair_chart(
+        map_charts.weight_map(weights.numpy(), names),
+        key="hard_pairs.weights",
+        alt=f"Mean weights, from {low:.2f} to {high:.2f}; the largest for {names[i]}, {names[j]}.",
+    )
+    st.caption(
+        f"Mean weight of class j (column) for images of class i (row): cosine + m, largest for "
+        f"{names[i]} and {names[j]} ({high:.2f}). Grey: the label's own, 1 + m - cosine."
+    )
+
+
+def _show_consistency(
+    cosines: torch.Tensor, attacked: torch.Tensor, y: torch.Tensor, scale: float, offset: float
+) -> None:
+    st.subheader("Pair consistency", anchor=False)
+    found = pair_consistency(cosines, attacked, y, scale=scale, offset=offset)
+    st.plotly_chart(
+        charts.rank_bars(found.by_rank.numpy()),
+        key="hard_pairs.consistency",
+        alt="Mean consistency term of the label and of the others, from hardest to easiest.",
+    )
+    share = found.share_of_squares
+    st.markdown(
+        "Clean and attacked outputs are alike."
+        if math.isnan(share)
+        else f"Squares {found.squares:.3g} and n KL {found.divergence:.3g} nats: the squares, "
+        f"which weigh hard classes more, are **{percent(share)}** of the term."
+    )
+    st.caption(
+        "t = p (log p - log q) of clean p and attacked q, by the rank of the class: positive where "
+        "the attack takes probability away, negative where it goes."
+    )

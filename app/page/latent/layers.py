@@ -1,0 +1,189 @@
+"""How far images are from their clean ones after every layer, in all and class by class."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from app.page.latent import layer_charts
+from app.page.latent.link import AGAINST_KEY, DISTANCE_KEY, DISTANCES
+from app.page.latent.survey import LAYER_IMAGES, Survey, layers
+from robust_core.analysis.latent_distances import ClassDistances, LayerDistances
+from robust_core.checkpoints.catalog import CheckpointInfo
+
+CLASS_KEY = "latent.layer_class"
+PLAIN = {"displayModeBar": False}
+ALL = -1  # all classes together
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One of `DISTANCES`: its axis, what it is, and where to read it.
+
+    share: in [0, 1], where 1 means that nothing moved.
+    """
+
+    axis: str
+    words: str
+    value: Callable[[ClassDistances], float]
+    share: bool = False
+
+
+MEASURES = {
+    "relative": Measure(
+        "Relative change",
+        "Length of the difference over the length of the clean output, mean over images.",
+        lambda row: row.relative,
+    ),
+    "angle": Measure(
+        "1 - cosine",
+        "1 - cosine of both outputs, mean over images.",
+        lambda row: row.angle,
+    ),
+    "drift": Measure(
+        "Drift (spreads)",
+        "Way of the mean output, in units of the clean outputs' root mean squared distance from "
+        "their mean, so that layers can be compared.",
+        lambda row: row.drift_in_spreads,
+    ),
+    "mmd": Measure(
+        "MMD",
+        "Maximum mean discrepancy under a Gaussian kernel of median width: 0 for equal samples, "
+        "at most 1.41.",
+        lambda row: row.mmd,
+    ),
+    "wasserstein": Measure(
+        "W1 (spreads)",
+        "1-D Wasserstein distance along the direction of the drift, in the units of the drift.",
+        lambda row: row.wasserstein_in_spreads,
+    ),
+    "overlap": Measure(
+        "Neighbours kept",
+        "Share of an image's 10 nearest clean neighbours that are still its nearest ones: here "
+        "the attack shows where the line falls.",
+        lambda row: row.overlap,
+        share=True,
+    ),
+}
+
+
+def show_layers(info: CheckpointInfo, survey: Survey) -> None:
+    """Draw one measure over all layers: a line for each role, and a map of all classes."""
+    roles = [role for role in survey.pictures if role != "clean"]
+    found = {role: layers(info, survey, role) for role in roles}
+    labels = [row.label for row in found[roles[0]][0].rows if row.label is not None]
+    name, label = _pick(info, labels)
+    lines, map_place = st.columns([1.25, 1], gap="large")
+    with lines:
+        _show_lines(found, name, label)
+    with map_place:
+        if not labels:
+            st.info("No class has two images in this map, so no class has distances of its own.")
+        else:
+            _show_map(found[st.session_state[AGAINST_KEY]], info, name, label)
+    st.caption(
+        f"After every convolution and linear layer of the bare network, "
+        f"{min(LAYER_IMAGES, len(survey.images))} images. Compare the slopes: where the "
+        "adversarial line leaves the noisy one with depth, the network itself amplifies the "
+        "attack. The map shows the kind of images that is chosen beside the picture above."
+    )
+    st.download_button(
+        "Layers, CSV",
+        _table(found, info),
+        "latent-layers.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _pick(info: CheckpointInfo, labels: Sequence[int]) -> tuple[str, int]:
+    """Draw the choice of distance and class."""
+    offered = [ALL, *labels]
+    if st.session_state.get(CLASS_KEY) not in offered:
+        st.session_state[CLASS_KEY] = ALL
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        name = st.segmented_control(
+            "Distance",
+            list(DISTANCES),
+            format_func=DISTANCES.__getitem__,
+            key=DISTANCE_KEY,
+            required=True,
+            persist_state="session",
+        )
+        label = st.selectbox(
+            "Lines for",
+            offered,
+            format_func=lambda k: "all classes" if k == ALL else info.class_names[k],
+            key=CLASS_KEY,
+            persist_state="session",
+            width=160,
+        )
+    st.caption(MEASURES[str(name)].words)
+    return str(name), label
+
+
+def _show_lines(found: Mapping[str, Sequence[LayerDistances]], name: str, label: int) -> None:
+    measure = MEASURES[name]
+    values = {
+        role: [measure.value(_row(layer, label)) for layer in rows] for role, rows in found.items()
+    }
+    first, last = values["adversarial"][0], values["adversarial"][-1]
+    st.plotly_chart(
+        layer_charts.layer_lines(
+            [layer.layer for layer in found["adversarial"]],
+            values,
+            measure.axis,
+            percentages=measure.share,
+        ),
+        config=PLAIN,
+        key="latent.layers",
+        alt=f"{DISTANCES[name]} between clean and adversarial outputs: {first:.2g} after the first "
+        f"layer, {last:.2g} after the last.",
+    )
+
+
+def _show_map(rows: Sequence[LayerDistances], info: CheckpointInfo, name: str, label: int) -> None:
+    measure = MEASURES[name]
+    labels = [row.label for row in rows[0].rows if row.label is not None]
+    values = np.array([[measure.value(_row(layer, k)) for layer in rows] for k in labels])
+    names = [info.class_names[k] for k in labels]
+    last = -values[:, -1] if measure.share else values[:, -1]
+    farthest = int(np.nan_to_num(last, nan=-np.inf).argmax())
+    st.plotly_chart(
+        layer_charts.layer_map(
+            [layer.layer for layer in rows],
+            names,
+            values,
+            f"{st.session_state[AGAINST_KEY].capitalize()} images: {DISTANCES[name]}, "
+            "class by class",
+            percentages=measure.share,
+            marked=labels.index(label) if label in labels else None,
+        ),
+        config=PLAIN,
+        key="latent.layer_map",
+        alt=f"{DISTANCES[name]} of every class after every layer; after the last one class "
+        f"{names[farthest]} has moved farthest.",
+    )
+
+
+def _row(layer: LayerDistances, label: int) -> ClassDistances:
+    wanted = None if label == ALL else label
+    return next(row for row in layer.rows if row.label == wanted)
+
+
+def _table(found: Mapping[str, Sequence[LayerDistances]], info: CheckpointInfo) -> str:
+    text = io.StringIO()
+    table = csv.writer(text)
+    numbers = ["relative", "angle", "drift", "spread", "mmd", "wasserstein", "overlap"]
+    table.writerow(["images", "layer", "class", "num_images", *numbers])
+    for role, rows in found.items():
+        for layer in rows:
+            for row in layer.rows:
+                name = "all" if row.label is None else info.class_names[row.label]
+                values = [f"{getattr(row, number):.6g}" for number in numbers]
+                table.writerow([role, layer.layer, name, row.num_images, *values])
+    return text.getvalue()

@@ -1,0 +1,16 @@
+"""All guided tours, in the order of the list; the name of a tour stands in links."""
+
+from app.page.learn.lesson import Tour
+from app.page.learn.tours_attacks import ADVERSARIAL, MASKING, REAL, TRAINING
+from app.page.learn.tours_methods import GRADIENTS, LATENT, RETINA, VIRTUAL
+
+TOURS: dict[str, Tour] = {
+    "adversarial": ADVERSARIAL,
+    "training": TRAINING,
+    "masking": MASKING,
+    "gradients": GRADIENTS,
+    "virtual": VIRTUAL,
+    "retina": RETINA,
+    "latent": LATENT,
+    "real": REAL,
+}

@@ -1,0 +1,168 @@
+"""One run: where it stands, what can be done with it, its curves, numbers and log."""
+
+from typing import Any
+
+import streamlit as st
+
+from app.navigation import page_script
+from app.ui import charts as plots
+from app.ui.chance import chance_words
+from app.ui.forms import show_input_error
+from app.ui.job_controls import JobKind, explain, show_delete, show_log, show_main_action
+from app.ui.run_list import run_title, select_run, state_badge
+from app.ui.units import count_words, percent
+from app.ui.words import attack_words, card_help, card_words
+from robust_core import job_control
+from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.config.run import RunConfig
+from robust_core.errors import InputError
+from robust_core.job_control import RunSummary
+from robust_core.training.run_directory import RunDirectory, RunStatus
+
+PLAIN_CHART = {"displayModeBar": False}
+RUN = JobKind(
+    page="train",
+    stop_label="Stop",
+    stop_help="Saves and stops; the epoch under way is lost, complete epochs are kept.",
+    resume_help="Goes on after the last complete epoch, as if it had never stopped.",
+    question="Delete this run, its curves and its model for good?",
+    piece="epoch",
+    stop=job_control.stop,
+    resume=job_control.resume,
+    delete=job_control.delete,
+    forget=lambda: select_run(None),
+)
+
+
+def show_run(summary: RunSummary) -> None:
+    """Draw everything about a run, from its files as they are now."""
+    try:
+        run = job_control.run_directory(summary.run_id)
+    except InputError as error:  # deleted in another tab
+        show_input_error(error)
+        return
+    status = summary.status
+    metrics = run.metrics()
+    st.subheader(run_title(summary), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        state_badge(status)
+        st.caption(f"{summary.run_id} · {summary.model}", width="content")
+    _progress(status)
+    _actions(summary, run)
+    explain(RUN, status)
+    try:
+        config = run.config()
+    except InputError as error:
+        show_input_error(error)
+        return
+    if metrics:
+        _numbers(config, metrics)
+        _curves(summary.run_id, metrics)
+    elif status.active:
+        st.info("The curves begin with the first complete epoch.", icon=":material/show_chart:")
+    if summary.has_model and status.state == "finished":
+        _card(summary.run_id)
+    show_log(RUN, run)
+
+
+def _progress(status: RunStatus) -> None:
+    share = status.step / status.num_steps if status.num_steps else 0.0
+    words = [f"Epoch {status.epoch} of {status.num_epochs} complete"]
+    if status.phase and status.active:
+        words.append(status.phase)
+    if status.active and status.seconds_left is not None:
+        words.append(f"about {_clock(status.seconds_left)} left")
+    st.progress(min(1.0, share if status.state != "finished" else 1.0), " · ".join(words))
+
+
+def _actions(summary: RunSummary, run: RunDirectory) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        show_main_action(RUN, run, summary.status)
+        if summary.has_model:
+            st.page_link(
+                page_script("attack"),
+                label="Attack this model",
+                icon=":material/bolt:",
+                query_params={"model": f"runs/{summary.run_id}"},
+            )
+        show_delete(RUN, run, summary.status)
+
+
+def _numbers(config: RunConfig, metrics: list[dict[str, Any]]) -> None:
+    """Show the last epoch's accuracies and what stands behind them."""
+    last = metrics[-1]
+    best = max(metrics, key=config.rank)
+    first, then = ("robust", "clean")
+    if config.evaluation.best_by == "clean_accuracy":
+        first, then = then, first
+    columns = st.columns(3)
+    columns[0].metric("Clean accuracy", percent(last["clean_accuracy"]))
+    columns[1].metric("Robust accuracy", percent(last["robust_accuracy"]))
+    columns[2].metric(
+        "Best epoch",
+        best["epoch"],
+        help=f"By {first}, then {then} validation accuracy; its weights are the model of the run.",
+    )
+    if last.get("warning"):  # older runs have none
+        st.warning(last["warning"], icon=":material/casino:")
+    attack = config.validation_attack()
+    st.caption(
+        f"After epoch {last['epoch']}, on {last['num_images']:,} validation images. Robust: right "
+        f"under {attack_words(attack.name, attack.model_dump(mode='json'))}. Best epoch: "
+        f"{percent(best['clean_accuracy'])} clean, {percent(best['robust_accuracy'])} robust; "
+        f"{_clock(sum(record['seconds'] for record in metrics))} of training."
+    )
+
+
+def _curves(run_id: str, metrics: list[dict[str, Any]]) -> None:
+    epochs = [record["epoch"] for record in metrics]
+    clean = [record["clean_accuracy"] for record in metrics]
+    robust = [record["robust_accuracy"] for record in metrics]
+    terms = {
+        name: [record["terms"].get(name) for record in metrics] for name in metrics[-1]["terms"]
+    }
+    words = ", ".join(f"{name} {values[-1]:.3g}" for name, values in terms.items())
+    left, right = st.columns(2)
+    left.plotly_chart(
+        plots.accuracy_curves(epochs, clean, robust),
+        config=PLAIN_CHART,
+        key=f"train.accuracy.{run_id}",
+        alt=f"Validation accuracy over {count_words(len(epochs), 'epoch')}: at the end "
+        f"{percent(clean[-1])} clean, {percent(robust[-1])} robust.",
+    )
+    right.plotly_chart(
+        plots.term_curves(epochs, terms),
+        config=PLAIN_CHART,
+        key=f"train.terms.{run_id}",
+        alt=f"Terms of the training loss over {count_words(len(epochs), 'epoch')}: at the end "
+        f"{words.replace('_', ' ')}.",
+    )
+    last = metrics[-1]
+    for name, floor in last.get("floors", {}).items():  # older runs have none
+        right.caption(
+            f"The {name.replace('_', ' ')} cannot get below {floor:.3f}, however good the network: "
+            f"{last['terms'][name] - floor:.3f} above it now."
+        )
+
+
+def _card(run_id: str) -> None:
+    try:
+        info = checkpoint_info(f"runs/{run_id}")
+    except InputError as error:
+        show_input_error(error)
+        return
+    words = f"{card_words(info)}\n\n{card_help(info)}"
+    chance = chance_words(info)
+    if chance:
+        st.warning(f"{chance}\n\n{words}", icon=":material/casino:")
+    else:
+        st.success(words, icon=":material/verified:")
+
+
+def _clock(seconds: float) -> str:
+    """Return "42 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

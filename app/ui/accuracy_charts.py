@@ -1,0 +1,77 @@
+"""Accuracy against what the attacker may do, as a figure; knows no streamlit."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from app.ui.charts import ADVERSARIAL, CLEAN, LEGEND, MARGIN, ROBUST
+from robust_core.evaluation.curves import Curve
+from robust_core.threat_model import Norm
+
+STYLES = (
+    (ROBUST, "solid", "circle"),
+    (ADVERSARIAL, "dash", "diamond"),
+    (CLEAN, "dot", "square"),
+    ("#882255", "dashdot", "triangle-up"),
+    ("#999933", "longdash", "x"),
+)
+
+
+CURVE_TITLES = {
+    "epsilon": "Radius",
+    "num_steps": "Steps",
+    "num_queries": "Queries",
+    "num_restarts": "Restarts",
+    "eot_samples": "Passes per gradient",
+}
+
+
+def accuracy_figure(
+    curves: Mapping[str, Curve], styles: Sequence[tuple[str, str, str]] = STYLES
+) -> go.Figure:
+    """Return accuracy against a parameter, one line an attack, with 95 % intervals.
+
+    Args:
+        curves: by the attacks' labels, at least one, all of one parameter and in the same norm.
+        styles: colour, dash and marker of the lines, in their order.
+    """
+    figure = go.Figure()
+    first = next(iter(curves.values()))
+    scale, title = _axis(first)
+    for number, (label, curve) in enumerate(curves.items()):
+        colour, dash, symbol = styles[number % len(styles)]
+        shares = [100 * share for share in curve.accuracies]
+        bounds = [(100 * low, 100 * high) for low, high in curve.intervals]
+        figure.add_scatter(
+            name=label,
+            x=[scale * value for value in curve.values],
+            y=shares,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            marker={"symbol": symbol, "size": 7},
+            error_y={
+                "array": [high - share for share, (_, high) in zip(shares, bounds, strict=True)],
+                "arrayminus": [share - low for share, (low, _) in zip(shares, bounds, strict=True)],
+                "thickness": 1,
+                "width": 3,
+            },
+            hovertemplate=f"{CURVE_TITLES[curve.parameter].lower()} %{{x:.3g}}: %{{y:.1f}} %"
+            f"<extra>{label}</extra>",
+        )
+    figure.update_layout(height=300, margin=MARGIN, legend=LEGEND, showlegend=True)
+    if first.parameter == "epsilon":
+        figure.update_xaxes(title=title, rangemode="tozero")
+    else:  # effort grows by factors
+        figure.update_xaxes(title=title, type="log", dtick="D2")
+    figure.update_yaxes(title="Accuracy", range=[0, 103], ticksuffix=" %")
+    return figure
+
+
+def _axis(curve: Curve) -> tuple[float, str]:
+    """Return what values are multiplied with and the title of their axis."""
+    title = CURVE_TITLES[curve.parameter]
+    if curve.parameter != "epsilon":
+        return 1.0, title
+    if curve.attack.norm is Norm.LINF:
+        return 255.0, f"{title} ({Norm.LINF}, n/255)"
+    return 1.0, f"{title} ({curve.attack.norm}, pixel units)"

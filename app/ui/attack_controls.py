@@ -1,0 +1,94 @@
+"""Choosing the attack, its parameters and its target."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.ui.forms import has_form, parameter_form
+from robust_core.attacks.base import ATTACKS, Attack
+from robust_core.attacks.description import attack_title
+from robust_core.checkpoints.catalog import CheckpointInfo
+
+ATTACK_KEY = "attack.attack"
+FIRST_ATTACK = "pgd"
+ADVANCED = (
+    *("num_restarts", "step_size", "random_start", "loss", "eot_samples", "decay", "seed"),
+    *("part", "backward", "autoattack", "time_limit"),
+)
+SLIDERS = {"num_steps": 100.0, "num_restarts": 20.0}
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """The attack to run, and the class to reach (None: any wrong one)."""
+
+    attack: Attack
+    target: int | None
+
+
+def form_key(info: CheckpointInfo, attack_name: str) -> str:
+    """Return the key of an attack's form; each data set keeps its own values."""
+    return f"attack.form.{info.config.data.name}.{attack_name}"
+
+
+def target_keys(info: CheckpointInfo) -> tuple[str, str]:
+    """Return the keys of the checkbox "aim at a class" and of the class."""
+    return "attack.targeted", f"attack.target.{info.config.data.name}"
+
+
+def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
+    """Draw the controls and return the plan; None, with a sentence, if it cannot be run.
+
+    Args:
+        info: the attacked checkpoint.
+        label: the class that is attacked; no target may equal it.
+    """
+    names = [name for name in ATTACKS.names() if has_form(ATTACKS.get(name))]
+    if st.session_state.get(ATTACK_KEY) not in names:
+        st.session_state[ATTACK_KEY] = FIRST_ATTACK if FIRST_ATTACK in names else names[0]
+    name = st.selectbox(
+        "Attack",
+        names,
+        format_func=attack_title,
+        key=ATTACK_KEY,
+        persist_state="session",
+        help=_summary(ATTACKS.get(st.session_state[ATTACK_KEY])),
+    )
+    standard = info.config.data_threat_model()
+    attack = parameter_form(
+        ATTACKS.get(name),
+        form_key(info, name),
+        initial={"norm": standard.norm, "epsilon": standard.epsilon},
+        advanced=ADVANCED,
+        sliders=SLIDERS,
+    )
+    target = _pick_target(info, label)
+    if target == label:
+        st.error(f"The target should be another class than {info.class_names[label]} itself.")
+        return None
+    return None if attack is None else AttackPlan(attack, target)
+
+
+def _pick_target(info: CheckpointInfo, label: int) -> int | None:
+    targeted_key, target_key = target_keys(info)
+    if not st.checkbox(
+        "Aim at a class",
+        key=targeted_key,
+        persist_state="session",
+        help="Targeted attack: not any wrong class, but this one.",
+    ):
+        return None
+    if st.session_state.get(target_key) not in range(info.num_classes):
+        st.session_state[target_key] = (label + 1) % info.num_classes
+    return st.selectbox(
+        "Target",
+        range(info.num_classes),
+        format_func=lambda k: info.class_names[k],
+        key=target_key,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+
+
+def _summary(attack: type[Attack]) -> str:
+    return (attack.__doc__ or attack.__name__).strip().split("\n\n")[0]

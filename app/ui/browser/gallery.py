@@ -1,0 +1,35 @@
+"""A page of small pictures to choose one from."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.ui.browser.assets import register
+from app.ui.browser.player import data_url
+from robust_core.data import ImageSet
+
+_render = register("gallery")
+
+
+def gallery(images: ImageSet, chosen: int, *, key: str, on_pick: Callable[[int], None]) -> None:
+    """Show the images of a (small) set as buttons.
+
+    Args:
+        images: what to show.
+        chosen: index (`ImageSet.index`) of the image that is marked as chosen.
+        key: of the component.
+        on_pick: called with the index of the image that was clicked, before the page runs again.
+    """
+    items = []
+    for i in range(len(images)):
+        index = int(images.index[i])
+        label = f"{images.class_names[int(images.y[i])]}, image {index}"
+        items.append({"id": index, "label": label, "src": data_url(images.x[i].numpy())})
+
+    def picked() -> None:
+        value = st.session_state[key].get("picked")
+        if isinstance(value, int):
+            on_pick(value)
+
+    data = {"items": items, "chosen": chosen, "label": "Images to choose from"}
+    _render(key=key, data=data, on_picked_change=picked)

@@ -1,0 +1,45 @@
+"""A list of findings: icon and word for the severity, sentence, value, threshold and advice."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.ui.finding_words import SEVERITY_WORDS, check_title, measured_words
+from robust_core.evaluation.finding import Finding, Severity
+
+_ICONS = {
+    Severity.OK: ":material/check_circle:",
+    Severity.WARN: ":material/warning:",
+    Severity.FAIL: ":material/error:",
+}
+_COLOURS = {Severity.OK: "green", Severity.WARN: "orange", Severity.FAIL: "red"}
+
+
+def show_findings(findings: Sequence[Finding], *, key: str) -> None:
+    """List the findings: what raised a doubt in the open, what did not in an expander.
+
+    Args:
+        findings: in the order of the checks.
+        key: of the expander.
+    """
+    raised = [finding for finding in findings if finding.severity is not Severity.OK]
+    quiet = [finding for finding in findings if finding.severity is Severity.OK]
+    for finding in sorted(raised, key=lambda f: f.severity is Severity.WARN):
+        _show(finding)
+    if quiet:
+        count = "1 check" if len(quiet) == 1 else f"{len(quiet)} checks"
+        with st.expander(f"{count} found nothing", icon=_ICONS[Severity.OK], key=key):
+            for finding in quiet:
+                _show(finding)
+
+
+def _show(finding: Finding) -> None:
+    colour, icon = _COLOURS[finding.severity], _ICONS[finding.severity]
+    word = SEVERITY_WORDS[finding.severity]
+    lines = [
+        f":{colour}-badge[{icon} {word}] **{check_title(finding)}**",
+        f"{finding.sentence}",
+    ]
+    if finding.advice:
+        lines.append(f"*Try next:* {finding.advice}")
+    st.markdown("  \n".join(lines) + f"  \n:small[{measured_words(finding)}]")

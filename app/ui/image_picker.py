@@ -1,0 +1,202 @@
+"""Choosing an image: from the gallery of the model's data set, or a picture of one's own."""
+
+import random
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+from app.ui import cached
+from app.ui.browser.gallery import gallery
+from app.ui.forms import show_input_error
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.data import ImageSet, data_source
+from robust_core.data.images import decode_image
+from robust_core.errors import InputError
+from robust_core.gradients import predict_logits
+
+PER_PAGE = 18
+GALLERY, UPLOAD = "Gallery", "Upload"
+UPLOAD_TYPES = ["png", "jpg", "jpeg"]
+SOURCE_KEY = "attack.source"
+ALL_CLASSES = -1
+OUTSIDE = (
+    "Labelled **{own}** by the model itself, which has to name one of its classes: the picture may "
+    "show none of them. Say what it shows; otherwise an attack only changes this answer, which may "
+    "be wrong from the start."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenImage:
+    """An image to attack: x [C,H,W] in [0, 1], the label to move away from, and where it is from.
+
+    image_id: its stable name, such as "digits/test/17"; None for an uploaded picture.
+    """
+
+    x: Tensor
+    label: int
+    image_id: str | None
+
+
+def pick_image(info: CheckpointInfo) -> ChosenImage | None:
+    """Draw the picker and return the chosen image; None, with a sentence, if there is none yet."""
+    st.session_state.setdefault(SOURCE_KEY, GALLERY)
+    source = st.segmented_control(
+        "Image", [GALLERY, UPLOAD], key=SOURCE_KEY, required=True, persist_state="session"
+    )
+    try:
+        return _uploaded(info) if source == UPLOAD else _from_gallery(info)
+    except InputError as error:
+        show_input_error(error)
+        return None
+
+
+def choose_image(info: CheckpointInfo, image_id: str) -> None:
+    """Make the picker show the image called `image_id`.
+
+    Raises:
+        InputError: the id is malformed, of another data set, or there is no such image.
+    """
+    name, split, index = ["", *image_id.rsplit("/", 2)][-3:]
+    expected = info.config.data.name
+    if name != expected or not (index.isascii() and index.isdigit()):
+        raise InputError(f"image should look like '{expected}/test/17', got {image_id!r}")
+    images = cached.load_images(info, split)
+    if not bool((images.index == int(index[:18])).any()):
+        raise InputError(f"{expected}/{split} has no image {index}")
+    st.session_state[SOURCE_KEY] = GALLERY
+    st.session_state[f"attack.split.{expected}"] = split
+    st.session_state[f"attack.image.{expected}/{split}"] = int(index)
+
+
+def _from_gallery(info: CheckpointInfo) -> ChosenImage:
+    data = info.config.data.name
+    splits = [split for split in data_source(data).splits if split != "train"]
+    left, right = st.columns(2)
+    split_key = f"attack.split.{data}"
+    if st.session_state.get(split_key) not in splits:
+        st.session_state[split_key] = "test"
+    split = left.selectbox(
+        "Split",
+        splits,
+        key=split_key,
+        format_func=lambda split: split.replace("_", " "),
+        persist_state="session",
+        help="Test images were never used in training; training images are not offered.",
+    )
+    images = cached.load_images(info, split)
+    class_key = f"attack.class.{data}"
+    st.session_state.setdefault(class_key, ALL_CLASSES)
+    wanted = right.selectbox(
+        "Class",
+        [ALL_CLASSES, *range(images.num_classes)],
+        key=class_key,
+        format_func=lambda k: "all" if k == ALL_CLASSES else images.class_names[k],
+        persist_state="session",
+    )
+    positions = torch.arange(len(images)) if wanted < 0 else torch.where(images.y == wanted)[0]
+    filtered = wanted != ALL_CLASSES and len(positions) > 0
+    first = int(positions[0]) if filtered else cached.first_right(info, split)
+    chosen = _chosen_position(images, f"{data}/{split}", positions, first)
+    return ChosenImage(images.x[chosen], int(images.y[chosen]), images.image_id(chosen))
+
+
+def _chosen_position(images: ImageSet, where: str, positions: Tensor, first: int) -> int:
+    """Draw thumbnails of the images at `positions`; return the position of the chosen image."""
+    key, page_key, shown_key = (f"attack.{part}.{where}" for part in ("image", "page", "shown"))
+
+    def pick(index: int) -> None:
+        st.session_state[key] = index
+
+    found = torch.where(images.index == st.session_state.get(key, -1))[0]
+    position = int(found[0]) if len(found) else first
+    if not len(found):
+        pick(int(images.index[first]))
+    num_pages = max(1, -(-len(positions) // PER_PAGE))
+    on_page = torch.where(positions == position)[0]
+    now = (int(images.index[position]), len(positions))
+    if st.session_state.get(shown_key) != now and len(on_page):
+        st.session_state[page_key] = int(on_page[0]) // PER_PAGE + 1
+    st.session_state[shown_key] = now
+    st.session_state[page_key] = min(st.session_state.get(page_key, 1), num_pages)
+    page = st.session_state[page_key]
+    start = (page - 1) * PER_PAGE
+    gallery(
+        images.subset(positions[start : start + PER_PAGE]),
+        int(images.index[position]),
+        key=f"attack.gallery.{where}",
+        on_pick=pick,
+    )
+    _page_controls(images, positions, page, num_pages, page_key, key)
+    return position
+
+
+def _page_controls(
+    images: ImageSet, positions: Tensor, page: int, num_pages: int, page_key: str, image_key: str
+) -> None:
+    def turn(step: int) -> None:
+        st.session_state[page_key] = page + step
+
+    def pick_random() -> None:
+        choice = int(positions[random.randrange(len(positions))])
+        st.session_state[image_key] = int(images.index[choice])
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.button(
+            "",
+            icon=":material/chevron_left:",
+            help="Previous images",
+            disabled=page == 1,
+            on_click=turn,
+            args=(-1,),
+            key="attack.previous",
+        )
+        st.caption(f"{page} / {num_pages}", width="content")
+        st.button(
+            "",
+            icon=":material/chevron_right:",
+            help="Next images",
+            disabled=page == num_pages,
+            on_click=turn,
+            args=(1,),
+            key="attack.next",
+        )
+        st.button(
+            "Random",
+            icon=":material/casino:",
+            disabled=not len(positions),
+            on_click=pick_random,
+            key="attack.random",
+        )
+
+
+def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
+    channels, height, width = info.image_shape
+    kind = "grey" if channels == 1 else "colour"
+    file = st.file_uploader(
+        f"A PNG or JPEG; it is cut and resized to {width} x {height} pixels, {kind}",
+        type=UPLOAD_TYPES,
+        max_upload_size=20,
+        key="attack.upload",
+    )
+    if file is None:
+        st.info("Choose a picture to attack. It stays on this computer.", icon=":material/image:")
+        return None
+    x = decode_image(file.getvalue(), info.image_shape)
+    model = cached.load_model(info)
+    own = int(predict_logits(model, x[None]).argmax())
+    label = st.selectbox(
+        "It shows",
+        [ALL_CLASSES, *range(info.num_classes)],
+        format_func=lambda k: (
+            f"{info.class_names[own]} (labelled by the model itself)"
+            if k < 0
+            else info.class_names[k]
+        ),
+        key=f"attack.uploaded_label.{info.config.data.name}",
+    )
+    if label == ALL_CLASSES:
+        st.warning(OUTSIDE.format(own=info.class_names[own]), icon=":material/help:")
+    return ChosenImage(x, own if label == ALL_CLASSES else label, None)

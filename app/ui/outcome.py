@@ -1,0 +1,136 @@
+"""What came out of an attack: verdict, numbers, permissions, survival and downloads."""
+
+import io
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.ui import charts
+from app.ui.browser.player import player
+from app.ui.chance import warn_of_chance
+from app.ui.units import duration_words, percent
+from app.ui.words import distance_words, permissions, verdict
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.data.images import encode_png
+from robust_core.evaluation.trace import AttackTrace
+
+GAIN_KEY, GAIN = "attack.gain", 10
+PLAIN_CHART = {"displayModeBar": False}
+CAUTION = (
+    "One image is a demonstration, not a measurement: robustness is the share of a whole test "
+    "split that withstands the strongest attack one can mount. A stronger one may still succeed."
+)
+
+
+def show_verdict(trace: AttackTrace, info: CheckpointInfo) -> None:
+    """Say what happened in one sentence, and before it if the model is no better than a guess."""
+    warn_of_chance(info)
+    found = verdict(trace, info)
+    box, icon = _BOXES[found.outcome]
+    box(found.sentence, icon=icon)
+
+
+_BOXES = {
+    "fooled": (st.warning, ":material/lock_open:"),
+    "resists": (st.success, ":material/shield:"),
+    "moved": (st.info, ":material/alt_route:"),
+    "beyond": (st.success, ":material/shield:"),
+    "wrong": (st.info, ":material/help:"),
+}
+
+
+@st.fragment
+def show_player(trace: AttackTrace, info: CheckpointInfo) -> None:
+    """Show the pictures at every step, and the gain of the perturbation."""
+    st.session_state.setdefault(GAIN_KEY, GAIN)
+    place = st.container()
+    gain = st.slider(
+        "Gain of the perturbation picture",
+        1,
+        50,
+        key=GAIN_KEY,
+        persist_state="session",
+        help="The picture shows 0.5 + gain * perturbation / 2: mid-grey is no change.",
+    )
+    with place:
+        player(trace, info.class_names, gain=gain, key="attack.player")
+
+
+def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
+    """Show predictions, the budget and the likeliest classes before and after."""
+    names = info.class_names
+    attack = trace.attack
+    same = trace.prediction == trace.clean_prediction
+    st.metric(
+        "Prediction",
+        names[trace.prediction],
+        "as before" if same else f"before: {names[trace.clean_prediction]}",
+        delta_color="off",
+        delta_arrow="off",
+        help="Of the adversarial image; before: of the clean one.",
+    )
+    before, after = float(trace.clean[trace.label]), float(trace.adversarial[trace.label])
+    st.metric(f"Confidence in {names[trace.label]}", f"{percent(before)} → {percent(after)}")
+    st.metric(
+        f"Distance ({attack.norm})",
+        f"{distance_words(attack.norm, trace.distance)}",
+        help="Between clean and adversarial image, checked by the evaluator, not by the attack.",
+    )
+    within = trace.distance <= attack.epsilon + 1e-5
+    st.caption(
+        f"{'Within' if within else 'Outside'} the budget of "
+        f"{distance_words(attack.norm, attack.epsilon)}; "
+        f"computed in {duration_words(trace.seconds)}."
+    )
+    st.markdown("**Likeliest classes before and after**")
+    st.plotly_chart(
+        charts.probability_bars(trace.clean, trace.adversarial, names),
+        config=PLAIN_CHART,
+        key="attack.bars",
+        alt=f"Probabilities before and after: {names[trace.clean_prediction]} "
+        f"{percent(float(trace.clean.max()))}, then {names[trace.prediction]} "
+        f"{percent(float(trace.adversarial.max()))}.",
+    )
+
+
+def show_permissions(trace: AttackTrace, info: CheckpointInfo) -> None:
+    """Say what the attacker was allowed to do, and what one image cannot show."""
+    st.subheader("What the attacker was allowed to do", anchor=False)
+    target = None if trace.target is None else info.class_names[trace.target]
+    st.markdown("\n".join(f"- {line}" for line in permissions(trace.attack, target)))
+    st.caption(CAUTION)
+
+
+def show_survival(trace: AttackTrace, info: CheckpointInfo) -> None:
+    """Say whether the adversarial image survives being saved."""
+    st.subheader("Does it survive being saved?", anchor=False)
+    rows = ["| Saved as | Model says | Adversarial |", "|---|---|---|"]
+    for row in trace.survival:
+        answer = f"{info.class_names[row.prediction]} ({percent(row.confidence)})"
+        rows.append(f"| {row.change} | {answer} | {'yes' if row.adversarial else 'no'} |")
+    st.markdown("\n".join(rows))
+
+
+def show_downloads(trace: AttackTrace) -> None:
+    """Offer the adversarial image without loss."""
+    exact = io.BytesIO()
+    np.save(exact, trace.x_adv)
+    with st.container(horizontal=True):
+        st.download_button(
+            "PNG, 8 bits",
+            encode_png(torch.from_numpy(trace.x_adv)),
+            "adversarial.png",
+            "image/png",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "NumPy, exact",
+            exact.getvalue(),
+            "adversarial.npy",
+            "application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+    st.caption("Both without loss: 8 bits a channel, or float32 [C, H, W] as computed.")

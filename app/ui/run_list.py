@@ -1,0 +1,73 @@
+"""The list of runs: what each is, where it stands, which one is shown."""
+
+from collections.abc import Container, Sequence
+from datetime import datetime
+
+import streamlit as st
+
+from app.ui.run_link import RUN_KEY, select_run
+from robust_core.job_control import RunSummary
+from robust_core.jobs.directory import WorkStatus
+
+CHOICE_KEY = "train.run_choice"
+MOST_WITHOUT_SCROLLING = 7
+STATES = {  # state -> icon, colour
+    "starting": (":material/hourglass_top:", "blue"),
+    "running": (":material/directions_run:", "blue"),
+    "finished": (":material/check_circle:", "green"),
+    "stopped": (":material/pause_circle:", "gray"),
+    "failed": (":material/error:", "red"),
+    "lost": (":material/link_off:", "orange"),
+}
+
+
+def run_title(run: RunSummary) -> str:
+    """Return how a run is called: by its person, or after its data set and method."""
+    return run.title or " · ".join(filter(None, (run.data, run.method))) or run.run_id
+
+
+def state_badge(status: WorkStatus) -> None:
+    """Show the state as a word, an icon and a colour."""
+    icon, colour = STATES[status.state]
+    st.badge(status.state, icon=icon, color=colour)  # pyright: ignore[reportArgumentType]
+
+
+def shown_run(runs: Sequence[RunSummary]) -> RunSummary | None:
+    """Return the run to show: the chosen one, else the newest active one, else the newest."""
+    chosen = st.session_state.get(RUN_KEY)
+    first = next((run for run in runs if run.status.active), next(iter(runs), None))
+    return next((run for run in runs if run.run_id == chosen), first)
+
+
+def pick_run(runs: Sequence[RunSummary], shown: RunSummary) -> None:
+    """Draw the list with `shown`, one of `runs`, marked; a click shows another run."""
+    by_id = {run.run_id: run for run in runs}
+    st.session_state[CHOICE_KEY] = shown.run_id
+    tall = len(runs) > MOST_WITHOUT_SCROLLING
+    with st.container(height=460 if tall else "content", border=False):
+        st.radio(
+            "Runs",
+            list(by_id),
+            format_func=lambda run_id: _label(by_id[run_id]),
+            captions=[_caption(run) for run in runs],
+            key=CHOICE_KEY,
+            on_change=lambda: _choose(by_id),
+            label_visibility="collapsed",
+        )
+
+
+def _choose(known: Container[str]) -> None:
+    """Show the chosen run; of a label that has changed since it was drawn, no id comes back."""
+    if st.session_state[CHOICE_KEY] in known:
+        select_run(st.session_state[CHOICE_KEY])
+
+
+def _label(run: RunSummary) -> str:
+    icon, colour = STATES[run.status.state]
+    return f":{colour}[{icon}] {run_title(run)}"
+
+
+def _caption(run: RunSummary) -> str:
+    status = run.status
+    made = f"{datetime.fromtimestamp(run.created).astimezone():%d %b %H:%M}"
+    return f"{status.state}, {status.epoch}/{status.num_epochs} · {made}"

@@ -1,0 +1,1 @@
+"""Checkpoints: the file, the catalogue, the card and the table of what is shipped."""

@@ -1,0 +1,278 @@
+"""Trained models: the shelves they stand on, what they say about themselves, loading, saving."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from robust_core.checkpoints.card import Card
+from robust_core.checkpoints.file import (
+    FORMAT,
+    LARGEST_HEADER,
+    METADATA_KEY,
+    SUFFIX,
+    Description,
+    build,
+    check_size,
+    parse_header,
+    shipped_tensors,
+)
+from robust_core.config.run import RunConfig
+from robust_core.errors import InputError
+from robust_core.files import write_atomically
+from robust_core.methods.base import TrainingMethod
+from robust_core.models.base import Classifier
+from robust_core.paths import checkpoints_folder
+from robust_core.registry import unknown_name
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says about itself.
+
+    Attributes:
+        name: its name on the shelves, or its path.
+        path: the file.
+        digest: SHA-256 of the file, in hexadecimal.
+        config: the run that made it.
+        image_shape: (C, H, W) of its images.
+        num_classes: K. class_names: K names.
+        epoch: complete epochs of training behind its weights.
+        card: what was measured, as plain JSON values: see `robust_core.checkpoints.card.Card`;
+            accuracies in [0, 1], 95 % intervals.
+        inferences: names of the ways to use the network other than calling it; the reference
+            "<name>:<inference>" stands for each.
+        inference: the one that this reference names; empty for the network itself.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    config: RunConfig
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    class_names: tuple[str, ...]
+    epoch: int
+    card: dict[str, Any]
+    inferences: tuple[str, ...] = ()
+    inference: str = ""
+
+
+def list_checkpoints() -> list[str]:
+    """Return the names of all readable checkpoints: shipped, of runs (newest first), imported.
+
+    "digits-pgd_at" is shipped, "runs/<id>" the best model of a run, "imported/<name>" an upload.
+    Only headers are read; damaged files are left out.
+    """
+    return [name for name, path in _shelves().items() if _is_readable(path)]
+
+
+def checkpoint_info(reference: str | Path) -> CheckpointInfo:
+    """Return what a checkpoint says about itself, from its header.
+
+    Args:
+        reference: a name of `list_checkpoints` or the path of a .safetensors file; with
+            ":<inference>" behind it, one of the other ways to use its network.
+
+    Raises:
+        InputError: no such checkpoint, a file that is none, or an inference it does not have.
+    """
+    name, path, inference = _locate(reference)
+    version = _version(path)
+    description = _read_description(path, *version)
+    if inference and inference not in description.inferences:
+        raise unknown_name(f"inference of {name}", inference, list(description.inferences))
+    return CheckpointInfo(
+        name=f"{name}:{inference}" if inference else name,
+        path=path,
+        digest=_digest(path, *version),
+        config=description.config,
+        image_shape=description.image_shape,
+        num_classes=len(description.class_names),
+        class_names=description.class_names,
+        epoch=description.epoch,
+        card=description.card.model_dump(mode="json"),
+        inferences=description.inferences,
+        inference=inference,
+    )
+
+
+def load_model(reference: str | Path) -> Classifier:
+    """Return the network of a checkpoint, on the CPU, in eval mode and frozen.
+
+    The architecture is built from the stored configuration; every tensor must fit it by name, shape
+    and type, and be finite.
+
+    Args:
+        reference: as for `checkpoint_info`; with an inference, the network used that way.
+
+    Raises:
+        InputError: no such checkpoint, or a file that is damaged, foreign or a pickle.
+    """
+    _, _, inference = _locate(reference)
+    model, method = load_trained(reference)
+    return method.inference(inference, model).eval() if inference else model
+
+
+def load_trained(reference: str | Path) -> tuple[Classifier, TrainingMethod]:
+    """Return the network of a checkpoint and the method that trained it, with its shipped parts.
+
+    Arguments and errors as for `load_model`; an inference in the reference is ignored.
+    """
+    _, path, _ = _locate(reference)
+    _version(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
+    return build(data, path.name)
+
+
+def save_checkpoint(
+    path: Path,
+    model: Classifier,
+    *,
+    config: RunConfig,
+    method: TrainingMethod | None = None,
+    class_names: tuple[str, ...],
+    epoch: int,
+    card: Mapping[str, Any],
+) -> None:
+    """Write `model` and what is known about it to `path`, atomically.
+
+    Args:
+        path: ends in .safetensors.
+        model: the network; its weights are copied to the CPU as they are.
+        config: the run that made it.
+        method: what trained it, attached to it; its shipped parts travel along. None: none.
+        class_names: K names.
+        epoch: complete epochs behind the weights.
+        card: see `CheckpointInfo.card`.
+
+    Raises:
+        OSError: the file cannot be written.
+        InputError: the card has not the form of a card.
+    """
+    description = Description(
+        format=FORMAT,
+        config=config,
+        image_shape=model.image_shape,
+        class_names=class_names,
+        epoch=epoch,
+        card=Card.create(card),
+        inferences=() if method is None else method.inferences(model),
+    )
+    tensors = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in shipped_tensors(model, method).items()
+    }
+    metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
+    write_atomically(path, save(tensors, metadata))
+
+
+def import_checkpoint(filename: str, data: bytes) -> str:
+    """Put an uploaded file on the shelf "imported" once it has passed every check of `load_model`.
+
+    Args:
+        filename: what the person calls it; only letters, digits, "_", "." and "-" are kept.
+        data: the content.
+
+    Returns:
+        Its name, "imported/<name>"; the name it already has when the same file was imported before.
+
+    Raises:
+        InputError: the file is no checkpoint of ours, or cannot be stored.
+    """
+    build(data, filename)
+    folder = checkpoints_folder() / "imported"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(filename).stem).strip("._-")[:80] or "model"
+    number = 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            name = stem if number == 1 else f"{stem}-{number}"
+            path = folder / f"{name}{SUFFIX}"
+            if not path.exists():
+                write_atomically(path, data)
+                break
+            if path.read_bytes() == data:
+                break
+            number += 1
+    except OSError as error:
+        raise InputError(f"{filename} cannot be stored: {error.strerror}") from None
+    return f"imported/{name}"
+
+
+def _shelves() -> dict[str, Path]:
+    """Return all files that may be checkpoints, by name."""
+    folder = checkpoints_folder()
+    runs = sorted(folder.glob(f"runs/*/best{SUFFIX}"), key=_modified, reverse=True)
+    return (
+        {path.stem: path for path in sorted(folder.glob(f"pretrained/*{SUFFIX}"))}
+        | {f"runs/{path.parent.name}": path for path in runs}
+        | {f"imported/{path.stem}": path for path in sorted(folder.glob(f"imported/*{SUFFIX}"))}
+    )
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        _read_description(path, *_version(path))
+    except InputError:
+        return False
+    return True
+
+
+def _locate(reference: str | Path) -> tuple[str, Path, str]:
+    """Return the name, the file and the inference that a reference names."""
+    shelves = _shelves()
+    whole = str(reference)
+    before, _, after = whole.rpartition(":")
+    for name, inference in ((whole, ""), (before, after)):
+        path = shelves.get(name) or Path(name)
+        try:
+            if path.is_file():
+                return name, path, inference
+        except (OSError, ValueError):  # too long for a path, or with a zero byte in it
+            pass
+    raise unknown_name("checkpoint", whole[:200], list_checkpoints())
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """Return time of change and size, which tell one content of a file from another."""
+    try:
+        status = path.stat()
+    except OSError:
+        raise InputError(f"{path.name} cannot be read: there is no such file") from None
+    check_size(status.st_size, path.name)
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1024)
+def _read_description(path: Path, modified: int, size: int) -> Description:
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(8 + LARGEST_HEADER)
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
+    _, description = parse_header(beginning, size, path.name)
+    return description
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,159 @@
+"""The bytes of a checkpoint: a safetensors file whose header says what its network is.
+
+The header carries one JSON document: configuration, shapes, class names, epoch and the measured
+card. Nothing in such a file can be executed, and nothing else is ever opened.
+"""
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from robust_core.checkpoints.card import Card, Name
+from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig, parse_json_object
+from robust_core.errors import InputError
+from robust_core.methods.base import TrainingMethod, create_method
+from robust_core.models.base import Classifier, create_model
+from robust_core.parameters import Parameters, validation_sentence
+
+METADATA_KEY = "robust_core"
+METHOD_PREFIX = "method:"  # no name of a network's tensor has a colon
+FORMAT = 1
+LARGEST_FILE = 1 << 30  # bytes; the largest network here has 0.2 of it
+LARGEST_HEADER = 1 << 20  # bytes
+SUFFIX = ".safetensors"
+
+
+class Description(Parameters):
+    """The JSON document in the header of a checkpoint."""
+
+    format: int
+    config: RunConfig
+    image_shape: Annotated[
+        tuple[
+            Annotated[int, Field(ge=1, le=16)],
+            Annotated[int, Field(ge=1, le=1024)],
+            Annotated[int, Field(ge=1, le=1024)],
+        ],
+        Field(description="(C, H, W)"),
+    ]
+    class_names: Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
+    epoch: Annotated[int, Field(ge=0)]
+    card: Card
+    inferences: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
+
+
+def check_size(size: int, what: str) -> None:
+    """Raise `InputError` if a file of `size` bytes, called `what`, is too large to open."""
+    if size > LARGEST_FILE:
+        raise InputError(
+            f"{what} should be at most {LARGEST_FILE >> 20} MiB, got {size / (1 << 20):.0f} MiB"
+        )
+
+
+def parse_header(beginning: bytes, size: int, what: str) -> tuple[dict[str, Any], Description]:
+    """Return the table of tensors and our document from the first bytes of a file of `size`."""
+    check_size(size, what)
+    if Path(what).suffix.lower() in (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin") or (
+        beginning.startswith((b"PK\x03\x04", b"\x80"))
+        and not beginning[8:9] == b"{"  # a header of that length would begin like a pickle
+    ):
+        raise InputError(
+            f"{what} is a pickle, which could run code when opened; expected a {SUFFIX} checkpoint"
+        )
+    length = struct.unpack("<Q", beginning[:8])[0] if len(beginning) >= 8 else 0
+    if beginning[8:9] != b"{" or length > LARGEST_HEADER or 8 + length > size:
+        raise InputError(
+            f"{what} should be a {SUFFIX} checkpoint of this laboratory, but it is damaged, cut "
+            f"short or something else"
+        )
+    table = parse_json_object(beginning[8 : 8 + length], f"the header of {what}")
+    metadata = table.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(METADATA_KEY), str):
+        raise InputError(
+            f"{what} holds weights but does not say of which network; expected a checkpoint that "
+            f"this laboratory has written"
+        )
+    document = parse_json_object(metadata[METADATA_KEY], f"the description in {what}")
+    if document.get("format") != FORMAT:
+        raise InputError(f"{what} should have format {FORMAT}, got {document.get('format')!r}")
+    try:
+        # a model is of use where the data set that it was trained on is not
+        description = Description.model_validate(document, context=DATA_MAY_BE_ELSEWHERE)
+    except ValidationError as error:
+        sentence = validation_sentence(error, list(Description.model_fields))
+        raise InputError(f"the description in {what} cannot be used: {sentence}") from None
+    return table, description
+
+
+def shipped_tensors(model: Classifier, method: TrainingMethod | None) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint: those of the network and of the method's parts."""
+    tensors = dict(model.state_dict())
+    if method is not None:
+        for part in method.shipped_parts:
+            state = method.get_submodule(part).state_dict()
+            tensors |= {f"{METHOD_PREFIX}{part}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod]:
+    """Check a whole file and return its network and method, in eval mode and frozen."""
+    table, description = parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
+    _check_table(table, shipped_tensors(*_create(description, "meta", what)), what)
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise InputError(f"{what} is damaged or cut short: {error}") from None
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise InputError(f"{what} should have finite weights, but {key} has NaN or infinity")
+    model, method = _create(description, "cpu", what)
+    model.load_state_dict({key: tensors[key] for key in model.state_dict()})
+    for part in method.shipped_parts:
+        module, prefix = method.get_submodule(part), f"{METHOD_PREFIX}{part}."
+        module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
+    return model.requires_grad_(False).eval(), method.requires_grad_(False).eval()
+
+
+def _create(description: Description, device: str, what: str) -> tuple[Classifier, TrainingMethod]:
+    """Build network and method; on the device "meta" this takes neither memory nor time."""
+    config = description.config
+    try:
+        with torch.device(device), torch.random.fork_rng():
+            model = create_model(
+                config.model.name,
+                description.image_shape,
+                len(description.class_names),
+                config.model.parameters,
+            )
+            method = create_method(config.method.name, config.method.parameters)
+            method.attach(model)
+            return model, method
+    except InputError as error:
+        raise InputError(f"the network of {what} cannot be built: {error}") from None
+
+
+def _check_table(table: dict[str, Any], expected: Mapping[str, Tensor], what: str) -> None:
+    """Raise unless the file's tensors fit the architecture by name, shape and type."""
+    missing, extra = expected.keys() - table.keys(), table.keys() - expected.keys()
+    if missing or extra:
+        word, key = ("lacks", min(missing)) if missing else ("has an unknown tensor", min(extra))
+        raise InputError(f"{what} does not fit the network it names: it {word} {key!r}")
+    for key, tensor in expected.items():
+        entry = table[key] if isinstance(table[key], dict) else {}
+        wanted = (_TYPES.get(tensor.dtype), list(tensor.shape))
+        found = (entry.get("dtype"), entry.get("shape"))
+        if wanted != found:
+            raise InputError(
+                f"{what} does not fit the network it names: {key} should be {wanted[0]} "
+                f"{wanted[1]}, got {found[0]} {found[1]}"
+            )
+
+
+_TYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL", torch.int32: "I32"}

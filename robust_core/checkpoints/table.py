@@ -1,0 +1,113 @@
+"""The table of shipped models in `checkpoints/README.md`, generated from their cards."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robust_core.checkpoints.card import (
+    clean_of,
+    findings_of,
+    lowest_of,
+    reported_result,
+    result_words,
+)
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
+from robust_core.evaluation.finding import verdict
+from robust_core.evaluation.lowest import LowestKnown
+from robust_core.threat_model import Norm, ThreatModel
+
+COLUMNS = (
+    *("name", "network", "method", "threat model", "clean", "as reported", "lowest measured"),
+    *("checks of the lowest", "epoch, seed"),
+)
+MEASUREMENTS = (
+    *("name", "evaluated", "attack", "threat model", "surrogate", "accuracy", "images", "checks"),
+)
+
+
+def markdown_table() -> str:
+    """Return the shipped checkpoints as Markdown: for each data set, then every measurement.
+
+    "As reported" is the card's result of role "claim", attacked the way the method's paper attacks,
+    or else its first; "lowest measured" is the worst case, image by image, of all attacks and
+    checks on the card for the same inference and threat model.
+    """
+    infos = [checkpoint_info(name) for name in list_checkpoints() if "/" not in name]
+    lines: list[str] = []
+    for data in sorted({info.config.data.name for info in infos}):
+        chosen = [info for info in infos if info.config.data.name == data]
+        lines += [f"### {data}", "", *_table(COLUMNS, map(_summary, chosen)), ""]
+    notes = [f"- `{info.name}`: {note}" for info in infos for note in info.card["notes"]]
+    if notes:
+        lines += ["### Notes", "", *notes, ""]
+    rows = [row for info in infos for row in _measurements(info)]
+    lines += ["### Every measurement", "", *_table(MEASUREMENTS, rows), ""]
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Any) -> list[str]:
+    body = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in body]
+
+
+def _summary(info: CheckpointInfo) -> tuple[str, ...]:
+    card, config = info.card, info.config
+    reported = reported_result(card)
+    lowest = lowest_of(card, reported)
+    clean, _ = clean_of(card, reported)
+    return (
+        f"`{info.name}`" + (f", {reported['inference']}" if reported["inference"] else ""),
+        f"`{config.model.name}`",
+        f"`{config.method.name}`",
+        _threat_model(reported),
+        f"{clean:.1%}",
+        f"{reported['accuracy']:.1%} {result_words(reported)}{_surrogate(reported)}, "
+        f"n {reported['num_images']}",
+        _lowest(lowest),
+        lowest.verdict,
+        f"{info.epoch} of {config.epochs}, {card['seed']}",
+    )
+
+
+def _lowest(lowest: LowestKnown) -> str:
+    by = lowest.by
+    if lowest.finding is not None and lowest.finding.cause:
+        by = f"{by}, {lowest.finding.cause}"
+    return f"{lowest.accuracy:.1%} {by}, n {lowest.num_images}"
+
+
+def _threat_model(result: Mapping[str, Any]) -> str:
+    values = result["attack"]["parameters"]
+    if "epsilon" not in values:
+        return ""
+    return str(ThreatModel(Norm(values["norm"]), values["epsilon"]))
+
+
+def _surrogate(result: Mapping[str, Any]) -> str:
+    if result["crafted_on"] in (None, result["inference"]):
+        return ""
+    return f", computed on {_used(result['crafted_on'])}"
+
+
+def _used(inference: str) -> str:
+    return inference or "the base network"
+
+
+def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
+    split, sample = info.card["split"], info.card["sample"]
+    return [
+        (
+            f"`{info.name}`",
+            _used(result["inference"]),
+            result_words(result),
+            _threat_model(result),
+            _surrogate(result).removeprefix(", computed on ") or "the same",
+            _share(result["accuracy"], result["interval"]),
+            f"{result['num_images']} ({split}, {sample})",
+            verdict(findings_of(result)),
+        )
+        for result in info.card["robust"]
+    ]
+
+
+def _share(value: float, interval: Sequence[float]) -> str:
+    return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"

@@ -1,0 +1,1 @@
+"""What a run does, as a value with strict JSON, and the presets."""

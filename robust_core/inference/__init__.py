@@ -1,0 +1,1 @@
+"""Ways to use a network other than calling it."""

@@ -1,0 +1,131 @@
+"""Gradients of every class, their alignment, and how they are shown."""
+
+import pytest
+import torch
+
+from robust_core.analysis.alignment import (
+    alignment,
+    channel_sum,
+    deviations_of_channels,
+    gradients_of_classes,
+    signed_maximum,
+    three_deviations,
+)
+from robust_core.errors import InputError
+from tests.toys import LinearModel, SmallNet, middle_images
+
+
+def some_gradient(n: int = 4, shape=(3, 8, 8)) -> torch.Tensor:
+    return 1e-6 * (0.3 + torch.randn(n, *shape, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("score", ["loss", "logit", "log_probability"])
+def test_gradients_of_a_linear_model_are_in_closed_form(score):
+    model, x = LinearModel(), middle_images(5)
+    gradient = gradients_of_classes(model, x, score, batch_size=2)
+    w = model.weight.detach()
+    mean = model(x).softmax(1).detach() @ w  # [N, D]
+    of_log_p = w[None] - mean[:, None]
+    expected = {"logit": w.expand(5, -1, -1), "log_probability": of_log_p, "loss": -of_log_p}
+    torch.testing.assert_close(gradient.flatten(2), expected[score])
+
+
+def test_model_is_seen_in_eval_mode_and_left_as_it_was():
+    model, x = SmallNet().train(), middle_images(3, (1, 8, 8))
+    first = gradients_of_classes(model, x)
+    assert torch.equal(gradients_of_classes(model, x), first)  # no dropout
+    assert model.training
+    assert not first.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_alignment_with_its_own_gradients_is_perfect_and_finds_swapped_classes():
+    model, x = LinearModel(), middle_images(5)
+    own = gradients_of_classes(model, x)
+    aligned = alignment(model, x, lambda part, index: 7.0 * own[index], batch_size=2)
+    assert aligned.mean == pytest.approx(1.0, abs=1e-5)
+    assert aligned.cosine.shape == (5, 3)
+    assert torch.equal(aligned.by_class.argmax(1), torch.arange(3))
+    assert aligned.conflict.max() < 1e-3  # a softmax classifier has them
+    opposite = alignment(model, x, lambda part, index: -own[index])
+    assert opposite.mean == pytest.approx(-1.0, abs=1e-5)
+    swapped = alignment(model, x, lambda part, index: own[index].roll(1, dims=1))
+    assert swapped.by_class.argmax(1).tolist() == [1, 2, 0]
+    assert swapped.mean < 0.5
+
+
+def test_table_of_classes_has_the_mean_cosines_on_its_diagonal():
+    model, x = SmallNet(), middle_images(6, (1, 8, 8))
+    targets = torch.randn(6, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = alignment(model, x, lambda part, index: targets[index], batch_size=4)
+    torch.testing.assert_close(found.by_class.diagonal(), found.cosine.mean(0))
+
+
+def test_three_deviations_show_the_mean_as_mid_grey():
+    gradient = some_gradient()
+    shown = three_deviations(gradient)
+    assert shown.shape == gradient.shape
+    assert shown.min() >= 0 and shown.max() <= 1
+    torch.testing.assert_close(shown.mean((1, 2, 3)), torch.full((4,), 0.5), atol=1e-2, rtol=0)
+    torch.testing.assert_close(three_deviations(1e5 * gradient + 3.0), shown, atol=1e-2, rtol=0)
+    one = torch.zeros(1, 1, 10, 10)
+    one[0, 0, 0, 0] = 1.0  # ten deviations away: clipped
+    assert three_deviations(one)[0, 0, 0, 0] == 1.0
+
+
+def test_deviations_of_channels_show_one_and_a_half_of_each():
+    gradient = some_gradient() * torch.tensor([1.0, 100.0, 1e4]).view(1, 3, 1, 1)
+    shown = deviations_of_channels(gradient)
+    flat = gradient.flatten(2)
+    z = (flat - flat.mean(2, keepdim=True)) / flat.std(2, keepdim=True, correction=0)
+    torch.testing.assert_close(shown.flatten(2), (z / 3 + 0.5).clamp(0, 1), atol=1e-4, rtol=0)
+    assert (shown.flatten(2)[z > 1.51] == 1).all()
+
+
+def test_signed_maximum_keeps_zero_at_mid_grey_and_signs_apart():
+    gradient = some_gradient()
+    shown = signed_maximum(gradient)
+    assert torch.equal(shown > 0.5, gradient > 0)
+    largest = (shown - 0.5).abs().amax((1, 2, 3))
+    torch.testing.assert_close(largest, torch.full((4,), 0.5))
+    torch.testing.assert_close(signed_maximum(-gradient), 1 - shown)
+
+
+def test_channel_sum_clips_the_brightest_hundredth():
+    gradient = torch.arange(1.0, 101.0).view(1, 1, 10, 10)
+    shown = channel_sum(-gradient)
+    assert shown.shape == (1, 1, 10, 10)
+    torch.testing.assert_close(shown[0, 0, 0, 0], torch.tensor(1.0 / 99.01))
+    assert (shown == 1).sum() == 1
+    torch.testing.assert_close(channel_sum(gradient.repeat(1, 3, 1, 1)), shown)
+
+
+@pytest.mark.parametrize(
+    "show", [three_deviations, deviations_of_channels, signed_maximum, channel_sum]
+)
+def test_a_gradient_of_zero_can_be_shown(show):
+    shown = show(torch.zeros(2, 3, 4, 4))
+    assert shown.isfinite().all()
+    assert shown.unique().numel() == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda m, x: gradients_of_classes(m, x[:0]), "at least one image, got none"),
+        (lambda m, x: gradients_of_classes(m, 2 * x), r"images must lie in \[0, 1\]"),
+        (
+            lambda m, x: gradients_of_classes(m, x, "logits"),  # pyright: ignore[reportArgumentType]
+            "unknown score 'logits'.*'logit'",
+        ),
+        (lambda m, x: alignment(m, x[:0], lambda a, b: a), "at least one image, got none"),
+        (
+            lambda m, x: alignment(m, x, lambda a, b: a),
+            r"targets must be \[5, 3, 1, 4, 4\], got \[5, 1, 4, 4\]",
+        ),
+        (lambda m, x: channel_sum(x, 0.0), r"percentile must be in \(0, 100\], got 0"),
+    ],
+)
+def test_wrong_input(call, sentence):
+    with pytest.raises(InputError, match=sentence):
+        call(LinearModel(), middle_images(5))

@@ -1,0 +1,320 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app.page.hard_pairs import charts, map_charts, measure
+from app.page.hard_pairs.measure import Study, StudyPlan
+from robust_core.analysis.hard_classes import gradient_share, hardest_classes
+from robust_core.attacks.base import create_attack
+from robust_core.checkpoints.catalog import checkpoint_info, load_model
+from robust_core.data import load_data
+from robust_core.evaluation.evaluation import evaluate
+from robust_core.gradients import predict_logits
+from tests.app.examples import MASKED, ROBUST, STANDARD
+from tests.app.page_driver import check, open_view, press, said
+
+SPAT = "digits-spat"
+SMALL = {"num_images": 60, "num_steps": 5, "epsilon": 0.1, "norm": "Linf"}
+
+
+def open_page(query: dict[str, Any] | None = None) -> AppTest:
+    return open_view("hard_pairs", query)
+
+
+def study_of(name: str, **more: Any) -> Study:
+    plan = StudyPlan.create({**SMALL, **more})
+    return measure.run_study(
+        checkpoint_info(name), plan, check=lambda: None, on_share=lambda share: None
+    )
+
+
+def show(view: str, model: str = STANDARD) -> AppTest:
+    page = open_page({"model": model, "view": view} | SMALL)
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    assert not page.error
+    return page
+
+
+def test_the_first_visit_says_what_to_do_and_what_it_costs():
+    page = open_page({"num_images": 359})  # a plan that no other test runs
+    assert "Press **Run attack**" in page.info[0].value
+    assert "Cost: 7,180 forward-backward passes" in said(page)
+
+
+def test_the_study_is_what_the_evaluator_finds():
+    study = study_of(STANDARD)
+    images = load_data("digits", "test").sample(60)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5, random_start=False)
+    report = evaluate(load_model(STANDARD), images.x, images.y, attack)
+    assert torch.equal(study.prediction, report.prediction)
+    assert torch.equal(study.confusion().attacked_correct.diag().sum(), report.robust_correct.sum())
+    assert study.steps.shape == (6, 60)
+    assert torch.equal(study.steps[0], study.prediction), "it starts at the image itself"
+    assert torch.equal(study.path().counts[-1], study.confusion().attacked)
+
+
+def test_one_image_alone_ends_where_it_ended_among_the_others():
+    study = study_of(STANDARD)
+    for place in torch.where(study.attacked != study.images.y)[0][:5].tolist():
+        alone = study.images.subset([place])
+        model = load_model(STANDARD)
+        x_adv = study.attack(model, alone.x, alone.y)
+        assert int(predict_logits(model, x_adv).argmax()) == int(study.attacked[place])
+
+
+def test_the_cosines_are_those_of_features_and_weights():
+    study, model = study_of(STANDARD), load_model(STANDARD)
+    assert study.cosines is not None
+    head = model.classifier
+    assert isinstance(head, torch.nn.Linear)
+    z = model.features(study.images.x)
+    lengths = z.norm(dim=1)[:, None] * head.weight.norm(dim=1)
+    assert torch.allclose(study.cosines * lengths + head.bias, model(study.images.x), atol=1e-3)
+
+
+@pytest.mark.parametrize("work", [measure.run_study, measure.run_radii])
+def test_a_newer_request_ends_the_work(work):
+    def check() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        info, plan = checkpoint_info(STANDARD), StudyPlan.create({**SMALL, "epsilon": 0.11})
+        with measure.cached.heavy_work():  # someone else works
+            work(info, plan, check=check, on_share=lambda share: None)
+
+
+def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
+    study = study_of(STANDARD)
+    page = show("Confusion")
+    counts = study.confusion().attacked.clone().fill_diagonal_(-1)
+    label, predicted = divmod(int(counts.argmax()), 10)
+    assert page.selectbox(key="hard_pairs.labelled.digits").value == label
+    assert page.selectbox(key="hard_pairs.predicted.digits").value == predicted
+    place = study.cell(label, predicted)
+    right = study.prediction == study.images.y
+    fallen, before = int(right[place].sum()), int(right[study.images.y == label].sum())
+    assert (
+        f"**{fallen} of {before} images** of {label} that are right without an attack become "
+        f"{predicted} under attack."
+    ) in said(page)
+    empty = torch.where(counts[label] == 0)[0][0]
+    check(page.selectbox(key="hard_pairs.predicted.digits").set_value(int(empty)).run())
+    assert "No image ends in this cell" in said(page)
+
+
+def test_an_image_that_was_wrong_before_has_not_become_anything():
+    study = study_of(STANDARD, num_images=360, num_steps=1, epsilon=0.0)
+    wrong = torch.where(study.prediction != study.images.y)[0]
+    assert len(wrong), "without a wrong image this test shows nothing"
+    label, predicted = int(study.images.y[wrong[0]]), int(study.attacked[wrong[0]])
+    query = {"model": STANDARD, "num_images": 360, "num_steps": 1, "epsilon": 0.0, "norm": "Linf"}
+    page = open_page(query | {"labelled": label, "predicted": predicted})
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    assert "**0 of " in said(page) and f"become {predicted} under attack" in said(page)
+    assert f"{len(study.cell(label, predicted))} more here were wrong before." in said(page)
+
+
+def test_the_denominator_switch_and_all_maps():
+    page = show("Confusion")
+    assert "class in the row (all images)" in said(page)
+    check(page.segmented_control(key="hard_pairs.among").set_value("clean_correct").run())
+    assert "class in the row (right at first)" in said(page)
+    for name in ("Clean", "Difference", "Under attack"):
+        check(page.segmented_control(key="hard_pairs.map").set_value(name).run())
+        assert not page.error
+
+
+@pytest.mark.parametrize(("model", "number"), [(STANDARD, 0), (MASKED, 1)])
+def test_a_masked_gradient_is_named(model, number):
+    warnings = [one.value for one in show("Pairs", model).warning]
+    assert ["hides its gradient" in one for one in warnings] == [True] * number
+
+
+def test_pairs_are_ranked_and_entropy_told():
+    page = show("Pairs")
+    pairs, spread = (table.value for table in page.dataframe)
+    assert list(pairs["Strength"]) == sorted(pairs["Strength"], reverse=True)
+    assert pairs["Mutuality"].between(0, 1).all() and spread["Entropy"].between(0, 1).all()
+
+
+def test_labels_follow_the_step_slider_and_the_radius():
+    page = show("Where they go")
+    label = page.selectbox(key="hard_pairs.labelled.digits").value
+    check(page.slider(key="hard_pairs.step").set_value(0).run())
+    assert f"100 % of class {label} keep their label" in said(page)
+    check(page.slider(key="hard_pairs.step").set_value(5).run())
+    assert f"100 % of class {label} keep their label" not in said(page)
+    press(page, "Measure radii")
+    slider = next(one for one in page.select_slider if one.key == "hard_pairs.radius")
+    assert slider.value == "25.5/255"
+    assert len(slider.options) == len(measure.RADII)
+
+
+def test_similarity_and_its_rank_correlation():
+    page = show("Similarity")
+    assert [metric.label for metric in page.metric] == ["Spearman's rank correlation"] * 2
+    assert all(-1 <= float(metric.value) <= 1 for metric in page.metric)
+
+
+def test_the_gradient_view_says_who_steers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(measure, "seconds_per_pass", lambda info: 1.0)
+    page = show("Gradient")
+    assert [metric.label for metric in page.metric] == [
+        "Hardest class holds",
+        "Rank correlation",
+    ]
+    assert "Cost: 540 forward-backward passes" in said(page)
+    press(page, "Measure what perturbations follow")
+    assert len(page.metric) == 4
+    assert page.metric[0].delta == "an even split: 11 %"
+    study = study_of(STANDARD)
+    shares = study.confusion().attacked_shares()
+    (table,) = (frame.value for frame in page.dataframe)
+    weights = gradient_share(study.logits, study.images.y)
+    held = torch.tensor([weights[i, j] for i, j in enumerate(hardest_classes(shares)) if j >= 0])
+    assert int(page.metric[0].value.removesuffix(" %")) == pytest.approx(
+        100 * float(held.mean()), abs=0.6
+    )
+    hardest = table.to_dict("records")[0]
+    first, second = map(int, hardest["Pair"].split(" → "))
+    assert hardest["Gradient"] == pytest.approx(100 * float(weights[first, second]))
+
+
+def test_cosine_logits_can_be_weighed_as_in_training():
+    page = show("Gradient", SPAT)
+    raw = int(page.metric[0].value.removesuffix(" %"))
+    check(page.button_group(key="hard_pairs.logit_scale").set_value(8.0).run())
+    assert int(page.metric[0].value.removesuffix(" %")) > raw
+    assert not any(group.key == "hard_pairs.logit_scale" for group in show("Gradient").button_group)
+
+
+def test_the_study_keeps_what_was_attacked():
+    study, model = study_of(STANDARD), load_model(STANDARD)
+    assert float((study.x_adv - study.images.x).abs().max()) <= 0.1 + 1e-6
+    assert torch.equal(predict_logits(model, study.x_adv).argmax(dim=1), study.attacked)
+    assert torch.equal(predict_logits(model, study.images.x), study.logits)
+
+
+def test_two_models_are_compared_on_the_same_images():
+    query = {"model": STANDARD, "other": ROBUST, "view": "Two models"}
+    page = open_page(query | SMALL | {"num_images": 50})
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    press(page, f"Attack {ROBUST}, too")
+    studies = [study_of(name, num_images=50) for name in (STANDARD, ROBUST)]
+    right = [each.confusion().attacked_correct.diag().sum() / 50 for each in studies]
+    for name, share in zip((STANDARD, ROBUST), right, strict=True):
+        assert f"**{name}**" in said(page) and f"**{100 * share:.0f} %**" in said(page)
+    assert "exact McNemar test, p = " in said(page)
+    changes = page.dataframe[0].value["Change"].abs().tolist()
+    assert changes == sorted(changes, reverse=True) and len(changes) <= 12
+    page.session_state["hard_pairs.copy_link"] = {"copied": "anything"}
+    check(page.run())
+    assert page.query_params["other"] in (ROBUST, [ROBUST])
+
+
+def test_a_model_is_never_compared_with_itself():
+    page = open_page({"model": ROBUST, "other": ROBUST, "view": "Two models"} | SMALL)
+    if any("Press **Run attack**" in info.value for info in page.info):
+        press(page, "Run attack")
+    picker = page.selectbox(key="hard_pairs.other")
+    assert picker.value != ROBUST
+    assert all("shapes" not in option and ROBUST not in option for option in picker.options)
+
+
+def test_the_optimum_of_the_self_paced_loss_is_inside():
+    page = show("Self-paced loss")
+    assert "a cosine of **0.6** with the label and **-0.1**" in said(page)
+    assert "0.383 nats" in said(page)
+    assert "was not trained with this loss" in said(page)
+
+
+def test_targeted_attacks_wait_for_their_button():
+    page = open_page({"model": ROBUST, "view": "Targeted"} | SMALL | {"num_images": 20})
+    press(page, "Run attack")
+    assert "Cost: 900 forward-backward passes" in said(page)
+    assert not page.metric
+    press(page, "Run targeted attacks")
+    assert len(page.metric) == 2
+    check(page.run())
+    assert len(page.metric) == 2, "a result that is known stays"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"model": "digits-standrad"}, "did you mean 'digits-standard'?"),
+        ({"view": "Pears"}, "did you mean 'Pairs'?"),
+        ({"among": "none"}, "unknown among"),
+        ({"other": "digits-pgdat"}, "did you mean 'digits-pgd_at'?"),
+        ({"labelled": "twelve"}, "unknown class as labelled 'twelve'"),
+        ({"image": "digits/test/999999"}, "no image 999999"),
+        ({"data": "cifar10"}, "data should be 'digits'"),
+        ({"epsilon": "8"}, "did you mean 8/255?"),
+        ({"num_images": "1000000"}, "num_images must be <= 1000"),
+        ({"colour": "red"}, "unknown part of the address"),
+    ],
+)
+def test_a_bad_link_gives_one_clear_sentence(query, sentence):
+    page = open_page(query)
+    problems = [warning.value for warning in page.warning if "link" in warning.value]
+    assert len(problems) == 1 and sentence in problems[0]
+
+
+def test_copying_the_link_puts_the_whole_state_into_the_address():
+    query = {"model": ROBUST, "view": "Pairs", "among": "clean_correct", "loss": "margin"}
+    query |= {"labelled": "3", "predicted": "9", "num_steps": "7", "num_images": "50"}
+    page = open_page(query)
+    page.session_state["hard_pairs.copy_link"] = {"copied": "anything"}
+    check(page.run())
+    state = {name: "".join(value) for name, value in page.query_params.items()}
+    assert query.items() <= state.items()
+    assert said(open_page(state)) == said(page)
+
+
+def test_an_image_in_the_link_is_the_chosen_one_everywhere():
+    images = load_data("digits", "test")
+    page = open_page({"image": images.image_id(3)})
+    assert page.session_state["attack.image.digits/test"] == int(images.index[3])
+    assert page.session_state["hard_pairs.labelled.digits"] == int(images.y[3])
+
+
+def shares() -> np.ndarray:
+    return np.array([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0], [np.nan] * 3], dtype=np.float32)
+
+
+def test_the_map_masks_the_diagonal_and_diverges_around_zero():
+    plain = map_charts.confusion_map(shares(), None, "abc").to_dict()
+    colour = plain["layer"][0]["encoding"]["color"]
+    assert "datum.label === datum.predicted" in colour["condition"]["test"]
+    assert colour["condition"]["value"] == map_charts.MASKED
+    assert colour["scale"]["domain"] == [0, 0.5], "not the diagonal's 0.8"
+    signed = map_charts.confusion_map(-shares(), None, "abc", signed=True).to_dict()
+    assert signed["layer"][0]["encoding"]["color"]["scale"]["domain"] == [-0.5, 0.5]
+
+
+def test_the_picture_of_the_map_has_the_same_colours_enlarged():
+    pixels = map_charts.map_pixels(shares(), signed=False, side=4)
+    assert pixels.shape == (12, 12, 3)
+    assert (pixels[:4, :4] == (0x8A, 0x94, 0xA3)).all() and (pixels[8:] == pixels[0, 0]).all()
+    assert tuple(pixels[0, 4]) != tuple(pixels[4, 0])
+
+
+def test_cosines_diverge_around_zero_and_leave_out_what_is_not_known():
+    cosines = np.array([[1.0, -0.4], [np.nan, 1.0]], dtype=np.float32)
+    chart = map_charts.cosine_map(cosines, "ab", columns="And of").to_dict()
+    colour = chart["layer"][0]["encoding"]["color"]
+    assert colour["scale"]["domain"] == pytest.approx([-0.4, 0.4])
+    words = [cell["words"] for cell in chart["data"]["values"]]
+    assert words == ["+100", "-40", "", "+100"]
+
+
+def test_curves_leave_out_classes_that_are_never_taken():
+    path = np.array([[1.0, 0.0, 0.0], [0.4, 0.59, 0.01]], dtype=np.float32)
+    figure = charts.label_curves([0, 1], path, 0, "abc", title="Step", now=1)
+    assert [trace["name"] for trace in figure.to_dict()["data"]] == ["a (the label)", "b"]

@@ -1,0 +1,274 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app.navigation import page_script
+from app.page.learn import measures, playground_measure, work
+from app.page.learn.all_tours import TOURS
+from app.page.learn.lesson import answers, models_of
+from app.page.learn.link import HIDEABLE
+from app.page.learn.playground_measure import LAYERS, Recipe, Trained
+from app.page.learn.scenes import TITLES
+from app.page.learn.terms import PAPERS, TERMS, find_terms, paper_words
+from robust_core.analysis.toy_2d import FEW_CENTRES, draw_moons, draw_points, train_toy
+from tests.app.conftest import ROOT
+from tests.app.page_driver import check, check_no_error, open_view, said
+
+EXPECTED = {  # the right answers of the shipped models, which the lessons are written for
+    "adversarial": [2, 2, 0, 1, 0, 2],
+    "masking": [2, 2, 0, 0, 2, 2],
+    "gradients": [0, 2, 1, 2, 1],
+    "training": [2, 1, 1, 2, 1],
+}
+RECIPE = Recipe("line", "standard", 40, 8, 10.0, 1)
+
+
+def open_page(query: dict[str, Any] | None = None) -> AppTest:
+    return open_view("learn", query, timeout=60)
+
+
+def press_key(page: AppTest, key: str) -> AppTest:
+    return check_no_error(page.button(key=key).click().run())
+
+
+def keys(page: AppTest) -> set[str]:
+    kinds = (page.button, page.radio, page.selectbox, page.slider)
+    return {str(element.key) for elements in kinds for element in elements}
+
+
+def trained() -> Trained:
+    return playground_measure.train(RECIPE, check=lambda: None, on_share=lambda share: None)
+
+
+@pytest.mark.parametrize("name", list(EXPECTED))
+def test_a_tour_is_walked_with_the_answers_that_its_lessons_speak_of(name):
+    page = open_page({"tour": name})
+    for number, (step, right) in enumerate(zip(TOURS[name].steps, EXPECTED[name], strict=True), 1):
+        assert step.title in [heading.value for heading in page.subheader]
+        assert step.lesson not in said(page)
+        check(page.radio(key=f"learn.choice.{name}.{number}").set_value(right).run())
+        press_key(page, "learn.reveal")
+        assert f"You predicted it: {step.options[right].words}." in [s.value for s in page.success]
+        assert step.lesson in said(page)
+        if number < len(TOURS[name].steps):
+            press_key(page, "learn.next")
+    assert page.button(key="learn.next").disabled
+    captions = page.radio(key="learn.tour").proto.captions
+    assert f"{len(EXPECTED[name])} of {len(EXPECTED[name])} answered" in captions
+
+
+@pytest.mark.parametrize("name", [name for name in TOURS if name not in EXPECTED])
+def test_every_scene_of_the_other_tours_is_drawn_with_fewer_images(name, monkeypatch):
+    measure = measures.measure
+
+    def small(wanted, shelf, image):
+        least = 10 if wanted.kind == "agreement" else 4
+        return measure(replace(wanted, number=least), shelf, image)
+
+    monkeypatch.setattr(measures, "measure", small)
+    for constant, value in (("NUM_IMAGES", 4), ("MAP_IMAGES", 12), ("PAIR_IMAGES", 10)):
+        monkeypatch.setattr(work, constant, value)
+    page = open_page({"tour": name})
+    for number, step in enumerate(TOURS[name].steps, 1):
+        press_key(page, "learn.reveal")
+        assert page.info[0].value.startswith("Measured: ") and step.lesson in said(page)
+        if number < len(TOURS[name].steps):
+            press_key(page, "learn.next")
+
+
+def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
+    page = open_page({"tour": "adversarial"})
+    check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
+    press_key(page, "learn.reveal")
+    assert "Measured: more than 95 %" in page.warning[0].value
+    assert "of a sample of 60 test images right" in said(page)
+    press_key(page, "learn.again")
+    assert page.button(key="learn.reveal").label == "I cannot tell: show me"
+    press_key(page, "learn.reveal")
+    assert page.info[0].value == "Measured: more than 95 %."
+
+
+def test_tours_have_five_to_eight_steps_with_answers_that_cover_every_value_once():
+    for tour in TOURS.values():
+        assert 5 <= len(tour.steps) <= 8
+        for step in tour.steps:
+            assert len(step.options) >= 3
+            for value in np.linspace(-3, 30, 500):
+                assert sum(option.fits(float(value)) for option in step.options) == 1
+
+
+def test_every_kind_of_scene_and_measure_is_known_and_every_model_shipped():
+    shipped = {file.stem for file in (ROOT / "checkpoints" / "pretrained").iterdir()}
+    for tour in TOURS.values():
+        assert {name.partition(":")[0] for name in models_of(tour)} <= shipped
+    kinds = {step.measure.kind for tour in TOURS.values() for step in tour.steps}
+    assert kinds <= measures.KINDS.keys()
+
+
+def test_answers_meet_at_their_bounds():
+    low, high = answers("low", 0.5, "high")
+    assert low.fits(0.49) and not low.fits(0.5)
+    assert high.fits(0.5) and not high.fits(0.49)
+
+
+def test_a_measurement_names_attack_norm_radius_steps_seed_and_images():
+    page = open_page({"tour": "adversarial", "step": 4})
+    press_key(page, "learn.reveal")
+    words = said(page)
+    assert re.search(r"under PGD-20, Linf 25.5/255, seed 0", words)
+    assert "a sample of 60 test images" in words
+
+
+def test_the_radius_of_a_scene_moves_the_attack_and_not_the_question():
+    page = open_page({"tour": "adversarial", "step": 5})
+    press_key(page, "learn.reveal")
+    asked = [line for line in said(page).splitlines() if "before and" in line]
+    (slider,) = [one for one in page.slider if str(one.key).startswith("learn.radius")]
+    check(slider.set_value(0.0).run())
+    assert "5 stays 5" in said(page)
+    assert [line for line in said(page).splitlines() if "before and" in line] == asked
+
+
+def test_a_tour_without_its_models_says_which_are_missing(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    page = open_page({"tour": "retina"})
+    assert "This tour needs the shipped" in page.info[0].value
+    assert "digits-ciiv" in page.info[0].value
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"tour": "retna"}, "did you mean 'retina'?"),
+        ({"tour": "retina", "step": 9}, "step should be"),
+        ({"tour": "retina", "step": 6}, "at most 5"),
+        ({"section": "glosary"}, "did you mean 'glossary'?"),
+        ({"hide": "everything"}, "unknown hidden control"),
+        ({"epsilon": 99}, "epsilon should be a number in [0.0, 20.0]"),
+        ({"left": "trades"}, "unknown method"),
+        ({"arrows": "pgd,fgsm"}, "unknown kind of arrows"),
+        ({"stp": 2}, "did you mean 'step'?"),
+    ],
+)
+def test_a_bad_link_gives_one_clear_sentence_and_the_page_goes_on(query, sentence):
+    page = open_page({"section": "glossary"} | query)
+    problems = [warning.value for warning in page.warning if "link" in warning.value]
+    assert len(problems) == 1
+    assert sentence in problems[0]
+
+
+def test_hidden_controls_are_gone_and_a_prediction_is_asked_for():
+    page = open_page({"tour": "masking", "step": 1, "hide": ",".join(HIDEABLE)})
+    assert keys(page) == {"learn.choice.masking.1", "learn.reveal", "learn.back", "learn.next"}
+    assert page.button(key="learn.reveal").disabled
+    check(page.radio(key="learn.choice.masking.1").set_value(0).run())
+    assert not page.button(key="learn.reveal").disabled
+
+
+def test_a_teachers_link_names_what_is_hidden():
+    page = open_page({"section": "teacher"})
+    assert "tour=adversarial&step=1&hide=tours,teacher,skip" in page.code[0].value
+    page.selectbox(key="learn.teach.tour").set_value("latent")
+    page.checkbox(key="learn.teach.hide.links").set_value(True)
+    check(page.run())
+    assert "tour=latent&step=1&hide=tours,teacher,skip,links" in page.code[0].value
+
+
+def test_the_copied_link_leads_back_to_the_playground():
+    query = {"section": "playground", "data": "moons", "right": "pag", "seed": "7"}
+    query |= {"epsilon": "3.5", "arrows": "pgd,lmae", "hide": "teacher", "epochs": "20"}
+    page = open_page(query)
+    assert "Press Train both" in said(page)
+    page.session_state["learn.copy_link"] = {"copied": "anything"}
+    check(page.run())
+    state = {name: "".join(value) for name, value in page.query_params.items()}
+    assert query.items() <= state.items()
+
+
+def test_the_playground_trains_and_follows_the_radius():
+    query = {"section": "playground", "points": 40, "epochs": 10, "seed": 1}
+    page = open_page(query)
+    press_key(page, "learn.play.train")
+    before = [line for line in said(page).splitlines() if "under PGD" in line]
+    assert len(before) == 2 and before[0].startswith("**Standard**")
+    check(page.slider(key="learn.play.epsilon").set_value(0.0).run())
+    after = [line for line in said(page).splitlines() if "under PGD" in line]
+    for line in after:
+        clean, attacked = re.findall(r"(\d+) %", line)
+        assert clean == attacked
+
+
+def test_moves_stay_within_the_radius_and_targets_reach_the_other_class():
+    network = trained()
+    for epsilon in (0.0, 6.0):
+        found = playground_measure.moves(network, epsilon)
+        assert set(found) == set(LAYERS)
+        for name in ("pgd", "feature_scattering", "lmae"):
+            length = np.linalg.norm(found[name].end - found[name].start, axis=1)
+            assert length.max() <= epsilon + 1e-3
+        assert np.linalg.norm(found["pgd"].end - found["pgd"].start, axis=1).max() >= epsilon - 1e-3
+    pool = network.train.points.numpy()
+    distance = np.linalg.norm(found["target"].end[:, None] - pool[None], axis=2)
+    assert distance.min(axis=1).max() < 1e-2
+    nearest = network.train.y.numpy()[distance.argmin(axis=1)]
+    places = torch.linspace(0, len(network.test.y) - 1, len(nearest)).round().long()
+    assert (nearest == 1 - network.test.y.numpy()[places]).all()
+
+
+def test_gradients_have_one_length_and_raise_the_loss():
+    network = trained()
+    found = playground_measure.moves(network, 6.0)["gradient"]
+    length = np.linalg.norm(found.end - found.start, axis=1)
+    np.testing.assert_allclose(length, playground_measure.GRADIENT_LENGTH, rtol=1e-4)
+
+
+def test_training_in_the_plane_is_kept_and_leaves_the_generator_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first = trained()
+    playground_measure.moves(first, 5.0)
+    assert torch.equal(torch.rand(1), expected)
+    assert trained() is first and playground_measure.known(RECIPE) is first
+
+
+@pytest.mark.parametrize("method", playground_measure.METHODS)
+def test_every_method_of_the_playground_trains_in_the_plane(method):
+    seen = []
+    network = train_toy(
+        method, draw_points(6, 0, FEW_CENTRES), epochs=2, epsilon=10.0, on_epoch=seen.append
+    )
+    assert seen == [0, 1]
+    assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
+
+
+def test_moons_are_two_half_circles_around_the_origin():
+    data = draw_moons(4000, seed=0)
+    assert data.y.tolist() == [0] * 4000 + [1] * 4000
+    assert data.points.mean(dim=0).abs().max() < 3
+    upper = data.points[:4000] - torch.tensor([-30.0, -15.0])
+    assert upper.norm(dim=1).mean().item() == pytest.approx(60, abs=0.6)
+    assert upper.norm(dim=1).std().item() == pytest.approx(0.08 * 60, rel=0.1)
+
+
+def test_every_term_is_one_sentence_and_its_page_exists():
+    words = [term.word for term in TERMS]
+    assert len(set(words)) == len(words)
+    for term in TERMS:
+        assert term.sentence.endswith(".") and ". " not in term.sentence
+        assert not term.page or page_script(term.page) in TITLES
+    assert [term.word for term in find_terms("gradient masking")] == ["Gradient masking"]
+    assert find_terms("no such thing") == ()
+
+
+def test_papers_are_told_without_empty_parts():
+    for paper in PAPERS:
+        assert ", ," not in paper_words(paper) and "**" in paper_words(paper)
+    page = open_page({"section": "glossary"})
+    assert "2207.11378" in said(page) and "Adversarial example" in said(page)

@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app.page.start.first_steps import ROBUST, STANDARD
+from app.page.start.glimpse import find_glimpse
+from robust_core.checkpoints.card import versions
+from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
+from robust_core.config.presets import preset
+from robust_core.data import load_data
+from robust_core.losses import cross_entropy
+from robust_core.models.base import Classifier, create_model
+from robust_core.training.run_directory import RunStatus, create_run
+from tests.app.page_driver import open_view
+
+
+@pytest.fixture(autouse=True)
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    return tmp_path
+
+
+def links(page: AppTest) -> dict[str, str]:
+    return {link.proto.label: link.proto.query_string for link in page.get("page_link")}
+
+
+@pytest.fixture(scope="module")
+def network() -> Classifier:
+    """A small network that reads most digits and that PGD breaks."""
+    model = create_model("small_cnn", (1, 32, 32), 10, {"width": 8})
+    images = load_data("digits", "train")
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for x, y in zip(images.x[:1200].split(40), images.y[:1200].split(40), strict=True):
+        loss = cross_entropy(model(x), y).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval()
+
+
+def ship(folder: Path, name: str, method: str, accuracy: float, network: Classifier) -> None:
+    config = preset("digits", method)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"parameters": {"width": 8}})}
+    )
+    attack = config.test_attack()
+    card = {
+        "split": "test",
+        "num_images": 360,
+        "clean_accuracy": 0.98,
+        "clean_interval": [0.96, 0.99],
+        "robust": [
+            {
+                "attack": {"name": attack.name, "parameters": attack.model_dump(mode="json")},
+                "accuracy": accuracy,
+                "interval": [accuracy - 0.05, accuracy + 0.05],
+                "num_images": 360,
+            }
+        ],
+        "epoch": 30,
+        "seed": 0,
+        "versions": versions(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(
+        folder / f"{name}.safetensors",
+        network,
+        config=config,
+        class_names=tuple("0123456789"),
+        epoch=30,
+        card=card,
+    )
+
+
+@pytest.fixture
+def shipped(checkpoints: Path, network: Classifier) -> None:
+    ship(checkpoints / "pretrained", STANDARD, "standard", 0.26, network)
+    ship(checkpoints / "pretrained", ROBUST, "pgd_at", 0.8, network)
+
+
+def test_an_empty_laboratory_says_how_to_begin() -> None:
+    page = open_view()
+    assert "There is none yet" in page.info[0].value
+    tour = "**New to this? Take a guided tour**"
+    assert list(links(page)) == ["**Prepare adversarial training**", tour]
+    assert sum("is missing here" in caption.value for caption in page.caption) == 2
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_table_says_what_every_number_rests_on() -> None:
+    summary, table = open_view().table
+    row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
+    assert row["As reported"] == "80.0 % (75–85)"
+    assert row["Lowest measured"].startswith("80.0 % (")
+    assert row["by"] == "PGD-50, 5 restarts, Linf 25.5/255, 360 test images"
+    assert row["found by"] == "PGD-50, 5 restarts, worst case of 360 images"
+    assert row["Checks"] == "not checked"
+    row = table.value[table.value["Model"] == ROBUST].iloc[0]
+    assert row["Clean accuracy"] == "98.0 % (96–99)"
+    assert row["Robust accuracy"] == "80.0 % (75–85)"
+    assert row["Attack"] == "PGD-50, 5 restarts, Linf 25.5/255"
+    assert row["Images"] == "360 test"
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_strip_shows_what_it_says() -> None:
+    page = open_view()
+    glimpse = find_glimpse(checkpoint_info(STANDARD), checkpoint_info(ROBUST))
+    images = load_data("digits", "test")
+    assert torch.equal(torch.from_numpy(glimpse.standard.x), images.x[glimpse.position])
+    assert glimpse.standard.label == glimpse.robust.label == int(images.y[glimpse.position])
+    read = [m.value for m in page.markdown if "reads **" in m.value]
+    assert len(read) == 3
+    for words, trace in zip(read[1:], (glimpse.standard, glimpse.robust), strict=True):
+        assert f"reads **{trace.prediction}**" in words
+        assert ("check_circle" in words) == (trace.prediction == trace.label)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
+    found = links(open_view())
+    views = {"training": "train", "tour": "learn", "model": "attack"}
+    assert len(found) == 4
+    for label, query in found.items():
+        parts = dict(part.split("=") for part in query.split("&"))
+        page = open_view(
+            next(view for word, view in views.items() if word in label),
+            {name: value.replace("%2F", "/") for name, value in parts.items()},
+        )
+        assert not page.warning or "link" not in page.warning[0].value.lower()
+        name = STANDARD if "standard" in label else ROBUST
+        if "model" in label:
+            assert page.selectbox(key="attack.model").value == name
+
+
+@pytest.mark.parametrize(("accuracy", "kind"), [(0.8, "robust"), (0.52, "adversarially trained")])
+def test_a_model_is_called_robust_only_where_its_card_shows_it(
+    checkpoints, network, accuracy, kind
+) -> None:
+    ship(checkpoints / "pretrained", STANDARD, "standard", 0.26, network)
+    ship(checkpoints / "pretrained", ROBUST, "pgd_at", accuracy, network)
+    assert f"**Attack the {kind} model**" in links(open_view())
+
+
+def test_runs_are_listed_with_their_state() -> None:
+    for number in range(7):
+        run = create_run(preset("digits", "trades").model_copy(update={"title": f"run {number}"}))
+        run.write_status(RunStatus("stopped", epoch=3, num_epochs=30))
+    page = open_view()
+    assert sum(query.startswith("run=") for query in links(page).values()) == 5
+    assert any("2 older ones" in caption.value for caption in page.caption)
+    assert any("stopped" in markdown.value for markdown in page.markdown)

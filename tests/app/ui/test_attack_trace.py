@@ -1,0 +1,292 @@
+import base64
+import io
+import json
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.ui import cached, charts
+from app.ui.browser.player import data_url, perturbation_picture, player_data
+from app.ui.forms import has_form
+from app.ui.units import duration_words, percent
+from app.ui.words import permissions, verdict
+from robust_core.attacks.base import ATTACKS, create_attack
+from robust_core.errors import InputError
+from robust_core.evaluation.trace import MOST_FRAMES, trace_attack
+from robust_core.models.base import create_model
+from robust_core.threat_model import Norm
+
+NAMES = ("zero", "one", "two", "three")
+
+
+@pytest.fixture
+def model():
+    return (
+        create_model("small_cnn", (1, 8, 8), len(NAMES), {"width": 4}).eval().requires_grad_(False)
+    )
+
+
+@pytest.fixture
+def x():
+    return torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def info(method="standard", digest="a", low=0.0) -> Any:
+    """A checkpoint whose one number has a 95 % interval from `low`."""
+    network = SimpleNamespace(name="small_cnn")
+    config = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
+    names = {"class_names": NAMES, "name": digest, "digest": digest, "inference": ""}
+    result = {"inference": "", "accuracy": low + 0.05, "interval": [low, low + 0.1]}
+    names |= {"card": {"robust": [result | {"accuracy": 0.99}, result]}}
+    return SimpleNamespace(config=config, **names)
+
+
+def own_label(model, x) -> int:
+    return int(model(x[None]).argmax())
+
+
+def test_the_trace_has_every_step_and_ends_with_the_result(model, x):
+    attack = create_attack("pgd", epsilon=0.1, num_steps=6)
+    trace = trace_attack(model, x, own_label(model, x), attack)
+    assert [frame.index for frame in trace.frames] == list(range(7))
+    assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
+    assert np.array_equal(trace.x_adv, attack(model, x[None], torch.tensor([trace.label]))[0])
+    assert trace.distance == pytest.approx(float(np.abs(trace.delta).max()))
+    assert trace.distance <= 0.1 + 1e-6
+
+
+def test_long_attacks_are_thinned_and_still_end_with_the_result(model, x):
+    attack = create_attack("pgd", epsilon=0.001, num_steps=170, num_restarts=3)
+    trace = trace_attack(model, x, own_label(model, x), attack)
+    assert len(trace.frames) <= MOST_FRAMES + 2 * 3 + 1
+    assert {frame.restart for frame in trace.frames} == {0, 1, 2}
+    assert max(frame.index for frame in trace.frames) == 170
+    assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
+
+
+def test_success_is_decided_by_the_prediction_not_by_the_attack(model, x):
+    label = own_label(model, x)
+    weak = trace_attack(model, x, label, create_attack("pgd", epsilon=0.0, num_steps=1))
+    strong = trace_attack(model, x, label, create_attack("pgd", epsilon=1.0, num_steps=20))
+    assert not weak.success and weak.prediction == label
+    assert strong.success and strong.prediction != label
+    missed = next(k for k in range(len(NAMES)) if k not in (label, weak.prediction))
+    aimed = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=missed)
+    assert not aimed.success
+
+
+def test_survival_looks_at_each_format(model, x):
+    trace = trace_attack(model, x, own_label(model, x), create_attack("fgsm", epsilon=1.0))
+    assert [row.change for row in trace.survival] == [
+        "As computed",
+        "Rounded to 8 bits",
+        "PNG",
+        "JPEG, quality 90",
+        "JPEG, quality 75",
+    ]
+    assert trace.survival[1].confidence == pytest.approx(trace.survival[2].confidence, abs=1e-6)
+
+
+def test_mid_grey_is_no_change_and_the_gain_is_as_stated():
+    delta = np.array([[[0.0, 0.02, -0.02, 1.0]]], dtype=np.float32)
+    shown = perturbation_picture(delta, 10)
+    assert shown[0, 0] == pytest.approx([0.5, 0.6, 0.4, 1.0])
+
+
+def test_pictures_reach_the_browser_without_loss():
+    levels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4) * 5
+    url = data_url(levels.astype(np.float32) / np.float32(255))
+    kind, content = url.split(",")
+    assert kind == "data:image/png;base64"
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    assert np.array_equal(picture.transpose(2, 0, 1), levels)
+
+
+def test_the_player_gets_every_frame_and_survives_a_loss_that_is_no_number(model, x):
+    trace = trace_attack(model, x, own_label(model, x), create_attack("pgd", num_steps=3))
+    data = player_data(trace, NAMES, 10)
+    assert len(data["frames"]) == 4
+    assert data["num_steps"] == 3
+    object.__setattr__(trace.frames[0], "loss", float("nan"))
+    assert player_data(trace, NAMES, 10)["frames"][0]["loss"] is None
+
+
+def test_a_trace_never_comes_back_for_another_request(model, x, monkeypatch):
+    monkeypatch.setattr(cached, "load_model", lambda info: model)
+    label, attack = own_label(model, x), create_attack("pgd", epsilon=0.05, num_steps=2)
+
+    def run(x=x, label=label, attack=attack, target=None, digest="a"):
+        return cached.run_attack(info(digest=digest), x, label, attack, target, check=lambda: None)
+
+    first = run()
+    assert run() is first
+    others = [
+        run(x=x.flip(2)),
+        run(x=x.flip(1)),
+        run(label=(label + 1) % 4),
+        run(attack=create_attack("pgd", epsilon=0.05, num_steps=2, seed=1)),
+        run(attack=create_attack("mim", epsilon=0.05, num_steps=2)),
+        run(target=(label + 1) % 4),
+        run(digest="b"),
+    ]
+    assert len({id(trace) for trace in [first, *others]}) == 8
+
+
+def test_a_newer_request_ends_an_older_one_and_lets_go_of_the_gate(model, x, monkeypatch):
+    monkeypatch.setattr(cached, "load_model", lambda info: model)
+    latest = cached.LatestOnly()
+    check = latest.begin()
+    count = 0
+
+    def press_again(_: int) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            latest.begin()
+
+    attack = create_attack("pgd", num_steps=50, seed=12)
+    with pytest.raises(cached.Superseded):
+        cached.run_attack(info(), x, 0, attack, None, check=check, on_progress=press_again)
+    assert count == 3
+    with cached.heavy_work():
+        pass
+
+
+def test_heavy_work_is_done_by_one_thread_at_a_time():
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        with cached.heavy_work():
+            inside += 1
+            most = max(most, inside)
+            threading.Event().wait(0.01)
+            inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_a_wait_for_the_gate_ends_when_a_newer_request_comes():
+    latest = cached.LatestOnly()
+    check = latest.begin()
+    latest.begin()
+    with cached.heavy_work(), pytest.raises(cached.Superseded), cached.heavy_work(check):
+        pass
+
+
+def test_verdicts_name_what_happened(model, x):
+    label = own_label(model, x)
+    still = trace_attack(model, x, label, create_attack("pgd", epsilon=0.0, num_steps=1))
+    assert verdict(still, info("pgd_at")).outcome == "resists"
+    assert "the model resists PGD" in verdict(still, info("pgd_at", low=0.3)).sentence
+    assert "robust model resists PGD" in verdict(still, info("pgd_at", low=0.6)).sentence
+    assert "standard model resists PGD" in verdict(still, info()).sentence
+    broken = trace_attack(model, x, label, create_attack("pgd", epsilon=1.0, num_steps=20))
+    assert verdict(broken, info()).outcome == "fooled"
+    assert f"{NAMES[label]} becomes {NAMES[broken.prediction]}" in verdict(broken, info()).sentence
+    wrong = trace_attack(model, x, (label + 1) % 4, create_attack("fgsm", epsilon=0.0))
+    assert verdict(wrong, info()).outcome == "wrong"
+
+
+def test_what_was_wrong_before_is_not_counted_as_the_work_of_a_targeted_attack(model, x):
+    own = own_label(model, x)
+    strong = create_attack("pgd", epsilon=1.0, num_steps=40)
+    others = [k for k in range(4) if k != own]
+    goal = next(k for k in others if trace_attack(model, x, own, strong, target=k).success)
+    label = next(k for k in others if k != goal)
+    still = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=own)
+    found = verdict(still, info())
+    assert found.outcome == "wrong"
+    assert f"takes this {NAMES[label]} for {NAMES[own]}, the target," in found.sentence
+    led = trace_attack(model, x, label, strong, target=goal)
+    assert led.success
+    found = verdict(led, info())
+    assert found.outcome == "moved"
+    assert f"takes this {NAMES[label]} for {NAMES[own]} without any attack" in found.sentence
+    assert f"makes it {NAMES[goal]}, the target" in found.sentence
+    weak = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=goal)
+    assert verdict(weak, info()).outcome == "wrong"
+
+
+def test_a_label_lost_beyond_the_budget_is_no_success(model, x):
+    attack = create_attack("fab", epsilon=0.001, num_steps=6)
+    trace = trace_attack(model, x, own_label(model, x), attack)
+    assert trace.prediction != trace.label and trace.distance > 0.001
+    assert not trace.success
+    found = verdict(trace, info())
+    assert found.outcome == "beyond"
+    assert "beyond the budget of 0.255/255" in found.sentence
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS.names() if has_form(ATTACKS.get(name))])
+def test_every_attack_can_be_recorded_played_and_explained(name, model, x):
+    cheap = {
+        "num_rotations": 3,
+        "num_steps": 4,
+        "num_queries": 9,
+        "num_samples": 2,
+        "num_binary_searches": 2,
+    }
+    fields = ATTACKS.get(name).model_fields
+    values: dict[str, Any] = {key: cheap[key] for key in cheap if key in fields}
+    if name == "autoattack":
+        values["epsilon"] = 0.9  # its parts cannot be shortened, but an image that falls ends them
+    attack = create_attack(name, **values)
+    label = own_label(model, x)
+    for target in (None, (label + 1) % len(NAMES)):
+        trace = trace_attack(model, x, label, attack, target=target)
+        assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
+        assert json.dumps(player_data(trace, NAMES, 10), allow_nan=False)
+        assert verdict(trace, info()).sentence.endswith((".", ")."))
+        assert len(permissions(attack, None)) == 4
+
+
+def test_permissions_state_norm_budget_steps_and_starts():
+    linf = " ".join(permissions(create_attack("pgd", epsilon=8 / 255, num_restarts=5), None))
+    assert "8/255" in linf and "20 steps, 5 starts" in linf and "any wrong class" in linf
+    assert "white box" in linf
+    l2 = " ".join(permissions(create_attack("fgsm", norm=Norm.L2, epsilon=0.5), "cat"))
+    assert "at most 0.5" in l2 and "at most 1 pass " in l2 and "class cat" in l2
+    square = " ".join(permissions(create_attack("square", num_queries=50), None))
+    assert "no gradients (black box)" in square and "50 queries" in square
+
+
+def test_bars_keep_one_class_order_and_show_both_winners():
+    before = np.array([0.05, 0.7, 0.1, 0.05, 0.03, 0.03, 0.04], dtype=np.float32)
+    after = np.array([0.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.9], dtype=np.float32)
+    classes = charts.top_classes(before, after)
+    assert len(classes) == 5 and classes[0] == 1 and 6 in classes
+    clean, adversarial = charts.probability_bars(before, after, "abcdefg").to_dict()["data"]
+    assert list(clean["y"]) == list(adversarial["y"])
+    assert clean["marker"]["color"] == charts.CLEAN
+    assert adversarial["marker"]["color"] == charts.ADVERSARIAL
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(1.0, "100 %"), (0.999, ">99 %"), (0.98, "98 %"), (0.001, "<1 %"), (0, "0 %")],
+)
+def test_percentages_never_claim_certainty(share, words):
+    assert percent(share) == words
+
+
+def test_durations_are_rounded_to_what_matters():
+    assert [duration_words(s) for s in (0.01, 2.44, 300)] == ["under 0.1 s", "2.4 s", "5 min"]
+
+
+def test_outputs_that_are_no_numbers_are_nothing_to_show(model, x):
+    attack = create_attack("fgsm", epsilon=0.1)
+    with torch.no_grad():
+        model.get_parameter("classifier.bias")[0] = float("nan")
+    with pytest.raises(InputError, match="outputs for the image are no finite numbers"):
+        trace_attack(model, x, 1, attack)

@@ -1,0 +1,3 @@
+from tests.training.conftest import checkpoints
+
+__all__ = ["checkpoints"]
