@@ -10,11 +10,13 @@ starts quickly:
     attack = rc.create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20, seed=0)
     x_adv = attack(model, data.x[:64], data.y[:64])
     report = rc.evaluate(model, data.x, data.y, attack)
-    findings = rc.check_reliability(rc.Subject(model, data.x[:64], data.y[:64], attack))
+    findings = rc.check_reliability(rc.ReliabilityCase(model, data.x[:64], data.y[:64], attack))
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from robust_core.aliases import NAMES
 
 if TYPE_CHECKING:
     from robust_core.attacks import list_attacks
@@ -24,12 +26,9 @@ if TYPE_CHECKING:
     from robust_core.config.run import RunConfig
     from robust_core.data import list_data, load_data
     from robust_core.errors import InputError
-    from robust_core.evaluation import Subject, check_reliability, evaluate
-    from robust_core.inference.wrappers import (
-        AveragedPasses,
-        ScaledLogits,
-        with_substituted_backward,
-    )
+    from robust_core.evaluation import ReliabilityCase, check_reliability, evaluate
+    from robust_core.inference.scaled_logits import ScaledLogits
+    from robust_core.inference.wrappers import AveragedPasses, with_substituted_backward
     from robust_core.methods import list_methods
     from robust_core.models.base import create_model, list_models
     from robust_core.training import train
@@ -38,8 +37,8 @@ _HOMES = {
     "AveragedPasses": "inference.wrappers",
     "InputError": "errors",
     "RunConfig": "config.run",
-    "ScaledLogits": "inference.wrappers",
-    "Subject": "evaluation",
+    "ScaledLogits": "inference.scaled_logits",
+    "ReliabilityCase": "evaluation",
     "check_reliability": "evaluation",
     "checkpoint_info": "checkpoints.catalog",
     "create_attack": "attacks.base",
@@ -59,9 +58,9 @@ _HOMES = {
 __all__ = [
     "AveragedPasses",
     "InputError",
+    "ReliabilityCase",
     "RunConfig",
     "ScaledLogits",
-    "Subject",
     "check_reliability",
     "checkpoint_info",
     "create_attack",
@@ -81,6 +80,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    name = NAMES.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module 'robust_core' has no attribute {name!r}")
     return getattr(import_module(f"robust_core.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The processes that share work out among themselves: one, or those of torchrun."""
+"""Distributed work: one process, or the process group started by torchrun."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -18,12 +18,12 @@ PATIENCE = timedelta(days=30)  # one process may be done long before another
 
 
 @dataclass(frozen=True)
-class Team:
-    """This process among those that work together.
+class ProcessGroup:
+    """This process in its process group.
 
     Attributes:
-        rank: its number. size: how many there are.
-        local_rank: its number on this machine.
+        rank: of this process. size: number of processes (world size).
+        local_rank: rank on this machine.
     """
 
     rank: int = 0
@@ -31,19 +31,19 @@ class Team:
     local_rank: int = 0
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that keeps status and log and merges the results."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which keeps status and log and merges the results."""
         return self.rank == 0
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Device of this process."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
         return torch.device("cuda", self.local_rank % torch.cuda.device_count())
 
     def broadcast(self, value: T) -> T:
-        """Return the value that the leader has given."""
+        """Return the value given by the main process."""
         if self.size == 1:
             return value
         box: list[T] = [value]
@@ -51,10 +51,10 @@ class Team:
         return box[0]
 
     def agree(self, find: Callable[[], T]) -> T:
-        """Return what the leader's `find` returns; where it raises `InputError`, all raise it."""
+        """Return the main process's `find()`; if it raises `InputError`, all processes raise it."""
         found: T | None = None
         sentence: str | None = None
-        if self.leads:
+        if self.is_main:
             try:
                 found = find()
             except InputError as error:
@@ -66,9 +66,9 @@ class Team:
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Do what only the leader does while the others wait for his next `broadcast`.
+        """Work of the main process while the others wait for its next `broadcast`.
 
-        Should it fail, they are told to stop (they read True).
+        If it fails, the others receive True, which means stop.
         """
         try:
             yield
@@ -89,24 +89,24 @@ class Team:
                         statistic.div_(self.size)
 
     def gather(self, value: T) -> list[T]:
-        """Return the values of all processes; for the leader only, the others get none."""
+        """Return the values of all processes; in the main process only, elsewhere an empty list."""
         if self.size == 1:
             return [value]
-        boxes: list[T] | None = [value] * self.size if self.leads else None
+        boxes: list[T] | None = [value] * self.size if self.is_main else None
         distributed.gather_object(value, boxes, dst=0)
         return boxes or []
 
 
 @contextmanager
-def assembled() -> Iterator[Team]:
-    """Join the processes that torchrun has started, with gloo; a team of one without torchrun."""
+def process_group() -> Iterator[ProcessGroup]:
+    """Join torchrun's process group, with gloo; without torchrun, a group of one process."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield Team()
+        yield ProcessGroup()
         return
     distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield Team(distributed.get_rank(), size, int(os.environ["LOCAL_RANK"]))
+        yield ProcessGroup(distributed.get_rank(), size, int(os.environ["LOCAL_RANK"]))
         distributed.barrier()  # nobody closes a connection that another still holds
     finally:
         distributed.destroy_process_group()
@@ -115,12 +115,12 @@ def assembled() -> Iterator[Team]:
 def average_gradients(parameters: Iterable[Tensor], share: float | None = None) -> None:
     """Replace the gradients of `parameters` by their weighted mean over all processes, in place.
 
-    Does nothing in a process of its own, so that code need not know whether it has company. All
-    processes must call it at the same place, with the same parameters.
+    Does nothing in a single process. All processes must call it at the same place, with the same
+    parameters.
 
     Args:
-        parameters: those without a gradient are left out.
-        share: of the batch that this process has seen, all shares adding up to 1; None: equal.
+        parameters: those without a gradient are skipped.
+        share: of the batch in this process; the shares add up to 1; None: equal shares.
     """
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return

@@ -1,8 +1,13 @@
-"""Files that are either the old version or the new one, never half of one."""
+"""Files that are either the old version or the new one, never half of one; strict JSON."""
 
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from robust_core.errors import InputError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -26,3 +31,44 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def parse_json_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """Parse strict JSON: one object, no repeated keys, no NaN or infinity.
+
+    Args:
+        text: the JSON.
+        what: what the text is, for the sentence of an error.
+
+    Raises:
+        InputError: the text is not that.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} should be JSON, but {reason_words(error)}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{what} should be a JSON object {{...}}, got a {type(value).__name__}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} is given twice")
+    return values
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def reason_words(error: Exception) -> str:
+    """Return why a file cannot be read, to go on after "but"."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError):
+        return (error.strerror or "it cannot be read").lower()
+    return str(error)

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor, nn
 
-from robust_core.acceleration.optimised import exact_model, is_prepared, search_model
+from robust_core.acceleration.optimised import exact_model, is_optimised, search_model
 from robust_core.errors import InputError
 
 LARGEST_BACKWARD_BATCH = 64  # images and classes together; more gains nothing and takes memory
@@ -44,7 +44,7 @@ def input_gradient(
     Examples", ICML 2018, arXiv:1707.07397, eq. 2. It matters for stochastic models only.
 
     Args:
-        model: maps [N,C,H,W] in [0, 1] to logits [N,K]; of a prepared one the search model is
+        model: maps [N,C,H,W] in [0, 1] to logits [N,K]; of an optimised one the search model is
             followed, by its compiled step where there is one.
         x: images [N,C,H,W]; not modified.
         loss_function: logits [N,K] -> loss [N].
@@ -166,11 +166,11 @@ def _gradient_of_columns(
 ) -> Tensor:
     """Return the input gradient of each of M scores: [N,M] -> [N,M,C,H,W].
 
-    A prepared model takes the backward passes of several columns as one over a larger batch, which
-    pays for few images. Other models may hold parts that cannot do that: column by column.
+    An optimised model computes the backward passes of several columns as one larger batch, which
+    pays off for few images. Other models may have parts that cannot: these go column by column.
     """
     num_together = 1
-    if scores.shape[1] > 1 and not create_graph and is_prepared(model):
+    if scores.shape[1] > 1 and not create_graph and is_optimised(model):
         num_together = max(1, LARGEST_BACKWARD_BATCH // max(len(x), 1))
     if num_together == 1:
         columns = [
@@ -285,7 +285,7 @@ def repeatable_noise(
     Args:
         seed: the same gives the same noise.
         device: what the models compute on.
-        stream: what an attack draws is never what its images are judged with, nor what the clean
+        stream: what an attack draws is never what its images are evaluated with, nor what the clean
             images were.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -299,7 +299,7 @@ def repeatable_noise(
 
 
 def search_logits(model: nn.Module, x: Tensor, *, eot_samples: int = 1) -> Tensor:
-    """Return what `predict_logits` does, by the search model of a prepared one.
+    """Return what `predict_logits` does, by the search model of an optimised one.
 
     In low precision they are no verdict: see `is_approximate`.
     """

@@ -5,9 +5,9 @@ so with `json_schema_extra=PIXEL_UNIT`; forms and the command line then speak of
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from robust_core.errors import InputError
@@ -23,6 +23,16 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_values(cls, values: Any) -> Any:
+        """Refuse a truth value where a number belongs; pydantic would read true as 1."""
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if field is not None and _has_bool(value) and _is_number(field.annotation):
+                raise ValueError(f"{name} should be a number, got {str(value).lower()}")
+        return values
+
     @classmethod
     def create(cls, values: Mapping[str, Any]) -> Self:
         """Validate `values`; raise `InputError` with one sentence that names field and limits."""
@@ -30,6 +40,21 @@ class Parameters(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise InputError(validation_sentence(error, list(cls.model_fields))) from None
+
+
+def _has_bool(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(part, bool) for part in parts)
+
+
+def _is_number(annotation: Any) -> bool:
+    """Return whether a type is of numbers, perhaps several or none, and not of truth values."""
+    parts = _parts(annotation)
+    return bool(parts & {int, float}) and bool not in parts
+
+
+def _parts(annotation: Any) -> set[Any]:
+    return {annotation}.union(*map(_parts, get_args(annotation)))
 
 
 def validation_sentence(error: ValidationError, known: list[str]) -> str:

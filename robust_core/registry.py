@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Iterable
@@ -10,15 +11,17 @@ from typing import Any, Generic, TypeVar, cast
 from robust_core.errors import InputError
 
 SHORTEST_PART = 3  # letters of a name that may be a part of the meant one
+MOST_NAMED = 30  # known names in one sentence
 
 T = TypeVar("T")
 E = TypeVar("E")
 
 
 def unknown_name(kind: str, name: str, known: list[str]) -> InputError:
-    """An error that names the known entries and, where one is close, the likely meaning."""
-    hint = did_you_mean(name, known)
-    return InputError(f"unknown {kind} {name!r}{hint}; known: {', '.join(known) or 'none'}")
+    """An error that names the known entries, the first of many, and the likely meaning if any."""
+    hint, listed = did_you_mean(name, known), known[:MOST_NAMED]
+    more = f" and {len(known) - len(listed)} more" if len(known) > len(listed) else ""
+    return InputError(f"unknown {kind} {name!r}{hint}; known: {', '.join(listed) or 'none'}{more}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -55,10 +58,16 @@ class Registry(Generic[T]):
     package through `discover` is all that adding a file to that package takes.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        """Make an empty registry of `kind` (a word for error messages) filled from `package`."""
+    def __init__(self, kind: str, package: str, *, module: str | None = None) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: a word for error messages.
+            package: whose modules fill it.
+            module: fill it from the modules of this name in the packages inside `package` instead.
+        """
         self.kind = kind
-        self._package = package
+        self._package, self._module = package, module
         self._entries: dict[str, T] = {}
         self._discovered = False
 
@@ -95,6 +104,10 @@ class Registry(Generic[T]):
         if self._discovered:
             return
         package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        for found in pkgutil.iter_modules(package.__path__):
+            name = f"{self._package}.{found.name}"
+            if self._module is None:
+                importlib.import_module(name)
+            elif found.ispkg and importlib.util.find_spec(f"{name}.{self._module}"):
+                importlib.import_module(f"{name}.{self._module}")
         self._discovered = True

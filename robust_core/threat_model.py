@@ -1,5 +1,6 @@
-"""What an attacker may do: a norm and a radius around the clean image."""
+"""Threat models: the norm and the maximum size (epsilon) of a perturbation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
@@ -28,7 +29,7 @@ Epsilon = Annotated[
     float,
     Field(
         ge=0.0,
-        description="Radius of the ball around the clean image, in pixel units ([0, 1] scale).",
+        description="Maximum size of the perturbation (epsilon), in pixel units ([0, 1]).",
         json_schema_extra=PIXEL_UNIT,
     ),
 ]
@@ -36,11 +37,11 @@ Epsilon = Annotated[
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """The ball ||x_adv - x|| <= epsilon, intersected with the image box [0, 1].
+    """The threat model ||x_adv - x|| <= epsilon with pixels in [0, 1].
 
     Args:
         norm: Linf or L2.
-        epsilon: radius in pixel units, in [0, 1] for Linf and [0, 100] for L2.
+        epsilon: in pixel units, in [0, 1] for Linf and [0, 100] for L2.
 
     Raises:
         InputError: epsilon is out of range; names the likely meaning of 8 (8/255).
@@ -66,10 +67,10 @@ class ThreatModel:
         return delta.norm(dim=1)
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """Return a point of the ball and the box near `x_adv`: [N,C,H,W] -> [N,C,H,W].
+        """Return a points within the threat model and the box near `x_adv`: [N,C,H,W] -> [N,C,H,W].
 
         Linf: the nearest point. L2: radial projection, then clipping to [0, 1]; clipping moves
-        every pixel towards the clean one, so the result stays in the ball.
+        every pixel towards the clean one, so the result stays within epsilon.
         """
         if self.norm is Norm.LINF:
             lower, upper = x - self.epsilon, x + self.epsilon
@@ -79,7 +80,7 @@ class ThreatModel:
         return (x + delta * (self.epsilon / length).clamp_max(1.0)).clamp(0.0, 1.0)
 
     def random_start(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return a uniformly random point of the ball, clipped to the box: [N,C,H,W].
+        """Return a uniformly random point within epsilon, clipped to [0, 1]: [N,C,H,W].
 
         Args:
             x: clean images [N,C,H,W] in [0, 1].
@@ -106,16 +107,21 @@ class ThreatModel:
         length = _per_image(gradient.flatten(1).norm(dim=1))
         return torch.where(length > 0, gradient / length.clamp_min(1e-30), 0.0)
 
+    def multiples(self, factors: Sequence[float]) -> list[float]:
+        """Return these multiples of epsilon, none above the largest that the norm allows."""
+        largest = LARGEST_EPSILON[self.norm]
+        return [min(factor * self.epsilon, largest) for factor in factors]
+
     def __str__(self) -> str:
         if self.norm is Norm.LINF:
             return f"{self.norm}, epsilon {self.epsilon * 255:.3g}/255"
         return f"{self.norm}, epsilon {self.epsilon:.3g}"
 
 
-class BallParameters(Parameters):
-    """The parameters of everything that perturbs within a ball: its norm and its radius."""
+class ThreatModelParameters(Parameters):
+    """Parameters of a threat model: norm and epsilon."""
 
-    norm: Annotated[Norm, Field(description="Norm that measures the perturbation.")] = Norm.LINF
+    norm: Annotated[Norm, Field(description="Norm of the perturbation.")] = Norm.LINF
     epsilon: Epsilon = 8 / 255
 
     @model_validator(mode="after")
@@ -125,7 +131,7 @@ class BallParameters(Parameters):
 
     @property
     def threat_model(self) -> ThreatModel:
-        """The ball as an object that measures, projects and steps."""
+        """The threat model as an object that measures, projects and steps."""
         return ThreatModel(self.norm, self.epsilon)
 
 

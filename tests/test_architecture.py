@@ -7,7 +7,6 @@ longer so fails, too. `pytest tests/test_architecture.py` writes the figures.
 import ast
 import re
 import sys
-from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [  # of the engine, from below; what shares a floor does not know each other
     {"errors"},
-    {"distributed", "files", "losses", "paths", "registry"},
+    {"aliases", "distributed", "files", "losses", "paths", "registry"},
     {"parameters"},
     {"threat_model"},
     {"data", "models"},
@@ -28,7 +27,6 @@ FLOORS = [  # of the engine, from below; what shares a floor does not know each 
     {"config"},
     {"checkpoints", "jobs"},
     {"analysis", "evaluation_runs", "training"},
-    {"job_control"},
     {"bench"},
     {"command_line"},
     {"__init__", "__main__"},
@@ -38,64 +36,16 @@ FOLDER = "page"  # in app/, a folder each page
 DRAWINGS = r"(\w+_)?charts"  # modules that draw and know neither torch nor streamlit
 
 # Ratchets: today's figures; lower them whenever they fall.
-LONGEST_CHAIN = {"robust_core": 23, "app": 14, "all": 33}
+LONGEST_CHAIN = {"robust_core": 19, "app": 14, "all": 29}
 MOST_IMPORTS, LONGEST_FILE, LONGEST_SCRIPT = 15, 350, 120
-SESSION_WRITERS = 45  # modules of the app that write into the session
-GATE_USERS = 24  # modules beside the gate that know of superseded work or keep caches of their own
+SESSION_WRITERS = 30  # modules of the app that write into the session
 
 # Known exceptions, each of them to go.
-CROSS_PAGES: set[tuple[str, str]] = {
-    ("app.page.compare.compare", "app.page.gradients.controls"),
-    ("app.page.compare.link", "app.page.gradients.link"),
-    ("app.page.compare.player", "app.page.gradients.charts"),
-    ("app.page.compare.player", "app.page.gradients.controls"),
-    ("app.page.compare.player", "app.page.gradients.measure"),
-    ("app.page.compare.transfer", "app.page.gradients.controls"),
-    ("app.page.compare.transfer", "app.page.hard_pairs.costly"),
-}
-CONCRETE_NETWORKS: set[str] = {
-    "robust_core.models.preact_resnet",
-    "robust_core.models.resnet",
-    "robust_core.models.small_cnn",
-    "robust_core.models.wide_resnet",
-}
-CACHING_OUTSIDE_UI: set[str] = {
-    "app/page/compare/measure.py",
-    "app/page/gradients/measure.py",
-    "app/page/gradients/synthesis.py",
-    "app/page/hard_pairs/measure.py",
-    "app/page/latent/steps_measure.py",
-    "app/page/latent/survey.py",
-    "app/page/latent/uses_measure.py",
-    "app/page/learn/playground_measure.py",
-    "app/page/learn/work.py",
-    "app/page/retina/attack.py",
-    "app/page/retina/decision.py",
-    "app/page/retina/randomness.py",
-    "app/page/retina/toy.py",
-    "app/page/robustness/results.py",
-    "app/page/start/glimpse.py",
-}
-TORCH_WITHOUT_STREAMLIT: set[str] = {
-    "app/page/learn/insights.py",
-    "app/page/retina/sampling.py",
-    "app/page/robustness/rows.py",
-    "app/ui/browser/pictures.py",
-    "app/ui/browser/player.py",
-}
 MANY_IMPORTS: dict[str, int] = {
-    "robust_core.command_line.evaluate_command": 21,
-    "app.page.hard_pairs.hard_pairs": 17,
-    "app.page.learn.insights": 19,
     "app.page.learn.scenes": 36,
     "app.page.robustness.form": 18,
 }
-LONG_FILES: dict[str, int] = {
-    "robust_core/config/run.py": 418,
-    "robust_core/models/retina/classifier.py": 390,
-    "app/page/hard_pairs/hard_pairs.py": 124,
-    "app/page/latent/latent.py": 127,
-}
+LONG_FILES: dict[str, int] = {}
 
 
 def module_of(path: Path) -> str:
@@ -180,6 +130,11 @@ def test_engine_imports_only_floors_below(path):
         assert other == own or FLOOR[other] < FLOOR[own], f"{short(path)} imports {name}"
 
 
+def test_the_notes_of_the_engine_name_every_floor():
+    notes = (ROOT / "robust_core" / "README.md").read_text(encoding="utf-8")
+    assert not {part for part in FLOOR if not re.search(rf"\b{part}\b", notes)}
+
+
 @pytest.mark.parametrize("path", ENGINE, ids=short)
 def test_engine_never_prints(path):
     if "command_line" in path.parts or path.name == "__main__.py":
@@ -200,8 +155,8 @@ def concrete_networks() -> set[str]:
     return {m for m in networks if "@MODELS.register(" in PATHS[m].read_text(encoding="utf-8")}
 
 
-def test_the_contract_of_an_attack_depends_on_no_network_but_the_known():
-    assert concrete_networks() == CONCRETE_NETWORKS
+def test_the_contract_of_an_attack_depends_on_no_network():
+    assert not concrete_networks()
 
 
 # -- the app ---------------------------------------------------------------------------------------
@@ -258,8 +213,8 @@ def test_navigation_stands_below_the_kit_and_the_kit_below_the_pages(path):
             assert other == "navigation", f"{short(path)} imports {name}"
 
 
-def test_pages_do_not_know_each_other_but_for_known_imports():
-    assert cross_pages() == CROSS_PAGES
+def test_pages_do_not_know_each_other():
+    assert not cross_pages()
 
 
 def writes_session(path: Path) -> bool:
@@ -271,14 +226,14 @@ def writes_session(path: Path) -> bool:
 
 def gate_users() -> set[str]:
     """Modules that name superseded work, or keep a cache beside Streamlit's."""
-    inside = {"BoundedSemaphore", "Recent", "Semaphore", "Superseded"}
+    inside = {"BoundedSemaphore", "Gate", "OrderedDict", "Semaphore", "Superseded"}
     users = set()
     for path in APP:
         names = {n.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Name)}
         names |= {n.attr for n in ast.walk(tree_of(path)) if isinstance(n, ast.Attribute)}
         if names & inside:
             users.add(short(path))
-    return users - {"app/ui/cached.py"}
+    return users - {"app/ui/gate.py", "app/ui/measure.py"}
 
 
 def caching_outside_ui() -> set[str]:
@@ -293,18 +248,25 @@ def caching_outside_ui() -> set[str]:
     }
 
 
-def test_only_the_kit_caches_but_for_known_modules():
-    assert caching_outside_ui() == CACHING_OUTSIDE_UI
-    assert len(gate_users()) <= GATE_USERS
+def test_only_the_kit_caches_and_only_the_gate_ends_work():
+    assert not caching_outside_ui()
+    assert not gate_users()
     assert len([path for path in APP if writes_session(path)]) <= SESSION_WRITERS
 
 
 def torch_without_streamlit() -> set[str]:
-    return {short(path) for path in APP if knows(path, "torch") and not knows(path, "streamlit")}
+    """Modules of the app that compute, and know neither Streamlit nor the kit that shows it."""
+    return {
+        short(path)
+        for path in APP
+        if knows(path, "torch")
+        and not knows(path, "streamlit")
+        and not any(name.startswith("app.ui.") for name in own_imports(path))
+    }
 
 
-def test_what_computes_without_streamlit_is_the_engines_but_for_known_modules():
-    assert torch_without_streamlit() == TORCH_WITHOUT_STREAMLIT
+def test_what_computes_without_streamlit_and_kit_is_the_engines():
+    assert not torch_without_streamlit()
 
 
 @pytest.mark.parametrize("path", APP, ids=short)
@@ -356,9 +318,6 @@ def test_the_longest_walk_along_imports_gets_no_longer(top):
 
 
 def figures() -> str:
-    pairs = Counter(
-        f"{place(a)} -> {place(b)}".replace("page/", "") for a, b in sorted(cross_pages())
-    )
     learn = {
         (a, b)
         for a, names in IMPORTS.items()
@@ -370,9 +329,7 @@ def figures() -> str:
         f"app: {len(APP)} files, {sum(map(length_of, APP)):,} lines, "
         f"{len({place(module_of(p)) for p in APP} - {'app', 'page'})} places",
         *(f"longest chain, {top}: {len(longest_chain(top))}" for top in LONGEST_CHAIN),
-        f"imports between pages: {len(cross_pages())} ("
-        + ", ".join(f"{pair} {n}" for pair, n in pairs.items())
-        + f"), of Learn into others: {len(learn)}",
+        f"imports between pages: {len(cross_pages())}, of Learn into others: {len(learn)}",
         f"networks under the contract of an attack: {len(concrete_networks())}",
         f"pages' modules that cache: {len(caching_outside_ui())}, that know the gate's inside: "
         f"{len(gate_users())}",

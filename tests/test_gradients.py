@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
 from robust_core.errors import InputError
 from robust_core.gradients import conflict, evaluation_mode, input_gradient, predict_logits
 from tests.toys import LinearModel, SmallNet, labels, middle_images
@@ -12,7 +12,7 @@ from tests.toys import LinearModel, SmallNet, labels, middle_images
 
 def test_gradient_of_a_linear_model_is_in_closed_form():
     model, x, y = LinearModel(), middle_images(6), labels(6)
-    result = input_gradient(model, x, Goal("cross_entropy", y))
+    result = input_gradient(model, x, Criterion("cross_entropy", y))
     logits = model(x).detach()
     residual = logits.softmax(1) - torch.eye(3)[y]
     torch.testing.assert_close(result.gradient.flatten(1), (residual @ model.weight).detach())
@@ -21,14 +21,14 @@ def test_gradient_of_a_linear_model_is_in_closed_form():
 
 def test_an_images_gradient_does_not_depend_on_its_batch():
     model, x, y = SmallNet().eval(), middle_images(5, (1, 8, 8)), labels(5)
-    whole = input_gradient(model, x, Goal("cross_entropy", y)).gradient
-    alone = input_gradient(model, x[3:4], Goal("cross_entropy", y[3:4])).gradient
+    whole = input_gradient(model, x, Criterion("cross_entropy", y)).gradient
+    alone = input_gradient(model, x[3:4], Criterion("cross_entropy", y[3:4])).gradient
     torch.testing.assert_close(whole[3:4], alone)
 
 
 def test_parameter_gradients_are_left_alone():
     model, x, y = SmallNet().eval(), middle_images(2, (1, 8, 8)), labels(2)
-    input_gradient(model, x, Goal("margin", y))
+    input_gradient(model, x, Criterion("margin", y))
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not x.requires_grad
 
@@ -42,11 +42,11 @@ class NoisyLinear(LinearModel):
 
 def test_eot_averages_the_noise_away():
     model, x, y = NoisyLinear(), middle_images(1), labels(1)
-    clean = input_gradient(LinearModel(), x, Goal("margin", y)).gradient
+    clean = input_gradient(LinearModel(), x, Criterion("margin", y)).gradient
 
     def error(samples: int) -> float:
         torch.manual_seed(0)
-        noisy = input_gradient(model, x, Goal("margin", y), eot_samples=samples)
+        noisy = input_gradient(model, x, Criterion("margin", y), eot_samples=samples)
         return (noisy.gradient - clean).norm().item() / clean.norm().item()
 
     assert error(400) < 0.3 * error(1)

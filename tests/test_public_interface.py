@@ -18,7 +18,9 @@ def test_the_example_of_the_design_runs():
     assert x_adv.shape == data.x[:64].shape
     report = rc.evaluate(model, data.x[:64], data.y[:64], attack)
     assert 0.5 < report.robust_accuracy <= report.clean_accuracy <= 1.0
-    found = rc.check_reliability(rc.Subject(model, data.x[:4], data.y[:4], attack, effort=0.1))
+    found = rc.check_reliability(
+        rc.ReliabilityCase(model, data.x[:4], data.y[:4], attack, effort=0.1)
+    )
     assert {"gradients", "black_box"} <= {finding.name for finding in found}
 
 

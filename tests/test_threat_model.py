@@ -65,3 +65,11 @@ def test_tiny_gradients_keep_their_direction_in_l2():
     gradient = torch.tensor([[[[3e-20, -4e-20]]]])
     step = ThreatModel(Norm.L2, 0.1).ascent_direction(gradient)
     torch.testing.assert_close(step, torch.tensor([[[[0.6, -0.8]]]]), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilon", "expected"),
+    [(Norm.LINF, 0.6, [0.0, 0.3, 1.0]), (Norm.L2, 60.0, [0.0, 30.0, 100.0])],
+)
+def test_multiples_stop_at_the_largest_radius_of_the_norm(norm, epsilon, expected):
+    assert ThreatModel(norm, epsilon).multiples((0.0, 0.5, 2.0)) == expected

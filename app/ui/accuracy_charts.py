@@ -1,4 +1,4 @@
-"""Accuracy against what the attacker may do, as a figure; knows no streamlit."""
+"""Figure of accuracy against epsilon, steps or another parameter; knows no streamlit."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ STYLES = (
 
 
 CURVE_TITLES = {
-    "epsilon": "Radius",
+    "epsilon": "Epsilon",
     "num_steps": "Steps",
     "num_queries": "Queries",
     "num_restarts": "Restarts",
@@ -29,11 +29,11 @@ CURVE_TITLES = {
 def accuracy_figure(
     curves: Mapping[str, Curve], styles: Sequence[tuple[str, str, str]] = STYLES
 ) -> go.Figure:
-    """Return accuracy against a parameter, one line an attack, with 95 % intervals.
+    """Return accuracy against a parameter of an attack, one line per curve, with 95 % intervals.
 
     Args:
-        curves: by the attacks' labels, at least one, all of one parameter and in the same norm.
-        styles: colour, dash and marker of the lines, in their order.
+        curves: label -> curve, at least one; all of the same parameter and norm.
+        styles: colour, dash and marker of the lines, in order.
     """
     figure = go.Figure()
     first = next(iter(curves.values()))
@@ -61,14 +61,14 @@ def accuracy_figure(
     figure.update_layout(height=300, margin=MARGIN, legend=LEGEND, showlegend=True)
     if first.parameter == "epsilon":
         figure.update_xaxes(title=title, rangemode="tozero")
-    else:  # effort grows by factors
+    else:  # these parameters grow by factors
         figure.update_xaxes(title=title, type="log", dtick="D2")
     figure.update_yaxes(title="Accuracy", range=[0, 103], ticksuffix=" %")
     return figure
 
 
 def _axis(curve: Curve) -> tuple[float, str]:
-    """Return what values are multiplied with and the title of their axis."""
+    """Return the factor of the values and the title of their axis."""
     title = CURVE_TITLES[curve.parameter]
     if curve.parameter != "epsilon":
         return 1.0, title

@@ -1,4 +1,4 @@
-"""Choosing the attack, its parameters and its target."""
+"""Controls for the attack, its parameters and its target."""
 
 from dataclasses import dataclass
 
@@ -11,37 +11,33 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 
 ATTACK_KEY = "attack.attack"
 FIRST_ATTACK = "pgd"
-ADVANCED = (
-    *("num_restarts", "step_size", "random_start", "loss", "eot_samples", "decay", "seed"),
-    *("part", "backward", "autoattack", "time_limit"),
-)
 SLIDERS = {"num_steps": 100.0, "num_restarts": 20.0}
 
 
 @dataclass(frozen=True)
 class AttackPlan:
-    """The attack to run, and the class to reach (None: any wrong one)."""
+    """The attack to run and its target class (None: untargeted)."""
 
     attack: Attack
     target: int | None
 
 
 def form_key(info: CheckpointInfo, attack_name: str) -> str:
-    """Return the key of an attack's form; each data set keeps its own values."""
+    """Return the key of the form of an attack; each data set keeps its own values."""
     return f"attack.form.{info.config.data.name}.{attack_name}"
 
 
 def target_keys(info: CheckpointInfo) -> tuple[str, str]:
-    """Return the keys of the checkbox "aim at a class" and of the class."""
+    """Return the keys of the checkbox "Targeted attack" and of the target class."""
     return "attack.targeted", f"attack.target.{info.config.data.name}"
 
 
 def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
-    """Draw the controls and return the plan; None, with a sentence, if it cannot be run.
+    """Draw the controls and return the plan; None, with an error message, if it is invalid.
 
     Args:
         info: the attacked checkpoint.
-        label: the class that is attacked; no target may equal it.
+        label: the true class; the target must differ from it.
     """
     names = [name for name in ATTACKS.names() if has_form(ATTACKS.get(name))]
     if st.session_state.get(ATTACK_KEY) not in names:
@@ -59,12 +55,12 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
         ATTACKS.get(name),
         form_key(info, name),
         initial={"norm": standard.norm, "epsilon": standard.epsilon},
-        advanced=ADVANCED,
+        advanced=ATTACKS.get(name).advanced,
         sliders=SLIDERS,
     )
     target = _pick_target(info, label)
     if target == label:
-        st.error(f"The target should be another class than {info.class_names[label]} itself.")
+        st.error(f"The target should be another class than the label {info.class_names[label]}.")
         return None
     return None if attack is None else AttackPlan(attack, target)
 
@@ -72,10 +68,10 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
 def _pick_target(info: CheckpointInfo, label: int) -> int | None:
     targeted_key, target_key = target_keys(info)
     if not st.checkbox(
-        "Aim at a class",
+        "Targeted attack",
         key=targeted_key,
         persist_state="session",
-        help="Targeted attack: not any wrong class, but this one.",
+        help="Attack towards one chosen class instead of any wrong class.",
     ):
         return None
     if st.session_state.get(target_key) not in range(info.num_classes):

@@ -1,4 +1,4 @@
-"""Arrays in, plotly figure out; knows neither torch nor streamlit."""
+"""Figures of several pages: arrays in, plotly figure out; knows neither torch nor streamlit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from app.ui.units import percent
 CLEAN, ADVERSARIAL, ROBUST = "#0072B2", "#D55E00", "#009E73"
 BOUNDARY = "#CC3311"
 RANDOM_AXIS = "Random"
+PLAIN_CHART = {"displayModeBar": False}  # configuration of a chart without toolbar
 MARGIN = {"l": 0, "r": 8, "t": 8, "b": 0}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 HATCHING = {
@@ -32,9 +33,9 @@ TERM_STYLES = (
 def top_classes(
     before: NDArray[np.float32], after: NDArray[np.float32], count: int = 5
 ) -> list[int]:
-    """Return the `count` classes that are likeliest before or after: [K], [K] -> sorted by before.
+    """Return the `count` most probable classes before or after, [K] and [K], sorted by before.
 
-    Both winners are always among them.
+    Both predicted classes are always among them.
     """
     chosen = np.argsort(-np.maximum(before, after), kind="stable")[:count]
     return sorted((int(k) for k in chosen), key=lambda k: -float(before[k]))
@@ -43,7 +44,7 @@ def top_classes(
 def probability_bars(
     before: NDArray[np.float32], after: NDArray[np.float32], class_names: Sequence[str]
 ) -> go.Figure:
-    """Return bars of the likeliest classes, clean above adversarial, in one class order.
+    """Return bars of the most probable classes, clean above adversarial, in the same order.
 
     Args:
         before: probabilities of the clean image [K].
@@ -122,15 +123,15 @@ def term_curves(epochs: Sequence[int], terms: Mapping[str, Sequence[float]]) -> 
 
 @dataclass(frozen=True)
 class Surface:
-    """What a plot of the loss around an image needs.
+    """The data of a plot of the loss around an image.
 
     Attributes:
-        steps: coordinates of both axes [S], in units of the radius.
-        values: what is shown [S,S]; rows follow the random axis, columns the adversarial one.
-        margin: [S,S], positive where the label has lost; its zero is the decision boundary.
+        steps: coordinates of both axes [S], in units of epsilon.
+        values: the plotted loss [S,S]; rows follow the random axis, columns the adversarial one.
+        margin: [S,S], positive where the image is misclassified; 0 is the decision boundary.
         classes: names of the predicted classes, S rows of S.
-        axis: what the first axis is called. value: what `values` are called.
-        reached: where the adversarial image lies on the first axis; None: not on this plane.
+        axis: title of the first axis. value: name of `values`.
+        reached: position of the adversarial image on the first axis; None: not on this plane.
     """
 
     steps: NDArray[np.float32]
@@ -143,7 +144,7 @@ class Surface:
 
 
 def surface_contour(surface: Surface) -> go.Figure:
-    """Return the loss as a map, with decision boundary, clean and adversarial image."""
+    """Return the loss as a contour map, with decision boundary, clean and adversarial image."""
     figure = go.Figure()
     figure.add_contour(
         x=surface.steps,
@@ -189,7 +190,7 @@ def surface_contour(surface: Surface) -> go.Figure:
 
 
 def surface_relief(surface: Surface) -> go.Figure:
-    """Return the loss as a landscape, with decision boundary, clean and adversarial image."""
+    """Return the loss as a 3-D surface, with decision boundary, clean and adversarial image."""
     figure = go.Figure()
     figure.add_surface(
         x=surface.steps,
@@ -260,7 +261,7 @@ def _points(surface: Surface) -> list[_Point]:
 
 
 def _crossings(surface: Surface) -> tuple[NDArray[np.float32], ...]:
-    """Return where the margin changes its sign between neighbours, interpolated: x, y, z [M]."""
+    """Return interpolated points where the margin changes its sign: x, y, z [M]."""
     x, y = np.meshgrid(surface.steps, surface.steps)
     found = []
     for one, other in (

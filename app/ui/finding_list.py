@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.ui.finding_words import SEVERITY_WORDS, check_title, measured_words
+from app.ui.finding_words import SEVERITY_WORDS, measured_words
+from robust_core.evaluation.check import check_title
 from robust_core.evaluation.finding import Finding, Severity
 
 _ICONS = {
@@ -16,20 +17,20 @@ _COLOURS = {Severity.OK: "green", Severity.WARN: "orange", Severity.FAIL: "red"}
 
 
 def show_findings(findings: Sequence[Finding], *, key: str) -> None:
-    """List the findings: what raised a doubt in the open, what did not in an expander.
+    """List the findings: warnings and failures first, passed checks in an expander.
 
     Args:
         findings: in the order of the checks.
         key: of the expander.
     """
-    raised = [finding for finding in findings if finding.severity is not Severity.OK]
-    quiet = [finding for finding in findings if finding.severity is Severity.OK]
-    for finding in sorted(raised, key=lambda f: f.severity is Severity.WARN):
+    problems = [finding for finding in findings if finding.severity is not Severity.OK]
+    passed = [finding for finding in findings if finding.severity is Severity.OK]
+    for finding in sorted(problems, key=lambda f: f.severity is Severity.WARN):
         _show(finding)
-    if quiet:
-        count = "1 check" if len(quiet) == 1 else f"{len(quiet)} checks"
-        with st.expander(f"{count} found nothing", icon=_ICONS[Severity.OK], key=key):
-            for finding in quiet:
+    if passed:
+        count = "1 check" if len(passed) == 1 else f"{len(passed)} checks"
+        with st.expander(f"{count} passed", icon=_ICONS[Severity.OK], key=key):
+            for finding in passed:
                 _show(finding)
 
 
@@ -37,7 +38,7 @@ def _show(finding: Finding) -> None:
     colour, icon = _COLOURS[finding.severity], _ICONS[finding.severity]
     word = SEVERITY_WORDS[finding.severity]
     lines = [
-        f":{colour}-badge[{icon} {word}] **{check_title(finding)}**",
+        f":{colour}-badge[{icon} {word}] **{check_title(finding.name)}**",
         f"{finding.sentence}",
     ]
     if finding.advice:

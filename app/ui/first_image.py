@@ -1,14 +1,14 @@
-"""The test image that pages show first."""
+"""The default test image of each data set."""
 
-from robust_core.config.run import Choice
+from robust_core.config.choice import Choice
 
-# Test images of the embedded data sets that every shipped model reads right and that the undefended
-# one loses under the first attack of the page Attack. Data set, scene -> number of the image.
+# Test images of the embedded data sets that every shipped model classifies correctly and on which
+# the default attack of the page Attack fools the undefended one. Data set, scene -> image number.
 FIRST_IMAGES = {("digits", ""): 5, ("shapes", "patterns"): 9, ("shapes", "colour_blocks"): 11}
 
 
 def first_image(data: Choice) -> int | None:
-    """Return the number of the test image shown first for a data set; None: there is no such one.
+    """Return the number of the default test image of a data set; None if there is none.
 
     Args:
         data: name and parameters of the data set.

@@ -1,4 +1,4 @@
-"""The only form builder: a parameter model becomes widgets, and the widgets that model again."""
+"""The form builder: a parameter model is drawn as widgets, which are read back into a model."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -17,19 +17,19 @@ from robust_core.threat_model import LARGEST_EPSILON, Norm
 
 P = TypeVar("P", bound=Parameters)
 
-L2_PER_LINF = 0.5 / (8 / 255)  # the two usual CIFAR-10 radii, to carry an initial value over
+L2_PER_LINF = 0.5 / (8 / 255)  # ratio of the two usual epsilons for CIFAR-10
 SLIDER_END = {Norm.LINF: 96.0, Norm.L2: 5.0}  # n/255 and pixel units; longer if the value is
 SLIDER_STEP = {Norm.LINF: 0.5, Norm.L2: 0.05}
-LARGEST_NUMBER = float(2**53 - 1)  # what the browser can count
+LARGEST_NUMBER = float(2**53 - 1)  # the largest integer that is exact in JavaScript
 MOST_SEGMENTS = 3
 
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """What a form needs to know about one field of a parameter model.
+    """The description of one field of a parameter model for its widget.
 
     kind: "bool", "int", "float", "str", "choice" or "numbers" (a tuple of floats). optional: None
-    is allowed and means automatic. pixel: a distance in pixel units. lowest, highest: limits
+    is allowed and means automatic. pixel: a distance in pixel units. lowest, highest: bounds
     or None. choices: the values of a choice.
     """
 
@@ -46,7 +46,7 @@ class FieldSpec:
 
 
 def field_spec(model: type[Parameters], name: str) -> FieldSpec:
-    """Return what the form needs to know about field `name` of `model`.
+    """Return the description of field `name` of `model`.
 
     Raises:
         TypeError: the field's type has no widget; leave it out with `omit`.
@@ -99,19 +99,19 @@ def parameter_form(
     sliders: Mapping[str, float] | None = None,
     suggestions: Mapping[str, Any] | None = None,
 ) -> P | None:
-    """Draw the widgets of `model` and return what they say; None, with a sentence, if invalid.
+    """Draw the widgets of `model` and return its values; None, with an error message, if invalid.
 
-    Values are kept over page switches. Pixel-unit fields speak of n/255 when the model's `norm` is
-    Linf and of plain pixel units otherwise; each norm keeps its own value.
+    Values are kept when the page changes. Pixel-unit fields are shown in n/255 if the model's
+    `norm` is Linf and in pixel units otherwise; each norm keeps its own value.
 
     Args:
         model: the parameter model.
         key: prefix of the widgets' keys; forms with different prefixes keep different values.
-        initial: values to begin with, instead of the model's defaults.
-        omit: fields without a widget; they take their value from `initial` or their default.
-        advanced: fields that go into a closed expander under the others.
-        sliders: number fields shown as a slider, with the end of its scale.
-        suggestions: first values of fields that are automatic at first, once they no longer are.
+        initial: initial values, instead of the defaults of the model.
+        omit: fields without a widget; they keep their value in `initial` or their default.
+        advanced: fields in a closed expander below the others.
+        sliders: number fields shown as a slider, with its upper end.
+        suggestions: initial values of automatic fields when they are set by hand.
     """
     initial = dict(initial or {})
     values = {name: value for name, value in initial.items() if name in omit}
@@ -134,9 +134,9 @@ def parameter_form(
 
 
 def fill_form(model: type[Parameters], key: str, values: Mapping[str, Any]) -> None:
-    """Make the form with prefix `key` show `values` (validated ones) the next time it is drawn.
+    """Set the widgets of the form with prefix `key` to validated `values`.
 
-    Fields that `values` does not name go back to what `initial` says.
+    Fields that are not in `values` are reset to `initial`.
     """
     norm = _norm_of(values)
     for name in model.model_fields:
@@ -157,7 +157,7 @@ def fill_form(model: type[Parameters], key: str, values: Mapping[str, Any]) -> N
 
 
 def show_input_error(error: InputError) -> None:
-    """Show a person's wrong input as the one sentence it is."""
+    """Show invalid input as one sentence."""
     st.error(_sentence(error), icon=":material/error:")
 
 
@@ -168,7 +168,7 @@ def _sentence(error: InputError) -> str:
 
 @dataclass(frozen=True)
 class _Builder:
-    """Draws one widget after the other; `values` grows meanwhile, in the order of the fields."""
+    """Draws the widgets in the order of the fields; `values` holds those drawn so far."""
 
     key: str
     initial: Mapping[str, Any]
@@ -204,7 +204,7 @@ class _Builder:
 
 
 def _number(spec: FieldSpec, key: str, unit: Norm | None, end: float | None) -> int | float:
-    """Draw a slider or a number field and return its value in the parameter's own unit."""
+    """Draw a slider or a number field and return its value in the unit of the parameter."""
     number = int if spec.kind == "int" else float
     scale = 255.0 if unit is Norm.LINF else 1.0
     lowest = -LARGEST_NUMBER if spec.lowest is None else spec.lowest * scale
@@ -255,7 +255,7 @@ def _other(spec: FieldSpec, key: str) -> Any:
 
 
 def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any], bool]:
-    """Take Annotated and `| None` off a type; collect the metadata met on the way."""
+    """Return a type without Annotated and `| None`, its metadata, and whether None is allowed."""
     optional = False
     while True:
         origin = get_origin(annotation)
@@ -298,7 +298,7 @@ def _norm_of(values: Mapping[str, Any]) -> Norm:
 
 
 def _shown(spec: FieldSpec, value: Any, unit: Norm | None) -> Any:
-    """Return a parameter's value as its widget holds it."""
+    """Return the value of a parameter in the unit of its widget."""
     match spec.kind:
         case "float":
             return round(float(value) * 255.0, 9) if unit is Norm.LINF else float(value)
@@ -311,7 +311,7 @@ def _shown(spec: FieldSpec, value: Any, unit: Norm | None) -> Any:
 
 
 def _fallback(spec: FieldSpec, unit: Norm | None) -> Any:
-    """Return a first value for a field whose default is automatic."""
+    """Return the initial value of a field whose default is automatic."""
     if unit is not None:
         return 2 / 255 if unit is Norm.LINF else 0.1
     empty = {"bool": False, "str": "", "numbers": (), "choice": (spec.choices or (None,))[0]}
@@ -322,7 +322,7 @@ def _fallback(spec: FieldSpec, unit: Norm | None) -> Any:
 
 
 def _float_step(spec: FieldSpec) -> float:
-    """Return one unit of the default's leading digit: 0.0001 for 0.0005."""
+    """Return the power of ten of the default's leading digit: 0.0001 for 0.0005."""
     return 10.0 ** math.floor(math.log10(abs(spec.default))) if spec.default else 0.01
 
 

@@ -1,15 +1,18 @@
-"""Choosing an image: from the gallery of the model's data set, or a picture of one's own."""
+"""The choice of an image: from the data set of the model, or uploaded."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 import torch
 from torch import Tensor
 
-from app.ui import cached
+from app.ui import models
 from app.ui.browser.gallery import gallery
 from app.ui.forms import show_input_error
+from app.ui.model_picker import chosen_model
+from app.ui.state import Part
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import ImageSet, data_source
 from robust_core.data.images import decode_image
@@ -22,26 +25,30 @@ UPLOAD_TYPES = ["png", "jpg", "jpeg"]
 SOURCE_KEY = "attack.source"
 ALL_CLASSES = -1
 OUTSIDE = (
-    "Labelled **{own}** by the model itself, which has to name one of its classes: the picture may "
-    "show none of them. Say what it shows; otherwise an attack only changes this answer, which may "
-    "be wrong from the start."
+    "The label **{own}** is the model's own prediction. It is always one of the model's classes, "
+    "but the picture may show none of them. Choose the true class; otherwise the attack starts "
+    "from a label that may be wrong."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class ChosenImage:
-    """An image to attack: x [C,H,W] in [0, 1], the label to move away from, and where it is from.
+    """An image to attack: x [C,H,W] in [0, 1], its label and its id.
 
-    image_id: its stable name, such as "digits/test/17"; None for an uploaded picture.
+    image_id: a stable name such as "digits/test/17"; None for an uploaded picture.
     """
 
     x: Tensor
     label: int
     image_id: str | None
 
+    def in_address(self) -> dict[str, str]:
+        """Return its query parameters; an uploaded picture has none."""
+        return {} if self.image_id is None else {"image": self.image_id}
+
 
 def pick_image(info: CheckpointInfo) -> ChosenImage | None:
-    """Draw the picker and return the chosen image; None, with a sentence, if there is none yet."""
+    """Draw the picker and return the chosen image; None, with a message, if there is none yet."""
     st.session_state.setdefault(SOURCE_KEY, GALLERY)
     source = st.segmented_control(
         "Image", [GALLERY, UPLOAD], key=SOURCE_KEY, required=True, persist_state="session"
@@ -54,21 +61,26 @@ def pick_image(info: CheckpointInfo) -> ChosenImage | None:
 
 
 def choose_image(info: CheckpointInfo, image_id: str) -> None:
-    """Make the picker show the image called `image_id`.
+    """Select the image called `image_id` in the picker.
 
     Raises:
-        InputError: the id is malformed, of another data set, or there is no such image.
+        InputError: the id is malformed, of another data set, or unknown.
     """
-    name, split, index = ["", *image_id.rsplit("/", 2)][-3:]
+    name, split, index = ["", "", "", *image_id.rsplit("/", 2)][-3:]
     expected = info.config.data.name
     if name != expected or not (index.isascii() and index.isdigit()):
         raise InputError(f"image should look like '{expected}/test/17', got {image_id!r}")
-    images = cached.load_images(info, split)
+    images = models.load_images(info, split)
     if not bool((images.index == int(index[:18])).any()):
         raise InputError(f"{expected}/{split} has no image {index}")
     st.session_state[SOURCE_KEY] = GALLERY
     st.session_state[f"attack.split.{expected}"] = split
     st.session_state[f"attack.image.{expected}/{split}"] = int(index)
+
+
+def image_part(infos: Sequence[CheckpointInfo]) -> Part:
+    """Return the chosen image in an address, of the data set of the chosen one of `infos`."""
+    return Part("image", lambda image_id: choose_image(chosen_model(infos), image_id))
 
 
 def _from_gallery(info: CheckpointInfo) -> ChosenImage:
@@ -84,9 +96,9 @@ def _from_gallery(info: CheckpointInfo) -> ChosenImage:
         key=split_key,
         format_func=lambda split: split.replace("_", " "),
         persist_state="session",
-        help="Test images were never used in training; training images are not offered.",
+        help="Test images were never used for training; training images cannot be chosen.",
     )
-    images = cached.load_images(info, split)
+    images = models.load_images(info, split)
     class_key = f"attack.class.{data}"
     st.session_state.setdefault(class_key, ALL_CLASSES)
     wanted = right.selectbox(
@@ -98,7 +110,7 @@ def _from_gallery(info: CheckpointInfo) -> ChosenImage:
     )
     positions = torch.arange(len(images)) if wanted < 0 else torch.where(images.y == wanted)[0]
     filtered = wanted != ALL_CLASSES and len(positions) > 0
-    first = int(positions[0]) if filtered else cached.first_right(info, split)
+    first = int(positions[0]) if filtered else models.first_correct(info, split)
     chosen = _chosen_position(images, f"{data}/{split}", positions, first)
     return ChosenImage(images.x[chosen], int(images.y[chosen]), images.image_id(chosen))
 
@@ -176,7 +188,7 @@ def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
     channels, height, width = info.image_shape
     kind = "grey" if channels == 1 else "colour"
     file = st.file_uploader(
-        f"A PNG or JPEG; it is cut and resized to {width} x {height} pixels, {kind}",
+        f"PNG or JPEG, cropped and resized to {width} x {height} pixels, {kind}",
         type=UPLOAD_TYPES,
         max_upload_size=20,
         key="attack.upload",
@@ -185,15 +197,13 @@ def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
         st.info("Choose a picture to attack. It stays on this computer.", icon=":material/image:")
         return None
     x = decode_image(file.getvalue(), info.image_shape)
-    model = cached.load_model(info)
+    model = models.load_model(info)
     own = int(predict_logits(model, x[None]).argmax())
     label = st.selectbox(
-        "It shows",
+        "True class",
         [ALL_CLASSES, *range(info.num_classes)],
         format_func=lambda k: (
-            f"{info.class_names[own]} (labelled by the model itself)"
-            if k < 0
-            else info.class_names[k]
+            f"{info.class_names[own]} (predicted by the model)" if k < 0 else info.class_names[k]
         ),
         key=f"attack.uploaded_label.{info.config.data.name}",
     )

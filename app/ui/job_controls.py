@@ -1,4 +1,4 @@
-"""What can be done with a run or an evaluation, why it does not go on, and its log."""
+"""Buttons, error messages and log of a run or an evaluation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.ui.forms import show_input_error
-from app.ui.units import duration_words
+from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.jobs.directory import WorkDirectory, WorkStatus
 
@@ -16,15 +16,14 @@ LOG_LINES = 14
 
 @dataclass(frozen=True)
 class JobKind:
-    """One kind of work: what its buttons do and how the page speaks of it.
+    """One kind of work: the actions of its buttons and its texts.
 
     Attributes:
-        page: the first part of every key.
-        stop_label, stop_help: of the button that stops it. resume_help: of the one that goes on.
-        question: asked before it is deleted.
-        piece: what is kept when it ends early, such as "epoch".
-        stop, resume, delete: what is done, given its id.
-        forget: called when the shown one is gone.
+        page: prefix of every key.
+        stop_label, stop_help: of the stop button. resume_help: of the resume button.
+        question: asked before deletion.
+        piece: unit of saved progress, such as "epoch".
+        forget: called after deletion.
     """
 
     page: str
@@ -33,19 +32,16 @@ class JobKind:
     resume_help: str
     question: str
     piece: str
-    stop: Callable[[str], None]
-    resume: Callable[[str], None]
-    delete: Callable[[str], None]
     forget: Callable[[], None]
 
     @property
     def problem_key(self) -> str:
-        """Where a refusal waits until the page is drawn."""
+        """Session key of an error that is shown when the page is drawn."""
         return f"{self.page}.problem"
 
 
-def show_main_action(kind: JobKind, run: WorkDirectory[Any], status: WorkStatus) -> None:
-    """Draw the button that stops active work or goes on with what did not finish."""
+def show_main_action(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> None:
+    """Draw the button that stops active work or resumes unfinished work."""
     if status.active:
         stopping = run.stop_requested()
         st.button(
@@ -54,64 +50,78 @@ def show_main_action(kind: JobKind, run: WorkDirectory[Any], status: WorkStatus)
             disabled=stopping,
             help=kind.stop_help,
             on_click=_attempt,
-            args=(kind, kind.stop, run.run_id),
+            args=(kind, jobs.stop, run),
             key=f"{kind.page}.stop.{run.run_id}",
         )
-    elif status.state != "finished":
+    elif status.state not in ("finished", "queued"):
         st.button(
             "Resume",
             icon=":material/resume:",
             help=kind.resume_help,
             on_click=_attempt,
-            args=(kind, kind.resume, run.run_id),
+            args=(kind, jobs.resume, run),
             key=f"{kind.page}.resume.{run.run_id}",
         )
 
 
-def show_delete(kind: JobKind, run: WorkDirectory[Any], status: WorkStatus) -> None:
-    """Draw the button that deletes work that is not active, after a question."""
+def show_delete(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> None:
+    """Draw the button that deletes inactive work, with a confirmation."""
     if status.active:
         return
     key = f"{kind.page}.delete.{run.run_id}"
-    with st.popover("Delete", icon=":material/delete:", key=key):
+    label = "Leave the queue" if status.state == "queued" else "Delete"
+    with st.popover(label, icon=":material/delete:", key=key):
         st.markdown(kind.question)
-        st.button("Yes, delete it", on_click=_delete, args=(kind, run.run_id), key=f"{key}.yes")
+        st.button("Yes, delete it", on_click=_delete, args=(kind, run), key=f"{key}.yes")
 
 
-def explain(kind: JobKind, status: WorkStatus) -> None:
-    """Say what was refused, why the work does not go on, and how it ended."""
+def explain(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> None:
+    """Show a rejected action, an error, or a note on how the work ended."""
     problem = st.session_state.pop(kind.problem_key, None)
     if problem is not None:
         show_input_error(problem)
     if status.state == "failed" and status.error:
         show_input_error(InputError(status.error))
     elif status.state == "lost":
-        age = status.heartbeat_age
-        since = "ever" if age is None else f"for {duration_words(age)}"
         st.warning(
-            f"Its process has given no sign of life {since}. Resume goes on after its last "
-            f"complete {kind.piece}.",
+            f"Its process is gone: it was killed, or the machine stopped. Resume continues after "
+            f"the last complete {kind.piece}.",
             icon=":material/link_off:",
+        )
+    elif status.state == "queued":
+        st.info(
+            f"Waits for a free place, {jobs.before(run)} before you: it starts when other runs "
+            "have ended.",
+            icon=":material/hourglass:",
+        )
+    elif status.silent:
+        st.warning(
+            f"{status.words[:1].upper()}{status.words[1:]}: its process is there but gives no sign "
+            f"of life. It may hang or be paused; end the process, and Resume continues after the "
+            f"last complete {kind.piece}.",
+            icon=":material/hourglass_disabled:",
         )
     if status.note:
         st.info(status.note[:1].upper() + status.note[1:], icon=":material/info:")
 
 
-def show_log(kind: JobKind, run: WorkDirectory[Any]) -> None:
-    """Draw the end of the log."""
+def show_log(kind: JobKind, run: WorkDirectory[Any, Any]) -> None:
+    """Draw the last lines of the log."""
     lines = run.log_tail(LOG_LINES)
     with st.expander("Log", icon=":material/notes:", key=f"{kind.page}.log.{run.run_id}"):
         st.code("\n".join(lines) or "Nothing yet.", language=None, wrap_lines=True)
 
 
-def _attempt(kind: JobKind, action: Callable[[str], None], run_id: str) -> None:
+def _attempt(
+    kind: JobKind, action: Callable[[WorkDirectory[Any, Any]], None], run: WorkDirectory[Any, Any]
+) -> None:
     try:
-        action(run_id)
+        action(run)
     except InputError as error:
         st.session_state[kind.problem_key] = error
 
 
-def _delete(kind: JobKind, run_id: str) -> None:
-    _attempt(kind, kind.delete, run_id)
+def _delete(kind: JobKind, run: WorkDirectory[Any, Any]) -> None:
+    _attempt(kind, jobs.delete, run)
     if kind.problem_key not in st.session_state:
         kind.forget()

@@ -1,10 +1,11 @@
-"""A part of a page that follows child processes by their files."""
+"""A part of a page that is updated while background jobs run."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import streamlit as st
 
+from robust_core import jobs
 from robust_core.jobs.directory import WorkStatus
 
 POLLING = 2  # seconds
@@ -15,7 +16,7 @@ class Summary(Protocol):
 
     @property
     def status(self) -> WorkStatus:
-        """Where it stands."""
+        """Its state."""
         ...
 
 
@@ -25,17 +26,18 @@ SummaryT = TypeVar("SummaryT", bound=Summary)
 def follow(
     list_all: Callable[[], Sequence[SummaryT]], draw: Callable[[Sequence[SummaryT]], None]
 ) -> None:
-    """Draw runs or evaluations, again and again while any of them is active.
+    """Draw runs or evaluations, repeatedly while any of them is at work or waits.
 
     Args:
-        list_all: returns all of them, the newest first.
-        draw: draws the shown one and the list.
+        list_all: returns all of them, newest first.
+        draw: draws the selected one and the list.
     """
 
     def watch(polling: bool) -> None:
+        jobs.start_waiting()
         summaries = list_all()
         if _any_active(summaries) != polling:
-            st.rerun()  # the timer has to be started or ended
+            st.rerun()  # to start or stop the timer
         draw(summaries)
 
     polling = _any_active(list_all())
@@ -43,4 +45,4 @@ def follow(
 
 
 def _any_active(summaries: Sequence[Summary]) -> bool:
-    return any(summary.status.active for summary in summaries)
+    return any(summary.status.pending for summary in summaries)

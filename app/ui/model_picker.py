@@ -1,9 +1,10 @@
-"""Choosing a checkpoint, with its measured numbers."""
+"""The choice of a checkpoint, with its measured accuracies."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
+from app.ui.state import Choice
 from app.ui.words import card_help, card_words, checkpoint_title, defended
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation_runs.subjects import masks_gradients
@@ -11,21 +12,27 @@ from robust_core.evaluation_runs.subjects import masks_gradients
 MODEL_KEY = "attack.model"
 
 
+def model_part(infos: Sequence[CheckpointInfo]) -> Choice:
+    """Return the choice of a checkpoint, shared by all pages."""
+    return Choice("model", MODEL_KEY, lambda: [info.name for info in infos])
+
+
+def chosen_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
+    """Return the chosen checkpoint; the first one if none is chosen."""
+    chosen = st.session_state.get(MODEL_KEY)
+    return next((info for info in infos if info.name == chosen), infos[0])
+
+
 def pick_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
-    """Draw the picker, with the measured numbers, and return the chosen checkpoint.
+    """Draw the picker with the measured accuracies and return the chosen checkpoint.
 
     Args:
-        infos: at least one, in the order of the list; the first is chosen at first.
+        infos: at least one, in the order of the list; the first is the default.
     """
     by_name = {info.name: info for info in infos}
-    if st.session_state.get(MODEL_KEY) not in by_name:
-        st.session_state[MODEL_KEY] = next(iter(by_name))
-    name = st.selectbox(
+    name = model_part(infos).select(
         "Model",
-        list(by_name),
         format_func=lambda name: checkpoint_title(by_name[name]),
-        key=MODEL_KEY,
-        persist_state="session",
         help="Grouped by data set: shipped models, your own runs and imported files.",
     )
     st.caption(card_words(by_name[name]), help=card_help(by_name[name]))
@@ -33,14 +40,19 @@ def pick_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
 
 
 def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
-    """Return checkpoints of one data set together: shipped first, undefended first, masked last.
+    """Return checkpoints sorted by data set: shipped first, undefended first, masked last.
 
-    Plain adversarial training leads the defended ones: it is what the others are measured by.
+    Plain adversarial training is the first of the defended ones, as their baseline.
     """
 
     def place(info: CheckpointInfo) -> tuple:
-        measure = info.name.endswith("-pgd_at")
+        baseline = info.name.endswith("-pgd_at")
         data, own = info.config.data.name, "/" in info.name
-        return data, own, masks_gradients(info), defended(info), not measure
+        return data, own, masks_gradients(info), defended(info), not baseline
 
     return sorted(infos, key=place)
+
+
+def is_denoiser(info: CheckpointInfo) -> bool:
+    """Return whether a checkpoint is a denoiser, which is not used as a classifier."""
+    return info.config.model.name == "denoiser"

@@ -1,22 +1,22 @@
 """What came out of an attack: verdict, numbers, permissions, survival and downloads."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
-import torch
 
 from app.ui import charts
 from app.ui.browser.player import player
 from app.ui.chance import warn_of_chance
+from app.ui.charts import PLAIN_CHART
 from app.ui.units import duration_words, percent
-from app.ui.words import distance_words, permissions, verdict
+from app.ui.words import distance_words, permissions, short_name, verdict
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data.images import encode_png
 from robust_core.evaluation.trace import AttackTrace
 
 GAIN_KEY, GAIN = "attack.gain", 10
-PLAIN_CHART = {"displayModeBar": False}
 CAUTION = (
     "One image is a demonstration, not a measurement: robustness is the share of a whole test "
     "split that withstands the strongest attack one can mount. A stronger one may still succeed."
@@ -40,11 +40,16 @@ _BOXES = {
 }
 
 
-@st.fragment
 def show_player(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Show the pictures at every step, and the gain of the perturbation."""
+    show_players([info], [trace])
+
+
+@st.fragment
+def show_players(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+    """Show every model at the same step of its attack, and one gain for all."""
     st.session_state.setdefault(GAIN_KEY, GAIN)
-    place = st.container()
+    below = st.container() if len(infos) == 1 else None  # several do not fit on a screen with it
     gain = st.slider(
         "Gain of the perturbation picture",
         1,
@@ -53,8 +58,9 @@ def show_player(trace: AttackTrace, info: CheckpointInfo) -> None:
         persist_state="session",
         help="The picture shows 0.5 + gain * perturbation / 2: mid-grey is no change.",
     )
-    with place:
-        player(trace, info.class_names, gain=gain, key="attack.player")
+    with below or st.container():
+        names = [short_name(info) for info in infos]
+        player(traces, names, infos[0].class_names, gain=gain, key="attack.player")
 
 
 def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
@@ -115,11 +121,11 @@ def show_survival(trace: AttackTrace, info: CheckpointInfo) -> None:
 def show_downloads(trace: AttackTrace) -> None:
     """Offer the adversarial image without loss."""
     exact = io.BytesIO()
-    np.save(exact, trace.x_adv)
+    np.save(exact, trace.x_adv.numpy())
     with st.container(horizontal=True):
         st.download_button(
             "PNG, 8 bits",
-            encode_png(torch.from_numpy(trace.x_adv)),
+            encode_png(trace.x_adv),
             "adversarial.png",
             "image/png",
             icon=":material/download:",

@@ -1,50 +1,43 @@
-"""The state of the training page in its address: chosen preset and shown run."""
-
-from typing import get_args
+"""The state of the page Train in its address: preset and selected run."""
 
 import streamlit as st
 
-from app.ui.page_link import PageLink, one_of, only, part
-from robust_core import job_control
-from robust_core.config.presets import NO_OPTION, Budget, list_options
+from app.ui.page_link import PageLink
+from app.ui.state import Choice, Part
+from robust_core import jobs
+from robust_core.config.presets import NO_OPTION, list_options
 from robust_core.data import list_data, own_data
 from robust_core.methods import list_methods
+from robust_core.training.directory import RunDirectory
 
-DATA_KEY, METHOD_KEY, BUDGET_KEY = "train.data", "train.method", "train.budget"
-OPTION_KEY, RUN_KEY = "train.option", "train.run"
-BUDGETS: tuple[str, ...] = get_args(Budget)
+RUN_KEY = "train.run"
+BUDGET_WORDS = {"quick": "Quick", "paper": "As published"}
 
 
 def select_run(run_id: str | None) -> None:
-    """Show a run, here and in the address; None shows whichever is newest."""
+    """Select a run, also in the address; None selects the newest one."""
     st.session_state[RUN_KEY] = run_id
     LINK.put("run", run_id)
 
 
 def data_names() -> list[str]:
-    """Return the names of all data sets: a person's own after those of the laboratory."""
+    """Return the names of all data sets, imported ones last."""
     return list_data() + own_data()
 
 
 def options_of_all() -> list[str]:
-    """Return every option that a preset of some method has, "none" first."""
+    """Return the options of all presets, "none" first."""
     others = {option for method in list_methods() for option in list_options(method)}
     return [NO_OPTION, *sorted(others - {NO_OPTION})]
 
 
 def _take_run(run_id: str) -> None:
-    job_control.run_directory(run_id)  # raises where there is none
+    jobs.find(RunDirectory, run_id)  # raises where there is none
     st.session_state[RUN_KEY] = run_id
 
 
-LINK = PageLink(
-    "train",
-    [
-        only(["data", "method", "option", "budget", "run"]),
-        part("data", one_of("data set", DATA_KEY, data_names)),
-        part("method", one_of("method", METHOD_KEY, list_methods)),
-        part("option", one_of("option", OPTION_KEY, options_of_all)),
-        part("budget", one_of("budget", BUDGET_KEY, lambda: BUDGETS)),
-        part("run", _take_run),
-    ],
-)
+DATA = Choice("data", "train.data", data_names, start="digits", kind="data set")
+METHOD = Choice("method", "train.method", list_methods, start="pgd_at")
+OPTION = Choice("option", "train.option", options_of_all, start=NO_OPTION)
+BUDGET = Choice("budget", "train.budget", BUDGET_WORDS)
+LINK = PageLink("train", [DATA, METHOD, OPTION, BUDGET, Part("run", _take_run)])

@@ -1,4 +1,4 @@
-"""The list of runs: what each is, where it stands, which one is shown."""
+"""The list of runs with their states, and the selected one."""
 
 from collections.abc import Container, Sequence
 from datetime import datetime
@@ -6,12 +6,13 @@ from datetime import datetime
 import streamlit as st
 
 from app.ui.run_link import RUN_KEY, select_run
-from robust_core.job_control import RunSummary
 from robust_core.jobs.directory import WorkStatus
+from robust_core.training.directory import RunSummary
 
 CHOICE_KEY = "train.run_choice"
 MOST_WITHOUT_SCROLLING = 7
 STATES = {  # state -> icon, colour
+    "queued": (":material/hourglass:", "violet"),
     "starting": (":material/hourglass_top:", "blue"),
     "running": (":material/directions_run:", "blue"),
     "finished": (":material/check_circle:", "green"),
@@ -22,25 +23,25 @@ STATES = {  # state -> icon, colour
 
 
 def run_title(run: RunSummary) -> str:
-    """Return how a run is called: by its person, or after its data set and method."""
+    """Return the title of a run: its own, or its data set and method."""
     return run.title or " · ".join(filter(None, (run.data, run.method))) or run.run_id
 
 
 def state_badge(status: WorkStatus) -> None:
-    """Show the state as a word, an icon and a colour."""
+    """Draw the state as a badge with word, icon and colour."""
     icon, colour = STATES[status.state]
-    st.badge(status.state, icon=icon, color=colour)  # pyright: ignore[reportArgumentType]
+    st.badge(status.words, icon=icon, color=colour)  # pyright: ignore[reportArgumentType]
 
 
 def shown_run(runs: Sequence[RunSummary]) -> RunSummary | None:
-    """Return the run to show: the chosen one, else the newest active one, else the newest."""
+    """Return the selected run, else the newest active one, else the newest."""
     chosen = st.session_state.get(RUN_KEY)
     first = next((run for run in runs if run.status.active), next(iter(runs), None))
     return next((run for run in runs if run.run_id == chosen), first)
 
 
 def pick_run(runs: Sequence[RunSummary], shown: RunSummary) -> None:
-    """Draw the list with `shown`, one of `runs`, marked; a click shows another run."""
+    """Draw the list of runs with `shown` selected; a click selects another one."""
     by_id = {run.run_id: run for run in runs}
     st.session_state[CHOICE_KEY] = shown.run_id
     tall = len(runs) > MOST_WITHOUT_SCROLLING
@@ -57,7 +58,7 @@ def pick_run(runs: Sequence[RunSummary], shown: RunSummary) -> None:
 
 
 def _choose(known: Container[str]) -> None:
-    """Show the chosen run; of a label that has changed since it was drawn, no id comes back."""
+    """Select the chosen run; ignore labels that have changed since they were drawn."""
     if st.session_state[CHOICE_KEY] in known:
         select_run(st.session_state[CHOICE_KEY])
 
@@ -70,4 +71,4 @@ def _label(run: RunSummary) -> str:
 def _caption(run: RunSummary) -> str:
     status = run.status
     made = f"{datetime.fromtimestamp(run.created).astimezone():%d %b %H:%M}"
-    return f"{status.state}, {status.epoch}/{status.num_epochs} · {made}"
+    return f"{status.words}, {status.epoch}/{status.num_epochs} · {made}"

@@ -1,6 +1,6 @@
-"""Shares, counts and durations as a person reads them."""
+"""Shares, counts and durations as text."""
 
-PLURALS = {"pass": "passes", "query": "queries"}  # of a last word; the others take an s
+PLURALS = {"pass": "passes", "query": "queries"}  # all other nouns get an s
 
 
 def percent(share: float) -> str:

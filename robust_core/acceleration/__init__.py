@@ -1,5 +1,4 @@
-"""Faster twins of a model, for attacks: the same function in another arrangement.
+"""Optimised copies of a model, for attacks: batch-norm fusion, lower precision, compilation.
 
-`prepared(model)` is what everything that attacks asks for; `use_engine` says how fast and how exact
-it shall be.
+Every attack calls `optimised(model)`; `use_acceleration` sets precision and compilation.
 """

@@ -1,37 +1,19 @@
-"""The faster twins of a model, kept as long as the model lives and does not change."""
+"""The faster copies of a model, kept as long as the model lives and does not change."""
 
 import copy
 import threading
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robust_core.acceleration.compilation import CompiledStep
-from robust_core.acceleration.fusion import FoldedResNetTrunk, FoldedTrunk, InPrecision
-from robust_core.acceleration.mode import Engine, current_engine
-from robust_core.models.base import Classifier, Normalize
+from robust_core.acceleration.mode import Acceleration, current_acceleration
+from robust_core.models.base import Classifier
+from robust_core.models.fusion import FusedForm
 from robust_core.models.guard import ModelWrapper
-from robust_core.models.heads import CosineHead
-from robust_core.models.preact_resnet import PreActResNet18
-from robust_core.models.preact_trunk import PreActBlock, PreActTrunk
-from robust_core.models.resnet import ResNet18, ResNetBlock, ResNetTrunk, Shortcut
-from robust_core.models.small_cnn import SmallCNN
-from robust_core.models.wide_resnet import WideResNet
 
-BODIES: dict[type[nn.Module], str] = {  # where the convolutions of a network are
-    PreActResNet18: "trunk",
-    ResNet18: "trunk",
-    WideResNet: "trunk",
-    SmallCNN: "layers",
-}
-PARTS = {
-    Normalize,
-    PreActTrunk,
-    PreActBlock,
-    ResNetTrunk,
-    ResNetBlock,
-    Shortcut,
+LAYERS = {  # of torch, in any network
     nn.Sequential,
     nn.Conv2d,
     nn.BatchNorm2d,
@@ -39,56 +21,70 @@ PARTS = {
     nn.AdaptiveAvgPool2d,
     nn.Flatten,
     nn.Linear,
-    CosineHead,
 }
 
 
-def prepared(model: nn.Module) -> nn.Module:
-    """Return `model` made ready for an attack as `current_engine` says: the same predictions.
+class InPrecision(nn.Module):
+    """`body` computed in another precision with channels last; float32 in and out."""
 
-    Only networks are prepared whose every part is known, exactly as this package made it, in eval
-    mode and with no parameter that requires a gradient: a model in training, a stochastic or
-    masked one, one with hooks, or anything unknown comes back as it is. Twins are made once and
-    kept while the model lives; a model whose tensors were replaced or written to since (by
-    `load_state_dict`, or any other operation that torch counts as a change) gets new ones.
+    def __init__(self, body: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.body = body.to(dtype=dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return body(x): [N,C,H,W] -> [N,D]."""
+        x = x.to(dtype=self.dtype).contiguous(memory_format=torch.channels_last)
+        return self.body(x).float()
+
+
+def optimised(model: nn.Module) -> nn.Module:
+    """Return the optimised copy of `model` for `current_acceleration`: the same predictions.
+
+    Only networks are optimised whose class itself declares a fused form (`Classifier.fused_form`)
+    that covers every part, unmodified, in eval mode and without parameters that require a gradient:
+    a model in training, a stochastic or masked one, one with hooks, or any unknown model is
+    returned unchanged. Copies are kept while the model lives; a model whose tensors were replaced
+    or written to since (by `load_state_dict`, or any other operation that torch counts as a change)
+    gets new ones.
     """
-    engine = current_engine()
-    if engine.precision == "reference" or not _is_known(model):
+    acceleration = current_acceleration()
+    if acceleration.precision == "reference" or not _is_known(model):
         return model
     versions = _versions(model)
     if versions is None:
         return model
     with _LOCK:
-        kept = _TWINS.get(model)
+        kept = _COPIES.get(model)
         if kept is None or kept.versions != versions:
-            kept = _TWINS[model] = _Twins(model, versions)
-    return kept.get(model, engine)
+            kept = _COPIES[model] = _Copies(model, versions)
+    return kept.get(model, acceleration)
 
 
 def search_model(model: nn.Module) -> nn.Module:
-    """Return the model whose gradients steer a search: `model` itself, or its bfloat16 twin."""
+    """Return the model whose gradients an attack follows: `model`, or its bfloat16 copy."""
     return getattr(model, "search_model", model)
 
 
-def is_prepared(model: nn.Module) -> bool:
-    """Return whether `model` is, or wraps, a network that `prepared` has made."""
+def is_optimised(model: nn.Module) -> bool:
+    """Return whether `model` is, or wraps, an optimised copy."""
     return any(isinstance(part, InPrecision) for part in model.modules())
 
 
 def exact_model(model: nn.Module) -> nn.Module:
-    """Return the float32 model that decides: `model` itself, or what it was prepared with."""
+    """Return the float32 model that decides: `model` itself, or its float32 copy."""
     return getattr(model, "exact_model", model)
 
 
-class Prepared(ModelWrapper):
-    """A twin in float32 that decides, and what is searched: one in bfloat16, a compiled step.
+class OptimisedModel(ModelWrapper):
+    """An optimised float32 copy that decides, with a bfloat16 copy or a compiled step for search.
 
-    Called, or wrapped, it is its float32 twin; a wrapper that wants more of it (to count passes,
-    say) offers `exact_model`, `search_model` and `search_step` again.
+    Called, it computes as its float32 copy; a wrapper that needs the search (to count passes, for
+    instance) passes on `exact_model`, `search_model` and `search_step`.
 
     Attributes:
-        exact_model: the float32 twin that decides.
-        search_model: the twin whose gradients are followed.
+        exact_model: the float32 copy that decides.
+        search_model: the copy whose gradients the attack follows.
         search_step: compiled gradient of the search model, or None.
     """
 
@@ -102,41 +98,48 @@ class Prepared(ModelWrapper):
         self.eval()
 
 
-class _Twins:
-    """The twins of one state of a model, each made when it is first asked for."""
+class _Copies:
+    """The optimised copies of one state of a model, each made at its first use."""
 
     def __init__(self, model: nn.Module, versions: tuple[tuple[int, int], ...]) -> None:
         self.versions = versions
         self._lock = threading.Lock()
-        self._exact = _twin(model, torch.float32)
+        self._exact = _optimised_copy(model, torch.float32)
         self._low: Classifier | None = None
-        self._ready: dict[Engine, nn.Module] = {Engine("float32"): self._exact}
+        self._ready: dict[Acceleration, nn.Module] = {Acceleration("float32"): self._exact}
 
-    def get(self, model: nn.Module, engine: Engine) -> nn.Module:
-        """Return what `engine` asks for."""
+    def get(self, model: nn.Module, acceleration: Acceleration) -> nn.Module:
+        """Return the copy for `acceleration`."""
         with self._lock:
-            if engine not in self._ready:
-                self._ready[engine] = self._make(model, engine)
-            return self._ready[engine]
+            if acceleration not in self._ready:
+                self._ready[acceleration] = self._make(model, acceleration)
+            return self._ready[acceleration]
 
-    def _make(self, model: nn.Module, engine: Engine) -> Prepared:
+    def _make(self, model: nn.Module, acceleration: Acceleration) -> OptimisedModel:
         search = self._exact
-        if engine.precision == "bfloat16":
-            self._low = self._low or _twin(model, torch.bfloat16)
+        if acceleration.precision == "bfloat16":
+            self._low = self._low or _optimised_copy(model, torch.bfloat16)
             search = self._low
         step = None
-        if engine.compiled != "no":
-            step = CompiledStep(search, in_background=engine.compiled == "background")
-        return Prepared(self._exact, search, step)
+        if acceleration.compiled != "no":
+            step = CompiledStep(search, in_background=acceleration.compiled == "background")
+        return OptimisedModel(self._exact, search, step)
 
 
-_TWINS: WeakKeyDictionary[nn.Module, _Twins] = WeakKeyDictionary()
+_COPIES: WeakKeyDictionary[nn.Module, _Copies] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
 
+def _form(model: nn.Module) -> FusedForm | None:
+    """Return the form that exactly this class declares; a subclass inherits none."""
+    form = vars(type(model)).get("fused_form")
+    return form if isinstance(form, FusedForm) else None
+
+
 def _is_known(model: nn.Module) -> bool:
-    return type(model) in BODIES and all(
-        (part is model or type(part) in PARTS)
+    form = _form(model)
+    return form is not None and all(
+        (part is model or type(part) in LAYERS or type(part) in form.parts)
         and not part.training
         and "forward" not in vars(part)
         and not (part._forward_hooks or part._forward_pre_hooks)
@@ -147,7 +150,7 @@ def _is_known(model: nn.Module) -> bool:
 
 
 def _versions(model: nn.Module) -> tuple[tuple[int, int], ...] | None:
-    """Return what changes when a tensor is replaced or written to; None: it cannot be told."""
+    """Return versions that change when a tensor is replaced or written to; None: unknown."""
     tensors = [*model.parameters(), *model.buffers()]
     if any(tensor.requires_grad or tensor.is_inference() for tensor in tensors):
         return None
@@ -156,14 +159,11 @@ def _versions(model: nn.Module) -> tuple[tuple[int, int], ...] | None:
     return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
 
 
-def _twin(model: nn.Module, dtype: torch.dtype) -> Classifier:
-    twin = copy.deepcopy(model)
-    assert isinstance(twin, Classifier)
-    name = BODIES[type(model)]
-    body = twin.get_submodule(name)
-    if isinstance(body, PreActTrunk):
-        body = FoldedTrunk(body, shift_sums=dtype is torch.float32)
-    elif isinstance(body, ResNetTrunk):
-        body = FoldedResNetTrunk(body)
-    twin.set_submodule(name, InPrecision(body, dtype))
-    return twin.eval().requires_grad_(False)
+def _optimised_copy(model: nn.Module, dtype: torch.dtype) -> Classifier:
+    clone = copy.deepcopy(model)
+    assert isinstance(clone, Classifier)
+    form = _form(model)
+    assert form is not None
+    body = form.fuse(clone.get_submodule(form.body), dtype)
+    clone.set_submodule(form.body, InPrecision(body, dtype))
+    return clone.eval().requires_grad_(False)

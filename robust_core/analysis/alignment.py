@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import check_images
+from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.gradients import (
     ClassScore,
@@ -18,11 +19,22 @@ from robust_core.gradients import (
     conflict,
     cosine,
     evaluation_mode,
+    input_gradient,
     predict_logits,
 )
 from robust_core.losses import class_logit, cross_entropy, log_odds, log_probability
+from robust_core.methods.parts.gradient_targets import (
+    class_means,
+    members_of_classes,
+    nearest_of_each_class,
+    one_image_of_each_class,
+    score_differences,
+    towards,
+)
+from robust_core.models.denoiser import Denoiser
 from robust_core.registry import unknown_name
 
+TargetName = Literal["OI", "CM", "NN", "SBG"]
 ScoreName = Literal["loss", "logit", "log_probability"]
 SCORES: dict[str, ClassScore] = {
     "loss": cross_entropy,
@@ -131,6 +143,73 @@ def alignment(
             table = table + every.sum(dim=0)
     by_class = (table / len(x)).cpu()
     return Alignment(torch.cat(own).cpu(), by_class, torch.cat(at_odds).cpu())
+
+
+def target_directions(
+    kind: TargetName,
+    images: ImageSet,
+    *,
+    denoiser: Denoiser | None = None,
+    noise: float = 0.0,
+    num_draws: int = 4,
+    seed: int = 0,
+) -> Callable[[Tensor], Tensor]:
+    """Return what finds where the gradients of any image should point: [B,C,H,W] -> [B,K,C,H,W].
+
+    The targets g(x, c) of PAG: Ganz, Kawar and Elad, ICML 2023, arXiv:2207.11378.
+
+    Args:
+        kind: towards one image of each class ("OI"), its mean ("CM"), the nearest image of it
+            ("NN"), or along a denoiser's scores ("SBG").
+        images: training images; every class present. An image that is asked about may be among
+            them, and is then its own nearest neighbour.
+        denoiser: gives the scores; only of "SBG".
+        noise: its standard deviation in the scale of [-1, 1], in which it was trained.
+        num_draws: noisy copies of an image whose scores are averaged.
+        seed: of the noise, and of the one image of each class.
+
+    Raises:
+        InputError: an unknown kind, "SBG" without a denoiser, or a class without an image.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pool, y, num_classes = images.x, images.y, images.num_classes
+    match kind:
+        case "OI":
+            chosen = pool[one_image_of_each_class(y, num_classes, generator)]
+            return lambda x: towards(x, chosen)
+        case "CM":
+            means = class_means(pool, y, num_classes)
+            return lambda x: towards(x, means)
+        case "NN":
+            members_of_classes(y, num_classes)
+            nowhere = torch.full_like(y, -1)  # no image of the set, so every entry may be taken
+
+            def nearest(x: Tensor) -> Tensor:
+                own = torch.full((len(x),), -2)
+                return towards(
+                    x, pool[nearest_of_each_class(x, own, pool, nowhere, y, num_classes)]
+                )
+
+            return nearest
+        case "SBG":
+            if denoiser is None:
+                raise InputError("score-based targets (SBG) need a denoiser, got none")
+            draws = torch.randn((num_draws, *images.image_shape), generator=generator)
+            return lambda x: score_differences(denoiser, x, noise, draws)
+        case _:
+            raise unknown_name("kind of targets", kind, list(get_args(TargetName)))
+
+
+def zero_gradient_share(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Return the share of images at which the loss gradient is zero in every pixel, in [0, 1].
+
+    Args:
+        model: maps [N,C,H,W] in [0, 1] to logits [N,K].
+        x: images [N,C,H,W].
+        y: labels [N]; the loss is the cross-entropy.
+    """
+    found = input_gradient(model, x, lambda logits: cross_entropy(logits, y))
+    return float((found.gradient.flatten(1).abs().amax(dim=1) == 0).double().mean())
 
 
 def three_deviations(gradient: Tensor) -> Tensor:

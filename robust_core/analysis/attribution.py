@@ -1,4 +1,4 @@
-"""Where in an image a class score comes from: attribution methods of captum, and how far to trust.
+"""Attribution: which pixels a class score comes from, with captum, and explanation quality.
 
 All methods explain the logit z_c. Every call works on a copy where a method needs hooks, draws from
 a generator of its own and leaves the model as it was.
@@ -125,8 +125,8 @@ def attribute(
 
 
 @dataclass(frozen=True)
-class Trust:
-    """How an attribution stands two tests; both 0 at best, means over the images.
+class ExplanationQuality:
+    """Explanation quality of an attribution: two measures, 0 at best, means over the images.
 
     Attributes:
         infidelity: E (<attribution, I> - (z_c(x) - z_c(x - I)))^2 over Gaussian I of deviation 0.1,
@@ -139,9 +139,9 @@ class Trust:
     sensitivity: float
 
 
-def trust(
+def explanation_quality(
     model: Classifier, x: Tensor, target: Tensor, method: AttributionName, *, seed: int = 0
-) -> Trust:
+) -> ExplanationQuality:
     """Return infidelity and maximal sensitivity of an attribution.
 
     Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019,
@@ -152,8 +152,7 @@ def trust(
     """
     if model.stochastic:
         raise InputError(
-            "infidelity and sensitivity need a model that answers the same twice, got a stochastic "
-            "one"
+            "infidelity and sensitivity need a deterministic model, got a stochastic one"
         )
     attribution: Any = attribute(model, x, target, method, seed=seed)
     generator = torch.Generator().manual_seed(seed)
@@ -189,7 +188,7 @@ def trust(
         change = sensitivity_max(
             explain, x, neighbour, perturb_radius=RADIUS, n_perturb_samples=NUM_NEIGHBOURS
         )
-    return Trust(float(error.mean()), float(change.mean()))
+    return ExplanationQuality(float(error.mean()), float(change.mean()))
 
 
 def _attribute(
@@ -275,7 +274,7 @@ def _unhookable(model: Classifier, method: AttributionName) -> str | None:
     if names.count("ReluBackward0") != len(calls):
         return "ReLUs that are no modules of their own are out of its reach"
     if method == "deep_lift" and len(set(calls)) < len(calls):
-        return "it needs a ReLU of its own at every place, and this network uses one twice"
+        return "it needs a separate ReLU module at every place, and this network uses one twice"
     if method == "deep_lift" and any(isinstance(module, CosineHead) for module in model.modules()):
         return "it has no rule for the normalisation in the cosine head"
     return None

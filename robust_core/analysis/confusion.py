@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, AttackStep, attack_from, check_images
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import RobustnessReport
+from robust_core.evaluation.accuracy import OnProgress, RobustnessReport
 from robust_core.gradients import evaluation_mode, predict_logits
 
 Denominator = Literal["all", "clean_correct"]
@@ -57,6 +57,15 @@ class Confusion:
     def difference(self, among: Denominator = "all") -> Tensor:
         """Return R_ij - C_ij, float32 [K,K] in [-1, 1]: what the attack has moved where."""
         return self.attacked_shares(among) - self.clean_shares(among)
+
+    def largest_error_share(self) -> tuple[float, int]:
+        """Return the share of errors under attack in the commonest wrong class of each class.
+
+        And their number; the share is 0 where there is none.
+        """
+        errors = self.attacked.clone().fill_diagonal_(0)
+        total = int(errors.sum())
+        return int(errors.max(dim=1).values.sum()) / max(total, 1), total
 
     def clean_accuracy(self) -> "ClassAccuracy":
         """Return the accuracy of each class without an attack."""
@@ -101,10 +110,10 @@ class HardPair:
 
 @dataclass(frozen=True)
 class ConfusionPath:
-    """Confusion while an attack goes on, or while its radius grows.
+    """Confusion over the steps of an attack, or over increasing epsilon.
 
     Attributes:
-        values: the T numbers of steps, or radii in pixel units.
+        values: the T numbers of steps, or epsilons in pixel units.
         counts: int64 [T,K,K], images of class i predicted j at each of them.
     """
 
@@ -137,7 +146,7 @@ def confusion_of(report: RobustnessReport, y: Tensor, num_classes: int) -> Confu
     """Return the confusion that an evaluation has measured, without running an attack again.
 
     The evaluator does not attack images that are wrong without an attack: they count with the
-    prediction that they have. An image that an attack only reaches beyond its radius counts as
+    prediction that they have. An image that an attack only reaches beyond its epsilon counts as
     correct.
 
     Args:
@@ -259,26 +268,28 @@ def confusion_over_epsilons(
     *,
     batch_size: int = 256,
     eot_samples: int = 1,
+    on_progress: OnProgress | None = None,
 ) -> ConfusionPath:
-    """Return how predictions change with the radius: every image is attacked at each radius.
+    """Return how predictions change with epsilon: every image is attacked at each epsilon.
 
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
         x: images [N,C,H,W] in [0, 1], N at least 1.
         y: labels [N].
-        attack: with a budget. A step size that is given in pixel units grows with the radius, in
+        attack: with a budget. A step size that is given in pixel units grows with epsilon, in
             the proportion that it has to the attack's own.
-        epsilons: radii in pixel units, at least one.
+        epsilons: values in pixel units, at least one.
         batch_size: images a batch.
         eot_samples: passes whose mean logits decide, for stochastic models.
+        on_progress: called after each batch with the images done and in all, N for every epsilon.
 
     Raises:
-        InputError: images that do not fit, no radius, one out of range, or a minimum-norm attack.
+        InputError: images that do not fit, no epsilon, one out of range, or a minimum-norm attack.
     """
     _check(model, x, y)
     if attack.minimum_norm or not epsilons:
         raise InputError(
-            f"a path over radii needs an attack with a budget and at least one radius, got "
+            "a path over epsilons needs an attack with a fixed epsilon and at least one value, got "
             f"{attack.name} and {len(epsilons)}"
         )
     rows: list[Tensor] = []
@@ -291,6 +302,8 @@ def confusion_over_epsilons(
             x_adv = seeded(model, x[chosen], y[chosen])
             with evaluation_mode(model):
                 parts.append(predict_logits(model, x_adv, eot_samples=eot_samples))
+            if on_progress is not None:
+                on_progress(len(rows) * len(x) + start + len(x_adv), len(epsilons) * len(x))
         rows.append(torch.cat(parts))  # [N, K]
     predictions = torch.stack([logits.argmax(dim=1) for logits in rows])
     return _path(epsilons, predictions, y, rows[0].shape[1])

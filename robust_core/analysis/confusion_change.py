@@ -88,7 +88,8 @@ def paired_outcome(correct: Tensor, other: Tensor) -> PairedOutcome:
     """
     if correct.shape != other.shape:
         raise InputError(
-            f"two models should be judged on the same images, got {len(correct)} and {len(other)}"
+            "two models should be evaluated on the same images, got "
+            f"{len(correct)} and {len(other)}"
         )
     first, second = int((correct & ~other).sum()), int((other & ~correct).sum())
     p_value = binomtest(first, first + second).pvalue if first + second else 1.0

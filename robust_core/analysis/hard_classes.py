@@ -50,17 +50,26 @@ class TargetedOutcome:
     def agreement(self, y: Tensor, prediction: Tensor) -> Tensor:
         """Return how often an untargeted attack ends in the class that is reached most easily.
 
-        Of the fallen images of a class, the share whose prediction under the untargeted attack is
-        the target with the largest lead: float32 [K], NaN where no image has fallen.
+        Of the fooled images of a class, the share whose prediction under the untargeted attack is
+        the target with the largest lead: float32 [K], NaN where no image is fooled.
 
         Args:
             y: labels [N].
             prediction: classes predicted under the untargeted attack [N].
         """
+        y = y.cpu()
+        agrees = self.ends_at_easiest(y, prediction).float()[:, None]  # [M, 1]
+        return class_means(agrees, y[prediction.cpu() != y], self.lead.shape[1]).squeeze(1)
+
+    def ends_at_easiest(self, y: Tensor, prediction: Tensor) -> Tensor:
+        """Return for each misclassified image whether it ends in its easiest target: bool [M].
+
+        Args:
+            y: labels [N].
+            prediction: classes predicted under the untargeted attack [N], M of them wrong.
+        """
         y, prediction = y.cpu(), prediction.cpu()
-        fallen = prediction != y
-        agrees = (self.lead.argmax(dim=1) == prediction)[fallen].float()[:, None]  # [M, 1]
-        return class_means(agrees, y[fallen], self.lead.shape[1]).squeeze(1)
+        return (self.lead.argmax(dim=1) == prediction)[prediction != y]
 
 
 def class_weight_similarity(model: nn.Module) -> Tensor:
@@ -273,13 +282,13 @@ def targeted_outcome(
         wanted = (y != target).nonzero()[:, 0]
         for number, start in enumerate(range(0, len(wanted), batch_size)):
             index = wanted[start : start + batch_size]
-            goal = torch.full_like(y[index], target)
+            criterion = torch.full_like(y[index], target)
             seeded = attack.model_copy(update={"seed": attack.seed + number})
-            x_adv = seeded(model, x[index], y[index], target=goal)
+            x_adv = seeded(model, x[index], y[index], target=criterion)
             check_budget(x_adv, x[index], attack)
             with evaluation_mode(model):
                 logits = predict_logits(model, x_adv, eot_samples=eot_samples)
-            lead[index.cpu(), target] = -margin(logits, goal).cpu()
+            lead[index.cpu(), target] = -margin(logits, criterion).cpu()
         if on_progress is not None:
             on_progress(target + 1, num_classes)
     return TargetedOutcome(lead > 0.0, lead)

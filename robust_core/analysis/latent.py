@@ -1,13 +1,13 @@
 """The latent space under attack: where features go, and what a discriminator makes of it.
 
-Pure functions. Everything that has to be fitted is fitted on clean features only, and adversarial
-ones are placed in it. How far they went in numbers is in `latent_distances`.
+Pure functions. The axes of PCA are fitted on clean features only, and adversarial ones are placed
+in them; t-SNE, which is no map, lays out all of them together. How far they went in numbers is in
+`latent_distances`.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from robust_core.errors import InputError
@@ -25,10 +24,9 @@ from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator
 
 Array = NDArray[Any]
-ProjectionName = Literal["pca", "tsne", "umap"]
+ProjectionName = Literal["pca", "tsne"]
 
-PLACING_NEIGHBOURS = 5  # clean points between which t-SNE's adversarial points are put
-FEWEST_PROJECTED = 2 * PLACING_NEIGHBOURS  # clean features of a projection
+FEWEST_PROJECTED = 10  # clean features of a projection
 SURE = 1e-6  # a score nearer to 0 or 1 than this counts as this near
 
 
@@ -68,23 +66,21 @@ def project(
     num_dimensions: int = 2,
     seed: int = 0,
 ) -> Projection:
-    """Return features in the plane or in space, fitted on the clean ones only.
+    """Return features in the plane or in space.
 
-    PCA and UMAP map new points themselves. t-SNE is no map: it lays out the points it is given. Its
-    adversarial points are put at the mean of the places of their 5 nearest clean features, weighted
-    by inverse distance, so that the clean layout is not bent by the attack; such a point can only
-    lie among clean ones, and a feature far from all of them looks nearer than it is.
+    PCA is fitted on the clean features only and maps the others exactly. t-SNE is no map: it lays
+    out the points that it is given, here all of them together, so its clean layout depends on the
+    adversarial points, too.
 
     Args:
         clean: [N,D], N at least 10.
         adversarial: [M,D].
-        name: "pca", "tsne" (scikit-learn) or "umap" (needs the package umap-learn).
+        name: "pca" or "tsne", both of scikit-learn.
         num_dimensions: 2 or 3.
         seed: of the layout.
 
     Raises:
-        InputError: a wrong name, dimension or shape; t-SNE of features that are all the same; UMAP
-            is not installed.
+        InputError: a wrong name, dimension or shape; t-SNE of features that are all the same.
     """
     if num_dimensions not in (2, 3):
         raise InputError(f"a projection has 2 or 3 dimensions, got {num_dimensions}")
@@ -106,37 +102,20 @@ def project(
             explained = np.nan_to_num(axes.explained_variance_ratio_)
             return Projection(places[0], places[1], np.pad(explained, pad[1]))
         case "tsne":
-            if not np.ptp(fixed, axis=0).any():  # scikit-learn divides by their spread and crashes
+            points = np.concatenate([fixed, moved])
+            if not np.ptp(points, axis=0).any():  # scikit-learn divides by their spread and crashes
                 raise InputError(
                     "a t-SNE map needs features that differ, and the network has the same for all "
                     f"{len(fixed)} clean images"
                 )
-            perplexity = min(30.0, (len(fixed) - 1) / 3)
+            perplexity = min(30.0, (len(points) - 1) / 3)
             layout = TSNE(num_dimensions, perplexity=perplexity, init="pca", random_state=seed)
             missing = max(0, num_dimensions - fixed.shape[1])  # its start needs as many features
-            placed = layout.fit_transform(np.pad(fixed, ((0, 0), (0, missing))))
-            return Projection(placed, _between_neighbours(fixed, placed, moved))
-        case "umap":
-            mapping = _umap().UMAP(n_components=num_dimensions, random_state=seed).fit(fixed)
-            return Projection(mapping.embedding_, mapping.transform(moved))
+            placed = layout.fit_transform(np.pad(points, ((0, 0), (0, missing))))
+            return Projection(placed[: len(fixed)], placed[len(fixed) :])
         case _:
             known = ", ".join(get_args(ProjectionName))
             raise InputError(f"a projection must be one of {known}, got {name!r}")
-
-
-def _umap() -> Any:
-    try:
-        return import_module("umap")
-    except ImportError:
-        raise InputError("UMAP needs the package umap-learn, which is not installed") from None
-
-
-def _between_neighbours(fixed: Array, placed: Array, moved: Array) -> Array:
-    """Return places [M,d] for `moved` [M,D], given the layout `placed` [N,d] of `fixed` [N,D]."""
-    distance, index = NearestNeighbors(n_neighbors=PLACING_NEIGHBOURS).fit(fixed).kneighbors(moved)
-    weight = 1.0 / np.maximum(distance, 1e-9)
-    weight /= weight.sum(axis=1, keepdims=True)
-    return (weight[:, :, None] * placed[index]).sum(axis=1)
 
 
 @torch.no_grad()

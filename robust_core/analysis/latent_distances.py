@@ -171,7 +171,7 @@ def layer_distances(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor) -> li
     """Return the distances after every convolution and linear layer, in the order of use.
 
     What a layer says to several views of each image, the views first, is averaged over them. A
-    stochastic model draws its noise anew for every image, and that counts as distance.
+    stochastic model draws its noise again for every image, and that counts as distance.
 
     Args:
         model: in eval mode while this runs; left unchanged. A layer used twice counts twice.
@@ -206,13 +206,13 @@ def short_coordinates(points: Tensor) -> Tensor:
 def _visit_layers(model: nn.Module, x: Tensor, visit: Callable[[str, Tensor], None]) -> None:
     """Call `visit` with name and output of each convolution and linear layer as it is used."""
     shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, shared)  # hooks on a shared model would be seen by others
+    clone = copy.deepcopy(model, shared)  # hooks on a shared model would be seen by others
 
     def note(name: str) -> Callable[..., None]:
         return lambda module, inputs, output: visit(name, output)
 
-    for name, module in twin.named_modules():
+    for name, module in clone.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(note(name))
-    with evaluation_mode(twin):
-        twin(x)
+    with evaluation_mode(clone):
+        clone(x)

@@ -19,7 +19,7 @@ class LossSurface:
     """Loss and prediction on a grid around an image, on the CPU.
 
     Attributes:
-        steps: float32 [S], the coordinates of both axes from -1 to 1, in units of the radius.
+        steps: float32 [S], the coordinates of both axes from -1 to 1, in units of epsilon.
         margin: float32 [S,S], best wrong logit minus the label's, positive where the label has
             lost. Rows follow the random axis, columns the adversarial one.
         cross_entropy: float32 [S,S], in nats.
@@ -62,7 +62,7 @@ def loss_surface(
         y: its label [1].
         direction: [1,C,H,W], of any length but zero: x_adv - x, or the sign of the gradient. None
             draws a random one for this axis, too.
-        threat_model: its radius is the unit of the axes. In Linf the random direction consists of
+        threat_model: its epsilon is the unit of the axes. In Linf the random direction consists of
             signs, in L2 it is Gaussian.
         size: grid points a side, odd so that the image itself is one of them, 3 to 101.
         seed: of the random direction.
@@ -70,7 +70,7 @@ def loss_surface(
 
     Raises:
         InputError: not one image; a direction that is zero or of another shape; an unfit size;
-            outputs that are no finite numbers.
+            outputs that are not finite.
     """
     check_images(model, x, y)
     if len(x) != 1:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import OnStep, check_images
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.projected_ascent import projected_ascent
 from robust_core.errors import InputError
 from robust_core.gradients import evaluation_mode
@@ -65,7 +65,7 @@ def generate(
     """Lead seeds towards their classes: [N,C,H,W] -> [N,C,H,W] in [0, 1].
 
     x_{t+1} = project(x_t + step_size * g / ||g||) with g the gradient of log p(class | x_t), in the
-    L2 ball of radius epsilon around the seed.
+    L2 threat model of radius epsilon around the seed.
 
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits; used in eval mode, left unchanged.
@@ -117,6 +117,14 @@ def inpaint(
     return _lead(model, start, classes, hole, epsilon, step_size, num_steps, on_step)
 
 
+def hole_of(x: Tensor) -> Tensor:
+    """Return the hole in the middle of images [...,H,W]: half of both sides, bool [H,W]."""
+    height, width = x.shape[-2:]
+    hole = torch.zeros(height, width, dtype=torch.bool)
+    hole[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
+    return hole
+
+
 def with_hole(x: Tensor, hole: Tensor) -> Tensor:
     """Return images whose hole [H,W] has each channel's mean over the pixels that are left.
 
@@ -145,16 +153,16 @@ def _lead(
 ) -> Tensor:
     """Ascend log p(class | x) by the pixels that are free [H,W]."""
     check_images(model, start, classes)
-    ball = ThreatModel(Norm.L2, epsilon)
+    threat_model = ThreatModel(Norm.L2, epsilon)
     with evaluation_mode(model):
         return projected_ascent(
             model,
             start,
-            Goal("cross_entropy", classes, classes),
-            ball,
+            Criterion("cross_entropy", classes, classes),
+            threat_model,
             x_start=start,
             step_size=step_size,
             num_steps=num_steps,
-            ascent=lambda gradient: ball.ascent_direction(gradient * free),
+            ascent=lambda gradient: threat_model.ascent_direction(gradient * free),
             on_step=on_step,
         )

@@ -134,13 +134,13 @@ def train_toy(
 
     Args:
         method: "standard"; "pag" with nearest-neighbour targets and weight 5; "pgd_at" with 5
-            steps, "feature_scattering" or "atld", all three in an L2 ball, the last two with label
-            smoothing 0.1 and "atld" with a small discriminator.
+            steps, "feature_scattering" or "atld", all three in an L2 threat_model, the last two
+            with label smoothing 0.1 and "atld" with a small discriminator.
         data: training points.
         epochs: passes over them.
         batch_size: points a step.
         seed: of the initial weights and of the order.
-        epsilon: radius of the training attack in units of the plane, where there is one.
+        epsilon: of the training attack, if there is one, in units of the plane.
         on_epoch: called with each epoch's number, from 0; an exception it raises ends training.
 
     Raises:
@@ -178,12 +178,12 @@ def train_toy(
 
 def _method_parameters(epsilon: float) -> dict[str, dict[str, Any]]:
     """Return the parameters of every method that the toy knows."""
-    ball = {"norm": Norm.L2, "epsilon": epsilon / (2 * HALF_WIDTH)}
-    smooth = {**ball, "label_smoothing": SMOOTHING}
+    threat_model = {"norm": Norm.L2, "epsilon": epsilon / (2 * HALF_WIDTH)}
+    smooth = {**threat_model, "label_smoothing": SMOOTHING}
     return {
         "standard": {},
         "pag": {"targets": "NN", "weight": WEIGHT},
-        "pgd_at": {**ball, "num_steps": INNER_STEPS},
+        "pgd_at": {**threat_model, "num_steps": INNER_STEPS},
         "feature_scattering": smooth,
         "atld": {**smooth, "discriminator_blocks": 1, "discriminator_width": 1},
     }
@@ -192,7 +192,7 @@ def _method_parameters(epsilon: float) -> dict[str, dict[str, Any]]:
 def correct_under_attack(
     network: nn.Module, data: ToyPoints, epsilons: Sequence[float]
 ) -> list[int]:
-    """Return how many points stay correct under L2 PGD, for every radius (0: no attack).
+    """Return how many points stay correct under L2 PGD, for every epsilon (0: no attack).
 
     Ten steps of length 2 along the normalised gradient from the point itself, towards the other
     class (with two classes: away from the own one).
@@ -200,7 +200,7 @@ def correct_under_attack(
     Args:
         network: classifies `as_images`.
         data: test points.
-        epsilons: radii in units of the plane.
+        epsilons: values in units of the plane.
     """
     x, counts = as_images(data.points), []
     for epsilon in epsilons:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, OnStep
 from robust_core.attacks.block_search import block_search
+from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.ensemble import AutoAttack
-from robust_core.attacks.goal import Goal
 from robust_core.attacks.momentum_ascent import Ascent, momentum_ascent
 from robust_core.attacks.notes import note
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.survivors import TOLERANCE, Follower, Survivors, TimeUp
 from robust_core.gradients import predict_logits
 from robust_core.inference.wrappers import with_substituted_backward
@@ -38,17 +39,18 @@ class Phase:
 
 @ATTACKS.register("adaptive")
 class Adaptive(Attack):
-    """Adaptive evaluation: the lowest robust accuracy that we know how to find.
+    """Adaptive attack: a sequence of searches for the lowest robust accuracy.
 
-    One search after the other attacks the images that stand, cheap ones first: gradient ascent with
-    momentum, in which every iterate counts, on the margin from uniform starts, on cross-entropy
-    with tenfold logits from corners of the ball, through the other backward passes that the model
-    offers (`attack_surrogates`), with the mean gradient of four neighbours, towards each of the
-    nearest classes, and on DLR in small steps from the best iterate; random blocks from the best
-    iterate, without gradients; more rounds of these. A deterministic model meets all of AutoAttack,
-    too, with the images and random numbers of AutoAttack alone, so no image that falls there stands
-    here. An image leaves at its first adversarial iterate; of others the iterate of the highest
-    margin comes back. The attacked model alone decides, never a surrogate.
+    One search after the other attacks the images that are not fooled yet, cheap ones first:
+    gradient ascent with momentum, in which every iterate counts, on the margin from uniform starts,
+    on cross-entropy with tenfold logits from corners of the threat model, through the other
+    backward passes that the model offers (`attack_surrogates`), with the mean gradient of four
+    neighbours, towards each of the nearest classes, and on DLR in small steps from the best
+    iterate; random blocks from the best iterate, without gradients; more rounds of these. A
+    deterministic model meets all of AutoAttack, too, with the images and random numbers of
+    AutoAttack alone, so no image that falls there stands here. An image leaves at its first
+    adversarial iterate; of others the iterate of the highest margin comes back. The attacked model
+    alone decides, never a surrogate.
 
     - Parts that mask gradients (`masking_parts`) are passed through as by BPDA with the identity.
     - Gradients and answers of a stochastic model, one that answers the same images differently, are
@@ -67,29 +69,41 @@ class Adaptive(Attack):
     False Sense of Security", ICML 2018, arXiv:1802.00420 (BPDA, EOT).
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("Adaptive", 190),)
+    advanced: ClassVar[tuple[str, ...]] = (*Attack.advanced, "autoattack", "time_limit")
+
     num_steps: Annotated[
         int,
-        Field(ge=1, le=10_000, description="Steps of the longer searches; others follow from it."),
+        Field(
+            ge=1,
+            le=10_000,
+            description="Steps of the longer searches; the other step counts are derived from it.",
+        ),
     ] = 200
     num_targets: Annotated[
-        int, Field(ge=0, le=1000, description="Classes steered at in turn, the nearest ones first.")
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="Target classes of the targeted searches, the most likely ones first.",
+        ),
     ] = 9
     num_queries: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Queries of each search without gradients.")
+        int, Field(ge=1, le=1_000_000, description="Queries of each gradient-free search.")
     ] = 500
     num_restarts: Annotated[
-        int, Field(ge=0, le=100, description="Further rounds, each from other random starts.")
+        int, Field(ge=0, le=100, description="Additional rounds, each from new random starts.")
     ] = 3
     autoattack: Annotated[
-        bool, Field(description="Run AutoAttack, too, where the model is deterministic.")
+        bool, Field(description="Also run AutoAttack if the model is deterministic.")
     ] = True
     eot_samples: Annotated[
         int | None,
         Field(
             ge=1,
             le=1000,
-            description="Passes averaged for every gradient and answer; automatic: 1, or 10 where "
-            "the model is stochastic.",
+            description="Forward passes averaged per gradient and query; automatic: 1, or 10 for "
+            "a stochastic model.",
         ),
     ] = None
     time_limit: Annotated[
@@ -97,8 +111,8 @@ class Adaptive(Attack):
         Field(
             gt=0.0,
             le=1e6,
-            description="Seconds for each batch of images, after which the best found so far "
-            "counts; automatic: no limit.",
+            description="Time limit per batch in seconds; the best example found by then counts; "
+            "automatic: no limit.",
         ),
     ] = None
 
@@ -110,7 +124,7 @@ class Adaptive(Attack):
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Run one phase after the other until no image stands or the time is up."""
+        """Run one phase after the other until no image is left or the time is up."""
         stochastic, num_classes = _kind_of(model, x)
         sources = _sources(model)
         num_targets = 0 if target is not None else min(self.num_targets, num_classes - 1)
@@ -118,7 +132,7 @@ class Adaptive(Attack):
         survivors = Survivors(
             model,
             x,
-            Goal("margin", y, target),
+            Criterion("margin", y, target),
             self.threat_model,
             eot_samples=self.averaged_passes if stochastic else self.eot_samples or 1,
             stochastic=stochastic,
@@ -132,7 +146,7 @@ class Adaptive(Attack):
         generator = torch.Generator().manual_seed(self.seed)
         followed = survivors.index  # the images that AutoAttack alone would still attack
         for number, phase in enumerate(phases):
-            if not bool(survivors.standing.any()):
+            if not bool(survivors.remaining.any()):
                 return
             try:
                 if isinstance(phase.search, Attack):
@@ -184,11 +198,11 @@ class Adaptive(Attack):
         return [Phase(f"AutoAttack's {name}", member) for name, member in members]
 
     def _cut_off(self, left: list[Phase], survivors: Survivors) -> str:
-        """Return what to say when the time is up during the first of these phases."""
+        """Return the note on a time limit reached during the first of these phases."""
         now, *later = dict.fromkeys(phase.title for phase in left)
         return (
             f"adaptive reached its time limit of {self.time_limit:g} s with "
-            f"{survivors.num_robust} of {len(survivors.x)} images standing, during: "
+            f"{survivors.num_robust} of {len(survivors.x)} images still robust, during: "
             f"{now}" + (f"; not run: {', '.join(later)}" if later else "")
         )
 
@@ -212,7 +226,7 @@ class Adaptive(Attack):
 
 def _passes(search: Search, iterate: int) -> int:
     if isinstance(search, Attack):
-        return search.passes() + 1  # its result is judged
+        return search.passes() + 1  # its result is evaluated
     return iterate * (search if isinstance(search, int) else search.passes)
 
 
@@ -235,16 +249,16 @@ def _sources(model: nn.Module) -> list[nn.Module]:
 
 
 def _follow(survivors: Survivors, member: Attack, index: Tensor) -> Tensor:
-    """Attack as AutoAttack does and return which images it has left standing: int64 [M].
+    """Run a member of AutoAttack and return the images that it has not fooled: int64 [M].
 
-    It attacks the images that it would without the other phases, of which some may have fallen to
-    these meanwhile: its random draws, and so its results, depend on them.
+    It also attacks images that other phases have fooled meanwhile: its random draws, and so its
+    results, depend on the images that it is given.
     """
-    x, goal = survivors.x[index], survivors.goal.select(index)
+    x, criterion = survivors.x[index], survivors.criterion.select(index)
     follower = Follower(survivors, index, enters=not member.minimum_norm)
     model = member.subject(survivors.model)
-    x_adv = member.perturb(model, x, goal.y, goal.target, follower)
+    x_adv = member.perturb(model, x, criterion.y, criterion.target, follower)
     logits = predict_logits(survivors.model, x_adv)
     within = survivors.threat_model.distance(x_adv, x) <= survivors.threat_model.epsilon + TOLERANCE
-    survivors.look(index[within], x_adv[within], logits[within])
-    return index[~(goal.reached(logits) & within)]
+    survivors.update(index[within], x_adv[within], logits[within])
+    return index[~(criterion.is_met(logits) & within)]

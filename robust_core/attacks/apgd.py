@@ -16,7 +16,8 @@ from robust_core.attacks.base import (
     NumSteps,
     OnStep,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import best_of_rounds
 from robust_core.gradients import input_gradient, predict_logits
 from robust_core.threat_model import ThreatModel
@@ -24,13 +25,13 @@ from robust_core.threat_model import ThreatModel
 MOMENTUM = 0.75  # weight of the new step against the last one
 
 NumTargets = Annotated[
-    int, Field(ge=1, le=1000, description="Target classes tried, the most likely ones first.")
+    int, Field(ge=1, le=1000, description="Target classes to try, the most likely ones first.")
 ]
 
 
 @ATTACKS.register("apgd")
 class APGD(Attack):
-    """Auto-PGD; returns an adversarial iterate where one was met, else the one of highest loss.
+    """Auto-PGD; returns an adversarial iterate if one was found, else the one of highest loss.
 
     x' = project(x_t + step * direction) and then
     x_{t+1} = project(x_t + 0.75 (x' - x_t) + 0.25 (x_t - x_{t-1})). The step starts at 2 epsilon;
@@ -42,27 +43,41 @@ class APGD(Attack):
 
     Source: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
     Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690, algorithm 1 and section 4.
-    Difference: an image leaves the search as soon as it has fallen.
+    Difference: an image leaves the search as soon as it is fooled.
     """
+
+    presets: ClassVar[tuple[AttackPreset, ...]] = (
+        AttackPreset("APGD", 60, {"loss": "cross_entropy"}),
+        AttackPreset("APGD, targeted DLR", 70, {"loss": "targeted_dlr"}),
+    )
 
     searches_low_precision: ClassVar[bool] = True
 
     loss: Annotated[
         Literal["cross_entropy", "dlr", "targeted_dlr", "margin"],
-        Field(description="Loss to ascend; targeted_dlr tries one class after another (APGD-T)."),
+        Field(
+            description="Loss to maximise; targeted_dlr tries one target class after another "
+            "(APGD-T)."
+        ),
     ] = "cross_entropy"
     num_steps: NumSteps = 100
     num_restarts: NumRestarts = 1
     num_targets: NumTargets = 9
     rho: Annotated[
-        float, Field(gt=0.0, le=1.0, description="Share of steps that must raise the loss.")
+        float,
+        Field(
+            gt=0.0,
+            le=1.0,
+            description="Step size is halved if fewer than this share of "
+            "steps increase the loss (rho).",
+        ),
     ] = 0.75
     eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Run every restart, and for APGD-T every target class, on the images still standing."""
+        """Run every restart, and for APGD-T every target class, on the images still remaining."""
         generator = torch.Generator().manual_seed(self.seed)
         steered = self.loss == "targeted_dlr" and target is None
         num_targets = 1
@@ -70,14 +85,14 @@ class APGD(Attack):
             num_classes = predict_logits(model, x[:1]).shape[1]
             num_targets = min(self.num_targets, num_classes - 1)
 
-        def attack_once(number: int, x: Tensor, goal: Goal) -> Tensor:
+        def attack_once(number: int, x: Tensor, criterion: Criterion) -> Tensor:
             if steered:
-                ranked = likely_wrong_classes(predict_logits(model, x), goal.y)
-                goal = replace(goal, towards=ranked[:, number % num_targets])
+                ranked = likely_wrong_classes(predict_logits(model, x), criterion.y)
+                criterion = replace(criterion, towards=ranked[:, number % num_targets])
             return auto_pgd(
                 model,
                 x,
-                goal,
+                criterion,
                 self.threat_model,
                 x_start=self.threat_model.random_start(x, generator),
                 num_steps=self.num_steps,
@@ -91,7 +106,7 @@ class APGD(Attack):
             attack_once,
             model,
             x,
-            Goal("dlr" if self.loss == "targeted_dlr" else self.loss, y, target),
+            Criterion("dlr" if self.loss == "targeted_dlr" else self.loss, y, target),
             num_rounds=self.num_restarts * num_targets,
             eot_samples=self.eot_samples,
         )
@@ -133,7 +148,7 @@ class _Search:
 def auto_pgd(
     model: nn.Module,
     x: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     threat_model: ThreatModel,
     *,
     x_start: Tensor,
@@ -148,9 +163,9 @@ def auto_pgd(
     Args:
         model: the attacked model, in eval mode.
         x: clean images [N,C,H,W] in [0, 1].
-        goal: loss to ascend and rule of success.
-        threat_model: ball to stay in.
-        x_start: first iterate [N,C,H,W], inside the ball.
+        criterion: loss to ascend and rule of success.
+        threat_model: limits of the perturbation.
+        x_start: first iterate [N,C,H,W], within the threat model.
         num_steps: gradient steps.
         rho: share of steps that must raise the loss between checkpoints.
         eot_samples: forward passes averaged for every gradient and decision.
@@ -161,14 +176,14 @@ def auto_pgd(
     search = _begin(x, x_start, threat_model.epsilon)
     window, since_check = max(int(0.22 * num_steps), 1), 0
     for step in range(num_steps + 1):
-        at = input_gradient(model, search.x_adv, goal, eot_samples=eot_samples)
+        at = input_gradient(model, search.x_adv, criterion, eot_samples=eot_samples)
         if on_step is not None:
             on_step(AttackStep(step, search.x_adv, at.loss, at.logits, restart))
         _note(search, at.gradient, at.loss)
-        fallen = goal.fallen(model, search.x_adv, at.logits, eot_samples=eot_samples)
-        if bool(fallen.any()):
-            result[search.index[fallen]] = search.x_adv[fallen]
-            search, goal = search.select(~fallen), goal.select(~fallen)
+        fooled = criterion.fooled(model, search.x_adv, at.logits, eot_samples=eot_samples)
+        if bool(fooled.any()):
+            result[search.index[fooled]] = search.x_adv[fooled]
+            search, criterion = search.select(~fooled), criterion.select(~fooled)
         if len(search.index) == 0 or step == num_steps:
             break
         if since_check == window:

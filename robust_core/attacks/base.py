@@ -10,46 +10,62 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.acceleration.optimised import exact_model, prepared, search_model
+from robust_core.acceleration.optimised import exact_model, optimised, search_model
+from robust_core.attacks.preset import AttackPreset
 from robust_core.errors import InputError
 from robust_core.gradients import evaluation_mode, is_approximate, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
 from robust_core.models.guard import GuardedModel, clean_tensor, guarded, known_classes
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.registry import Registry
-from robust_core.threat_model import BallParameters
+from robust_core.threat_model import ThreatModelParameters
 
 ATTACKS: Registry["type[Attack]"] = Registry("attack", "robust_core.attacks")
 
 LossName = Annotated[
     Literal["cross_entropy", "margin", "dlr"],
     Field(
-        description="Loss to ascend: cross-entropy, the margin between logits (CW loss), or the "
-        "difference of logits ratio (a margin that ignores the scale of the logits)."
+        description="Loss to maximise: cross-entropy, the margin between logits (CW loss), or the "
+        "difference of logits ratio (DLR, a margin that does not depend on the scale of the "
+        "logits)."
     ),
 ]
-NumSteps = Annotated[int, Field(ge=1, le=10_000, description="Gradient steps.")]
+NumSteps = Annotated[int, Field(ge=1, le=10_000, description="Number of gradient steps.")]
 StepSize = Annotated[
     float | None,
     Field(
         ge=0.0,
         le=100.0,
-        description="Length of one step in pixel units; automatic: 2.5 * epsilon / num_steps.",
+        description="Step size in pixel units ([0, 1]); automatic: 2.5 * epsilon / num_steps.",
         json_schema_extra=PIXEL_UNIT,
     ),
 ]
 RandomStart = Annotated[
-    bool, Field(description="Begin at a uniformly random point of the ball, not at the image.")
+    bool,
+    Field(
+        description="Start from a uniformly random perturbation within epsilon instead of "
+        "the clean image."
+    ),
 ]
 NumRestarts = Annotated[
-    int, Field(ge=1, le=100, description="Independent starts; an image falls if any succeeds.")
+    int,
+    Field(
+        ge=1,
+        le=100,
+        description="Independent random restarts; an image is fooled if any of them succeeds.",
+    ),
 ]
 EotSamples = Annotated[
     int,
-    Field(ge=1, le=1000, description="Passes averaged per gradient; above 1 for random models."),
+    Field(
+        ge=1,
+        le=1000,
+        description="Forward passes averaged per gradient (EOT); use more than 1 "
+        "for stochastic models.",
+    ),
 ]
 TRAIN_MODE = "the model, or a layer of it, is in train mode: it is "
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1, description="Seed of the attack's randomness.")]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1, description="Random seed of the attack.")]
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ class AttackStep:
 
     index: gradient steps taken so far, 0 is the start. restart: which start this is, from 0.
     x_adv [N,C,H,W] in [0, 1]; loss [N], what the attack ascends; logits [N,K]. N counts the images
-    still attacked: later restarts leave out the images that have fallen.
+    still attacked: later restarts leave out the images that are fooled.
     """
 
     index: int
@@ -71,20 +87,31 @@ class AttackStep:
 OnStep = Callable[[AttackStep], None]
 
 
-class Attack(BallParameters, ABC):
+class Attack(ThreatModelParameters, ABC):
     """Parameters plus a function: perturbs images within a threat model.
 
-    An attack owns no model and decides nothing: the evaluator judges the images it returns. Budget
-    attacks stay within epsilon; minimum-norm attacks (`minimum_norm`) look for the nearest
-    adversarial image and are judged by distance <= epsilon. Attacks that ask for outputs only
-    (`gradient_free`) are not stopped by masked gradients. Those that take no image for fallen
-    without a float32 verdict may follow a model in low precision (`searches_low_precision`); the
-    others are given the float32 one.
+    An attack owns no model and decides nothing: the evaluator evaluates the images it returns.
+    Budget attacks stay within epsilon; minimum-norm attacks (`minimum_norm`) look for the nearest
+    adversarial image and are evaluated by distance <= epsilon. Attacks that ask for outputs only
+    (`gradient_free`) are not stopped by masked gradients. Those that take no image for fooled
+    without a float32 confirmation may follow a model in low precision (`searches_low_precision`);
+    the others are given the float32 one.
+
+    Attributes:
+        presets: what evaluations offer of exactly this class; a subclass has its own or none.
+        advanced: those parameters that a form shows only if it is asked to.
+        for_stochastic_models: parameters that a preset takes besides where a model answers at
+            random.
     """
 
     minimum_norm: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
     searches_low_precision: ClassVar[bool] = False
+    presets: ClassVar[tuple[AttackPreset, ...]] = ()
+    advanced: ClassVar[tuple[str, ...]] = (
+        *("num_restarts", "step_size", "random_start", "loss", "eot_samples", "seed"),
+    )
+    for_stochastic_models: ClassVar[Mapping[str, Any]] = {}
 
     seed: Seed = 0
 
@@ -137,7 +164,7 @@ class Attack(BallParameters, ABC):
             warnings.warn(TRAIN_MODE + "attacked in eval mode", stacklevel=2)
         noise = repeatable_noise(self.seed, x.device, stream="attack")
         with evaluation_mode(guarded_model), noise:
-            subject = self.subject(prepared(guarded_model))
+            subject = self.subject(optimised(guarded_model))
             x_adv = self.perturb(subject, x, y, target, on_step).detach()
             if is_approximate(subject):
                 x_adv = self._settle(subject, x, y, target, x_adv)
@@ -145,13 +172,13 @@ class Attack(BallParameters, ABC):
         return torch.where(lost.view(-1, 1, 1, 1), x, x_adv).contiguous()
 
     def subject(self, model: nn.Module) -> nn.Module:
-        """Return what `perturb` may attack of a prepared model: all of it or its float32 part."""
+        """Return what `perturb` may attack of an optimised model: all of it or its float32 part."""
         return model if self.searches_low_precision else exact_model(model)
 
     def _settle(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, x_adv: Tensor
     ) -> Tensor:
-        """Attack in float32 the images that have fallen for the low precision only."""
+        """Attack in float32 the images that are fooled for the low precision only."""
         wanted, reverse = (y, True) if target is None else (target, False)
         found, exact = (
             is_correct(predict_logits(judge, x_adv), wanted) ^ reverse
@@ -187,6 +214,16 @@ def create_attack(name: str, **parameters: Any) -> Attack:
 def attack_from(name: str, parameters: Mapping[str, Any]) -> Attack:
     """Return the attack registered as `name` with `parameters` (a mapping from JSON or a form)."""
     return ATTACKS.get(name).create(parameters)
+
+
+def attack_presets() -> dict[str, tuple[str, AttackPreset]]:
+    """Return all presets by their titles, each with the name of its attack, in their places."""
+    found = [
+        (name, preset)
+        for name in ATTACKS.names()
+        for preset in vars(ATTACKS.get(name)).get("presets", ())
+    ]
+    return {one.title: (name, one) for name, one in sorted(found, key=lambda pair: pair[1].place)}
 
 
 def automatic_step_size(step_size: float | None, epsilon: float, num_steps: int) -> float:

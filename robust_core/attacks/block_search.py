@@ -31,9 +31,9 @@ def block_search(survivors: Survivors, num_queries: int, generator: torch.Genera
         survivors.check_time()
         x_new = _changed(survivors, index, generator)
         logits = survivors.answer(x_new)
-        loss = survivors.goal.select(index)(logits)
+        loss = survivors.criterion.select(index)(logits)
         survivors.report(AttackStep(query, x_new, loss, logits, number))
-        survivors.look(index, x_new, logits)
+        survivors.update(index, x_new, logits)
 
 
 def _changed(survivors: Survivors, index: Tensor, generator: torch.Generator) -> Tensor:

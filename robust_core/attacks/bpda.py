@@ -2,15 +2,16 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import Engine, use_engine
-from robust_core.acceleration.optimised import exact_model, is_prepared
-from robust_core.attacks.base import ATTACKS, OnStep
+from robust_core.acceleration.mode import Acceleration, use_acceleration
+from robust_core.acceleration.optimised import exact_model, is_optimised
+from robust_core.attacks.base import ATTACKS, Attack, OnStep
 from robust_core.attacks.pgd import PGD
+from robust_core.attacks.preset import AttackPreset
 from robust_core.errors import InputError
 from robust_core.inference.wrappers import with_substituted_backward
 from robust_core.models.guard import masking_parts
@@ -24,14 +25,14 @@ SUBSTITUTES: dict[str, type[nn.Module]] = {
 MOST_NAMES = 12  # of parts, in the sentence that answers a wrong one
 NO_PART = "the model names no part that masks its gradient and none was chosen: this is plain PGD"
 REARRANGED = (
-    "; convolutions are rearranged to make attacks faster, so choose the engine 'reference' to "
+    "; batch norm is fused into convolutions for speed, so choose the acceleration 'reference' to "
     "name parts within them"
 )
 
 
 @ATTACKS.register("bpda")
 class BPDA(PGD):
-    """PGD on a twin of the model in which parts that hide the gradient have another backward pass.
+    """PGD on a copy of the model whose gradient-masking parts have a differentiable backward pass.
 
     The parts are those that the model names in `masking_parts` (a quantiser, say), or the one
     chosen as `part`. Forward they act as they are. Backward they are
@@ -46,19 +47,22 @@ class BPDA(PGD):
     Circumventing Defenses to Adversarial Examples", ICML 2018, arXiv:1802.00420, section 4.1.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("BPDA", 160),)
+    advanced: ClassVar[tuple[str, ...]] = (*Attack.advanced, "part", "backward")
+
     part: Annotated[
         str | None,
         Field(
             max_length=200,
-            description="Submodule whose backward pass is replaced, such as quantize; automatic or "
-            "empty: the parts that the model itself names as masking.",
+            description="Submodule whose backward pass is replaced, such as quantize; automatic "
+            "or empty: the parts that the model declares as gradient-masking.",
         ),
     ] = None
     backward: Annotated[
         Literal["identity", "tanh", "sigmoid"],
         Field(
-            description="What takes its place: identity where the part hardly changes its input, "
-            "tanh for a sign, sigmoid for a step from 0 to 1 at 0."
+            description="Differentiable approximation used instead: identity if the part hardly "
+            "changes its input, tanh for a sign, sigmoid for a step from 0 to 1 at 0."
         ),
     ] = "identity"
 
@@ -79,19 +83,19 @@ class BPDA(PGD):
         """
         if not self.part:
             return super().__call__(model, x, y, target=target, on_step=on_step)
-        with use_engine(Engine("reference")):
+        with use_acceleration(Acceleration("reference")):
             return super().__call__(model, x, y, target=target, on_step=on_step)
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Attack the twin."""
-        twin = self.twin(model)
-        if twin is model:
+        """Attack the copy with substituted backward passes."""
+        clone = self.substituted(model)
+        if clone is model:
             warnings.warn(NO_PART, stacklevel=4)  # for the caller of `__call__`
-        return super().perturb(twin, x, y, target, on_step)
+        return super().perturb(clone, x, y, target, on_step)
 
-    def twin(self, model: nn.Module) -> nn.Module:
+    def substituted(self, model: nn.Module) -> nn.Module:
         """Return the model whose gradients the attack follows; the outputs are the same.
 
         It is `model` itself where nothing masks and no part was chosen.
@@ -128,7 +132,7 @@ def place_of(model: nn.Module, part: str) -> str:
     if len(known) > MOST_NAMES:
         some, more = ", ".join(known[:MOST_NAMES]), len(known) - MOST_NAMES
         sentence = f"{sentence.partition('; known: ')[0]}; known: {some} and {more} more"
-    raise InputError(sentence + (REARRANGED if is_prepared(model) else ""))
+    raise InputError(sentence + (REARRANGED if is_optimised(model) else ""))
 
 
 def _wrappers(names: set[str]) -> Iterator[str]:

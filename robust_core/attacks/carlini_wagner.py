@@ -15,7 +15,8 @@ from robust_core.attacks.base import (
     NumSteps,
     OnStep,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.gradients import finite, input_gradient
 from robust_core.inference.wrappers import averaged
 from robust_core.losses import margin
@@ -31,7 +32,7 @@ class CarliniWagner(Attack):
     margin is max_{k != y} z_k - z_y, or z_t - max_{k != t} z_k towards a target. Adam runs on w;
     c is raised tenfold until the attack succeeds, then found by bisection.
 
-    A minimum-norm attack: `epsilon` does not steer it, results are judged by their distance; the
+    A minimum-norm attack: `epsilon` does not steer it, results are evaluated by their distance; the
     clean image is returned where nothing adversarial was met. With `eot_samples` the model is the
     mean of so many passes, in the margin and in what counts as adversarial.
 
@@ -39,22 +40,29 @@ class CarliniWagner(Attack):
     2017, arXiv:1608.04644, section VI-A, with the released code's binary search and early abort.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("CW (L2 only)", 140),)
+
     minimum_norm: ClassVar[bool] = True
 
     norm: Annotated[Literal[Norm.L2], Field(description="L2 only.")] = Norm.L2
     epsilon: Epsilon = 0.5
     num_steps: NumSteps = 1000
     num_binary_searches: Annotated[
-        int, Field(ge=1, le=20, description="Values of the constant c that are tried.")
+        int, Field(ge=1, le=20, description="Binary search steps over the constant c.")
     ] = 9
     learning_rate: Annotated[
         float, Field(gt=0.0, le=1.0, description="Learning rate of Adam in tanh space.")
     ] = 0.01
-    initial_constant: Annotated[
-        float, Field(gt=0.0, le=1e6, description="First value of c, for every image.")
-    ] = 1e-3
+    initial_constant: Annotated[float, Field(gt=0.0, le=1e6, description="Initial value of c.")] = (
+        1e-3
+    )
     confidence: Annotated[
-        float, Field(ge=0.0, le=100.0, description="Margin in logits that counts as adversarial.")
+        float,
+        Field(
+            ge=0.0,
+            le=100.0,
+            description="Logit margin required of an adversarial example (confidence kappa).",
+        ),
     ] = 0.0
     eot_samples: EotSamples = 1
 
@@ -66,9 +74,9 @@ class CarliniWagner(Attack):
         best, best_distance = x.clone(), torch.full((len(x),), torch.inf, device=x.device)
         constant = torch.full((len(x),), self.initial_constant, device=x.device)
         lower, upper = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
-        goal = Goal("margin", y, target)
+        criterion = Criterion("margin", y, target)
         for search in range(self.num_binary_searches):
-            nearest, distance = self._descend(model, x, goal, constant, on_step, search)
+            nearest, distance = self._descend(model, x, criterion, constant, on_step, search)
             nearer = distance < best_distance
             best = torch.where(nearer.view(-1, 1, 1, 1), nearest, best)
             best_distance = torch.where(nearer, distance, best_distance)
@@ -82,14 +90,14 @@ class CarliniWagner(Attack):
         self,
         model: nn.Module,
         x: Tensor,
-        goal: Goal,
+        criterion: Criterion,
         constant: Tensor,
         on_step: OnStep | None,
         search: int,
     ) -> tuple[Tensor, Tensor]:
         """Return the nearest adversarial images for these c, and their distances or inf."""
-        towards_label = 1.0 if goal.target is None else -1.0
-        classes = goal.y if goal.target is None else goal.target
+        towards_label = 1.0 if criterion.target is None else -1.0
+        classes = criterion.y if criterion.target is None else criterion.target
         origin = torch.atanh((2 * x - 1) * SHRINK)
         centre = (torch.tanh(origin) + 1) / 2
         w = origin.clone()
@@ -105,11 +113,11 @@ class CarliniWagner(Attack):
             x_adv = (torch.tanh(w) + 1) / 2
             at = input_gradient(model, x_adv, hinge)
             if on_step is not None:
-                on_step(AttackStep(step, x_adv, goal(at.logits), at.logits, search))
+                on_step(AttackStep(step, x_adv, criterion(at.logits), at.logits, search))
             delta = x_adv - centre
             length = (x_adv - x).flatten(1).norm(dim=1)
-            fallen = towards_label * margin(at.logits, classes) > self.confidence
-            nearer = fallen & (length < distance)
+            fooled = towards_label * margin(at.logits, classes) > self.confidence
+            nearer = fooled & (length < distance)
             nearest = torch.where(nearer.view(-1, 1, 1, 1), x_adv, nearest)
             distance = torch.where(nearer, length, distance)
             if step % check_every == 0:

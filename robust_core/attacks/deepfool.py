@@ -14,8 +14,9 @@ from robust_core.attacks.base import (
     NumSteps,
     OnStep,
 )
+from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.fab import nearest_hyperplane
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.preset import AttackPreset
 from robust_core.gradients import class_difference_gradients, predict_logits
 from robust_core.inference.wrappers import averaged
 from robust_core.threat_model import Epsilon, Norm
@@ -31,29 +32,32 @@ class DeepFool(Attack):
     gradient and k the class with the smallest |f| / ||w||_dual. The sum of the steps is finally
     lengthened by `overshoot`. Targeted, k is the target.
 
-    A minimum-norm attack: `epsilon` does not steer it, results are judged by their distance. With
-    `eot_samples` the model is the mean of so many passes.
+    A minimum-norm attack: `epsilon` does not steer it, results are evaluated by their distance.
+    With `eot_samples` the model is the mean of so many passes.
 
     Source: Moosavi-Dezfooli, Fawzi and Frossard, "DeepFool: a simple and accurate method to fool
     deep neural networks", CVPR 2016, arXiv:1511.04599, algorithm 2 and eq. 10.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("DeepFool", 130),)
+
     minimum_norm: ClassVar[bool] = True
 
-    norm: Annotated[Norm, Field(description="Norm that measures the perturbation.")] = Norm.L2
+    norm: Annotated[Norm, Field(description="Norm of the perturbation.")] = Norm.L2
     epsilon: Epsilon = 0.5
     num_steps: NumSteps = 50
     overshoot: Annotated[
-        float, Field(ge=0.0, le=1.0, description="Share added to the perturbation at the end.")
+        float,
+        Field(ge=0.0, le=1.0, description="Relative overshoot added to the final perturbation."),
     ] = 0.02
     eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Step until every image has fallen or the steps are used up."""
+        """Step until every image is fooled or the steps are used up."""
         model = averaged(model, self.eot_samples)
-        goal = Goal("margin", y, target)
+        criterion = Criterion("margin", y, target)
         result, x_adv, clean = x.clone(), x, x
         index, travelled = torch.arange(len(x), device=x.device), torch.zeros_like(x)
         for step in range(self.num_steps + 1):
@@ -61,24 +65,28 @@ class DeepFool(Attack):
                 logits = predict_logits(model, x_adv)
                 at = None
             else:
-                at = class_difference_gradients(model, x_adv, goal.y, goal.target)
+                at = class_difference_gradients(model, x_adv, criterion.y, criterion.target)
                 logits = at.logits
             if on_step is not None:
-                on_step(AttackStep(step, x_adv, goal(logits), logits))
+                on_step(AttackStep(step, x_adv, criterion(logits), logits))
             result[index] = x_adv
             if at is None:
                 break
-            standing = ~goal.reached(logits)
-            index, goal, clean = index[standing], goal.select(standing), clean[standing]
+            remaining = ~criterion.is_met(logits)
+            index, criterion, clean = (
+                index[remaining],
+                criterion.select(remaining),
+                clean[remaining],
+            )
             if len(index) == 0:
                 break
-            difference, gradient = at.difference[standing], at.gradient[standing]
-            w, b = nearest_hyperplane(difference, gradient, x_adv[standing], self.norm)
-            gap = (b - (w * x_adv[standing]).flatten(1).sum(dim=1)).abs()
+            difference, gradient = at.difference[remaining], at.gradient[remaining]
+            w, b = nearest_hyperplane(difference, gradient, x_adv[remaining], self.norm)
+            gap = (b - (w * x_adv[remaining]).flatten(1).sum(dim=1)).abs()
             dual = w.flatten(1).norm(p=1 if self.norm is Norm.LINF else 2, dim=1) + 1e-8
             way = (gap / dual + LEAST_WAY).view(-1, 1, 1, 1)
             unit = w.sign() if self.norm is Norm.LINF else w / dual.view(-1, 1, 1, 1)
-            travelled = travelled[standing] + way * unit
+            travelled = travelled[remaining] + way * unit
             x_adv = (clean + (1 + self.overshoot) * travelled).clamp(0.0, 1.0)
         return result
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from robust_core.attacks.base import ATTACKS
+from robust_core.attacks.base import ATTACKS, Attack
 
 LOSSES = {
     "cross_entropy": "cross-entropy",
@@ -11,11 +11,22 @@ LOSSES = {
     "dlr": "DLR",
     "targeted_dlr": "targeted DLR",
 }
+LOSS_WORDS = {  # in a sentence
+    "cross_entropy": "cross-entropy",
+    "margin": "the margin",
+    "dlr": "the difference of logits ratio",
+    "targeted_dlr": "the targeted difference of logits ratio",
+}
 
 
 def attack_title(name: str) -> str:
     """Return how a registered attack is called: "PGD", "RANDOM SEARCH"."""
     return name.replace("_", " ").upper()
+
+
+def describe_attack(attack: Attack) -> dict[str, Any]:
+    """Return the registered name and the parameters of an attack as plain JSON values."""
+    return {"name": attack.name, "parameters": attack.model_dump(mode="json")}
 
 
 def short_words(name: str, parameters: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Several attacks, each on the survivors of those before; AutoAttack."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, OnStep, attack_from
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
 from robust_core.parameters import Parameters
@@ -20,8 +21,8 @@ TOLERANCE = 1e-5  # float32 rounding of a distance
 class AttackChoice(Parameters):
     """A registered attack and the parameters that differ from its defaults."""
 
-    name: Annotated[str, Field(min_length=1, description="Registered name.")]
-    parameters: Annotated[dict[str, Any], Field(description="Parameters of that attack.")] = Field(
+    name: Annotated[str, Field(min_length=1, description="Name.")]
+    parameters: Annotated[dict[str, Any], Field(description="Parameters of the attack.")] = Field(
         default_factory=dict
     )
 
@@ -30,13 +31,13 @@ class AttackChoice(Parameters):
 
 
 class Ensemble(Attack):
-    """Several attacks in one ball, each on the images that all before it left standing."""
+    """Several attacks in one threat model, each on the images not fooled by those before it."""
 
     searches_low_precision: ClassVar[bool] = True
 
     @abstractmethod
     def members(self) -> list[Attack]:
-        """Return the attacks in their order, with this one's norm, radius and seed."""
+        """Return the attacks in their order, with this one's norm, epsilon and seed."""
 
     @property
     def averaged_passes(self) -> int:
@@ -48,7 +49,7 @@ class Ensemble(Attack):
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
         """Run the members on the survivors."""
-        return attack_survivors(self.members(), model, x, Goal("margin", y, target), on_step)
+        return attack_survivors(self.members(), model, x, Criterion("margin", y, target), on_step)
 
     def passes(self) -> int:
         """Return the sum over the members, an upper bound: later ones see survivors only."""
@@ -57,16 +58,18 @@ class Ensemble(Attack):
 
 @ATTACKS.register("worst_case")
 class WorstCase(Ensemble):
-    """Run a list of attacks, each on the images that all before it left standing.
+    """Run a list of attacks, each on the images not fooled by those before it.
 
-    All attack in this one's norm and radius and with its seed. A minimum-norm attack counts where
+    All attack in this one's norm and epsilon and with its seed. A minimum-norm attack counts where
     it stays within epsilon. The result is the per-image worst case, the way AutoAttack and
     RobustBench report: Croce and Hein, arXiv:2003.01690, section 5.
     """
 
     attacks: Annotated[
         tuple[AttackChoice, ...],
-        Field(min_length=1, max_length=20, description="The attacks, in their order."),
+        Field(
+            min_length=1, max_length=20, description="Attacks, in the order in which they are run."
+        ),
     ] = (AttackChoice(name="pgd"), AttackChoice(name="square", parameters={"num_queries": 500}))
 
     @model_validator(mode="after")
@@ -82,7 +85,7 @@ class WorstCase(Ensemble):
         return self
 
     def members(self) -> list[Attack]:
-        """Return the attacks with this one's norm, radius and seed."""
+        """Return the attacks with this one's norm, epsilon and seed."""
         return [_member(self, choice.name, **choice.parameters) for choice in self.attacks]
 
 
@@ -96,14 +99,19 @@ class AutoAttack(Ensemble):
 
     Source: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of
     Diverse Parameter-Free Attacks", ICML 2020, arXiv:2003.01690. Difference: an image leaves each
-    attack as soon as it has fallen, and every image draws its own random squares.
+    attack as soon as it is fooled, and every image draws its own random squares.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("AutoAttack", 180),)
+    for_stochastic_models: ClassVar[Mapping[str, Any]] = {"version": "rand"}
+
     version: Annotated[
-        Literal["standard", "rand"], Field(description="standard, or rand for stochastic models.")
+        Literal["standard", "rand"],
+        Field(description="AutoAttack version: standard, or rand for stochastic models."),
     ] = "standard"
     eot_samples: Annotated[
-        int, Field(ge=20, le=1000, description="rand: passes averaged per gradient.")
+        int,
+        Field(ge=20, le=1000, description="rand only: forward passes averaged per gradient (EOT)."),
     ] = 20
 
     def members(self) -> list[Attack]:
@@ -128,27 +136,31 @@ def _member(ensemble: Attack, name: str, **parameters: Any) -> Attack:
 
 
 def attack_survivors(
-    attacks: Sequence[Attack], model: nn.Module, x: Tensor, goal: Goal, on_step: OnStep | None
+    attacks: Sequence[Attack],
+    model: nn.Module,
+    x: Tensor,
+    criterion: Criterion,
+    on_step: OnStep | None,
 ) -> Tensor:
     """Return each image as the first successful attack left it, else as the last one did.
 
     Args:
-        attacks: in their order; each sees only the images that still stand.
+        attacks: in their order; each sees only the images that are not fooled yet.
         model: the attacked model, in eval mode.
         x: clean images [N,C,H,W] in [0, 1].
-        goal: what is wanted of them.
+        criterion: what is wanted of them.
         on_step: passed on to every attack.
     """
     result = x.clone()
     index = torch.arange(len(x), device=x.device)
     for attack in attacks:
-        current = goal.select(index)
+        current = criterion.select(index)
         x_adv = attack.perturb(attack.subject(model), x[index], current.y, current.target, on_step)
         logits = predict_logits(model, x_adv, eot_samples=getattr(attack, "eot_samples", 1))
         within = attack.threat_model.distance(x_adv, x[index]) <= attack.epsilon + TOLERANCE
-        fallen = current.reached(logits) & within
+        fooled = current.is_met(logits) & within
         result[index[within]] = x_adv[within]
-        index = index[~fallen]
+        index = index[~fooled]
         if len(index) == 0:
             break
     return result

@@ -17,7 +17,8 @@ from robust_core.attacks.base import (
     NumSteps,
     OnStep,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.gradients import class_difference_gradients, predict_logits, search_logits
 from robust_core.inference.wrappers import averaged
 from robust_core.threat_model import Norm, ThreatModel
@@ -44,24 +45,39 @@ class FAB(Attack):
     segment is left out, as in the authors' AutoAttack.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("FAB", 120),)
+
     minimum_norm: ClassVar[bool] = True
     searches_low_precision: ClassVar[bool] = True
 
-    targeted: Annotated[bool, Field(description="FAB-T: one likely class after another.")] = True
+    targeted: Annotated[
+        bool,
+        Field(description="FAB-T: one target class after another, the most likely ones first."),
+    ] = True
     num_steps: NumSteps = 100
     num_restarts: NumRestarts = 1
     num_targets: NumTargets = 9
     largest_bias: Annotated[
-        float, Field(ge=0.0, le=1.0, description="Largest weight of the clean image (alpha_max).")
+        float,
+        Field(
+            ge=0.0,
+            le=1.0,
+            description="Maximum weight of the clean image in the projection (alpha_max).",
+        ),
     ] = 0.1
     overshoot: Annotated[
-        float, Field(ge=1.0, le=2.0, description="How far past the boundary to step (eta).")
+        float, Field(ge=1.0, le=2.0, description="Extrapolation past the decision boundary (eta).")
     ] = 1.05
     backward_step: Annotated[
-        float, Field(gt=0.0, le=1.0, description="Share of the way kept when stepping back (beta).")
+        float,
+        Field(
+            gt=0.0,
+            le=1.0,
+            description="Share of the perturbation kept in the backward step (beta).",
+        ),
     ] = 0.9
     stop_at_epsilon: Annotated[
-        bool, Field(description="Leave an image alone once it has fallen within epsilon.")
+        bool, Field(description="Stop an image at its first adversarial example within epsilon.")
     ] = False
     eot_samples: EotSamples = 1
 
@@ -72,18 +88,18 @@ class FAB(Attack):
         model = averaged(model, self.eot_samples)
         generator = torch.Generator().manual_seed(self.seed)
         logits = predict_logits(model, x)
-        goal = Goal("margin", y, target)
+        criterion = Criterion("margin", y, target)
         ranked = likely_wrong_classes(logits, y)
         steered = self.targeted and target is None
         num_targets = min(self.num_targets, ranked.shape[1]) if steered else 1
         best = x.clone()
-        best_distance = torch.where(goal.reached(logits), 0.0, torch.inf)
+        best_distance = torch.where(criterion.is_met(logits), 0.0, torch.inf)
         for number in range(self.num_restarts * num_targets):
             limit = self.epsilon if self.stop_at_epsilon else 0.0
             index = (best_distance > limit).nonzero().squeeze(1)
             if len(index) == 0:
                 break
-            current = goal.select(index)
+            current = criterion.select(index)
             if steered:
                 current = replace(current, towards=ranked[index, number % num_targets])
             start = x[index]
@@ -100,7 +116,7 @@ class FAB(Attack):
         model: nn.Module,
         x: Tensor,
         x_start: Tensor,
-        goal: Goal,
+        criterion: Criterion,
         on_step: OnStep | None,
         restart: int,
     ) -> tuple[Tensor, Tensor]:
@@ -109,32 +125,37 @@ class FAB(Attack):
         nearest, distance = x.clone(), torch.full((len(x),), torch.inf, device=x.device)
         index, x_adv = torch.arange(len(x), device=x.device), x_start
         for step in range(self.num_steps):
-            towards = goal.towards if goal.target is None else goal.target
-            at = class_difference_gradients(model, x_adv, goal.y, towards)
+            towards = criterion.towards if criterion.target is None else criterion.target
+            at = class_difference_gradients(model, x_adv, criterion.y, towards)
             if on_step is not None:
-                on_step(AttackStep(step, x_adv, goal(at.logits), at.logits, restart))
+                on_step(AttackStep(step, x_adv, criterion(at.logits), at.logits, restart))
             w, b = nearest_hyperplane(at.difference, at.gradient, x_adv, self.norm)
             from_here = hyperplane_step(x_adv, w, b, self.norm)
             from_clean = hyperplane_step(x, w, b, self.norm)
             bias = self._bias(from_here, from_clean, threat_model)
             x_adv = (1 - bias) * (x_adv + self.overshoot * from_here)
             x_adv = (x_adv + bias * (x + self.overshoot * from_clean)).clamp(0.0, 1.0)
-            fallen = goal.fallen(model, x_adv, search_logits(model, x_adv))
+            fooled = criterion.fooled(model, x_adv, search_logits(model, x_adv))
             length = threat_model.distance(x_adv, x)
-            nearer = fallen & (length < distance[index])
+            nearer = fooled & (length < distance[index])
             nearest[index[nearer]] = x_adv[nearer]
             distance[index[nearer]] = length[nearer]
             back = x + self.backward_step * (x_adv - x)
-            x_adv = torch.where(fallen.view(-1, 1, 1, 1), back, x_adv)
+            x_adv = torch.where(fooled.view(-1, 1, 1, 1), back, x_adv)
             if self.stop_at_epsilon:
                 keep = distance[index] > self.epsilon
-                index, x, x_adv, goal = index[keep], x[keep], x_adv[keep], goal.select(keep)
+                index, x, x_adv, criterion = (
+                    index[keep],
+                    x[keep],
+                    x_adv[keep],
+                    criterion.select(keep),
+                )
                 if len(index) == 0:
                     break
         if on_step is not None and len(index):
             logits = predict_logits(model, nearest[index])
             steps = self.num_steps
-            on_step(AttackStep(steps, nearest[index], goal(logits), logits, restart))
+            on_step(AttackStep(steps, nearest[index], criterion(logits), logits, restart))
         return nearest, distance
 
     def _bias(self, from_here: Tensor, from_clean: Tensor, threat_model: ThreatModel) -> Tensor:

@@ -1,6 +1,6 @@
 """The feature attack: make an image's features look like those of other images."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,8 @@ from robust_core.attacks.base import (
     StepSize,
     automatic_step_size,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import projected_ascent
 from robust_core.gradients import predict_logits
 from robust_core.threat_model import Norm, ThreatModel
@@ -28,7 +29,7 @@ WHOLE_BOX = ThreatModel(Norm.LINF, 1.0)
 
 @ATTACKS.register("feature")
 class FeatureAttack(Attack):
-    """Targeted feature matching: raise cos(features(x_adv), features(x_target)), target by target.
+    """Feature matching: maximise cos(features(x_adv), features(x_target)), one target at a time.
 
     Every image is driven towards up to `num_targets` target images of other classes, one after the
     other, with `num_steps` signed steps each, until one of them changes the prediction. The loss
@@ -46,12 +47,14 @@ class FeatureAttack(Attack):
     is between logits.
 
     Source: the FeatureAttack of Line290, released for "Feature Scattering": 100 target images, 20
-    steps of 1/255 in a ball of 8/255, cosine distance. Differences: targets from the batch, and an
-    image is left alone as soon as it has fallen.
+    steps of 1/255 at epsilon 8/255, cosine distance. Differences: targets from the batch, and an
+    image is left alone as soon as it is fooled.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("Feature", 150),)
+
     num_targets: Annotated[
-        int, Field(ge=1, le=1000, description="Target images tried for every image.")
+        int, Field(ge=1, le=1000, description="Target images tried per image.")
     ] = 100
     step_size: StepSize = None  # 1/255 at the default radius and number of steps
     num_steps: NumSteps = 20
@@ -61,33 +64,36 @@ class FeatureAttack(Attack):
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Try one target after the other on the images that stand."""
+        """Try one target after the other on the images that are not fooled yet."""
         generator = torch.Generator().manual_seed(self.seed)
         feature_model = _FeatureModel(model)
         report = _with_logits(model, self.eot_samples, on_step)
-        goal = Goal("margin", y, target)
+        criterion = Criterion("margin", y, target)
         best, best_loss = x.clone(), torch.full((len(x),), float("-inf"), device=x.device)
-        standing = torch.arange(len(x), device=x.device)
+        remaining = torch.arange(len(x), device=x.device)
 
         def follow(current: Tensor, wanted: Tensor, number: int) -> None:
-            nonlocal standing
+            nonlocal remaining
             x_adv = self._match(feature_model, x[current], wanted, generator, report, number)
             logits = predict_logits(model, x_adv, eot_samples=self.eot_samples)
-            loss, fallen = goal.select(current)(logits), goal.select(current).reached(logits)
-            better = fallen | (loss > best_loss[current])
+            loss, fooled = (
+                criterion.select(current)(logits),
+                criterion.select(current).is_met(logits),
+            )
+            better = fooled | (loss > best_loss[current])
             best[current[better]], best_loss[current[better]] = x_adv[better], loss[better]
-            standing = standing[~torch.isin(standing, current[fallen])]
+            remaining = remaining[~torch.isin(remaining, current[fooled])]
 
         logits = predict_logits(model, x, eot_samples=self.eot_samples)
         features = predict_logits(feature_model, x, eot_samples=self.eot_samples)
-        choice = self._from_batch(logits.argmax(dim=1), goal, generator)
+        choice = self._from_batch(logits.argmax(dim=1), criterion, generator)
         for number, column in enumerate(choice.unbind(dim=1)):
-            current = standing[column[standing] >= 0]
+            current = remaining[column[remaining] >= 0]
             if len(current):
                 follow(current, features[column[current]], number)
         num_made = self._num_made((choice >= 0).sum(dim=1))
-        for number, wanted in enumerate(_classes_to_make(logits, goal).unbind(dim=1)):
-            current = standing[num_made[standing] > number]
+        for number, wanted in enumerate(_classes_to_make(logits, criterion).unbind(dim=1)):
+            current = remaining[num_made[remaining] > number]
             if len(current):
                 made = self._changed(model, x[current], wanted[current])
                 made_features = predict_logits(feature_model, made, eot_samples=self.eot_samples)
@@ -122,12 +128,14 @@ class FeatureAttack(Attack):
             restart=restart,
         )
 
-    def _from_batch(self, prediction: Tensor, goal: Goal, generator: torch.Generator) -> Tensor:
+    def _from_batch(
+        self, prediction: Tensor, criterion: Criterion, generator: torch.Generator
+    ) -> Tensor:
         """Return each image's targets among the batch in random order, int64 [N,M], -1: none."""
-        if goal.target is None:
-            usable = prediction != goal.y[:, None]  # [N, N]
+        if criterion.target is None:
+            usable = prediction != criterion.y[:, None]  # [N, N]
         else:
-            usable = prediction == goal.target[:, None]
+            usable = prediction == criterion.target[:, None]
         order = torch.rand(usable.shape, generator=generator).to(usable.device)
         order = order.masked_fill(~usable, 2.0).argsort(dim=1)[:, : self.num_targets]
         choice = torch.where(usable.gather(1, order), order, -1)
@@ -143,7 +151,7 @@ class FeatureAttack(Attack):
         return projected_ascent(
             model,
             x,
-            Goal("margin", wanted, target=wanted),
+            Criterion("margin", wanted, target=wanted),
             WHOLE_BOX,
             x_start=x,
             step_size=2.5 / self.num_steps,
@@ -152,11 +160,11 @@ class FeatureAttack(Attack):
         )
 
 
-def _classes_to_make(logits: Tensor, goal: Goal) -> Tensor:
+def _classes_to_make(logits: Tensor, criterion: Criterion) -> Tensor:
     """Return the classes to make targets of, [N,M]: the likeliest others, or the target alone."""
-    if goal.target is not None:
-        return goal.target[:, None]
-    others = logits.scatter(1, goal.y[:, None], float("-inf")).argsort(dim=1, descending=True)
+    if criterion.target is not None:
+        return criterion.target[:, None]
+    others = logits.scatter(1, criterion.y[:, None], float("-inf")).argsort(dim=1, descending=True)
     return others[:, :-1]
 
 

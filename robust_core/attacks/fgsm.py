@@ -5,7 +5,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, EotSamples, LossName, OnStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import projected_ascent
 
 
@@ -17,6 +18,8 @@ class FGSM(Attack):
     2015, arXiv:1412.6572, section 4. Difference: with the L2 norm the step is epsilon times the
     normalised gradient (the "fast gradient method").
     """
+
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("FGSM", 10),)
 
     searches_low_precision: ClassVar[bool] = True
 
@@ -30,7 +33,7 @@ class FGSM(Attack):
         return projected_ascent(
             model,
             x,
-            Goal(self.loss, y, target),
+            Criterion(self.loss, y, target),
             self.threat_model,
             x_start=x,
             step_size=self.epsilon,

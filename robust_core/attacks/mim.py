@@ -17,7 +17,8 @@ from robust_core.attacks.base import (
     StepSize,
     automatic_step_size,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import projected_ascent
 from robust_core.gradients import finite
 
@@ -31,13 +32,17 @@ class MIM(Attack):
     (theirs: epsilon / num_steps), and a random start is offered (theirs: none, the default here).
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("MIM-20", 50, {"num_steps": 20}),)
+    advanced: ClassVar[tuple[str, ...]] = (*Attack.advanced, "decay")
+
     searches_low_precision: ClassVar[bool] = True
 
     step_size: StepSize = None
     num_steps: NumSteps = 20
-    decay: Annotated[float, Field(ge=0.0, le=2.0, description="Weight of the past gradients.")] = (
-        1.0
-    )
+    decay: Annotated[
+        float,
+        Field(ge=0.0, le=2.0, description="Momentum: decay factor of the accumulated gradients."),
+    ] = 1.0
     random_start: RandomStart = False
     loss: LossName = "cross_entropy"
     eot_samples: EotSamples = 1
@@ -60,7 +65,7 @@ class MIM(Attack):
         return projected_ascent(
             model,
             x,
-            Goal(self.loss, y, target),
+            Criterion(self.loss, y, target),
             threat_model,
             x_start=threat_model.random_start(x, generator) if self.random_start else x,
             step_size=automatic_step_size(self.step_size, self.epsilon, self.num_steps),

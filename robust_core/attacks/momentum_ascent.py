@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.apgd import likely_wrong_classes
 from robust_core.attacks.base import AttackStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.survivors import Survivors
 from robust_core.gradients import finite, input_gradient
 
@@ -22,10 +22,10 @@ class Ascent:
     """One search by gradients.
 
     Attributes:
-        loss: "margin", "cross_entropy" or "dlr", see `Goal`.
+        loss: "margin", "cross_entropy" or "dlr", see `Criterion`.
         num_steps: gradient steps.
-        start: a uniform point of the ball, a corner of it (L2: a point of the sphere), or each
-            image's best iterate so far.
+        start: a uniform point within the threat model, a corner of it (L2: a point of the sphere),
+            or each image's best iterate so far.
         first_step: length of the first step as a share of epsilon. last_step: of the last one.
         scale: what the logits are multiplied with before the loss.
         num_neighbours: points near the iterate whose gradients are averaged; 0: the iterate itself.
@@ -57,7 +57,7 @@ class Ascent:
 def momentum_ascent(
     survivors: Survivors, source: nn.Module, ascent: Ascent, generator: torch.Generator
 ) -> None:
-    """Search for the images that stand, following the gradients of `source`.
+    """Search for the images that are not fooled yet, following the gradients of `source`.
 
     m <- 0.75 m + g / mean |g|, then x <- project(x + step * direction(m)); the direction is the
     sign (Linf) or the normalised buffer (L2). An image leaves at its first adversarial iterate.
@@ -72,18 +72,18 @@ def momentum_ascent(
         TimeUp: the survivors' time limit is reached.
     """
     index, threat_model = survivors.index, survivors.threat_model
-    x, goal = survivors.x[index], _goal(survivors, index, ascent)
+    x, criterion = survivors.x[index], _goal(survivors, index, ascent)
     x_adv = _start(survivors, index, ascent.start, generator)
     velocity, number = torch.zeros_like(x), survivors.new_search()
     for step in range(ascent.num_steps + 1):
         survivors.check_time()
         length = threat_model.epsilon * ascent.step_size(step)
         near = _neighbours(survivors, index, x_adv, length, ascent.num_neighbours, generator)
-        gradient, seen, logits = _consult(survivors, source, goal, ascent.scale, near)
-        survivors.report(AttackStep(step, seen, goal(logits), logits, number))
-        keep = ~survivors.look(index, seen, logits)
+        gradient, seen, logits = _consult(survivors, source, criterion, ascent.scale, near)
+        survivors.report(AttackStep(step, seen, criterion(logits), logits, number))
+        keep = ~survivors.update(index, seen, logits)
         if not bool(keep.all()):
-            index, x, goal, x_adv = index[keep], x[keep], goal.select(keep), x_adv[keep]
+            index, x, criterion, x_adv = index[keep], x[keep], criterion.select(keep), x_adv[keep]
             velocity, gradient = velocity[keep], gradient[keep]
         if len(index) == 0 or step == ascent.num_steps:
             return
@@ -91,12 +91,12 @@ def momentum_ascent(
         x_adv = threat_model.project(x_adv + length * threat_model.ascent_direction(velocity), x)
 
 
-def _goal(survivors: Survivors, index: Tensor, ascent: Ascent) -> Goal:
-    goal = replace(survivors.goal.select(index), loss=ascent.loss)
-    if ascent.rank is None or goal.target is not None:
-        return goal
-    ranked = likely_wrong_classes(survivors.answer(survivors.best[index]), goal.y)
-    return replace(goal, towards=ranked[:, ascent.rank % ranked.shape[1]])
+def _goal(survivors: Survivors, index: Tensor, ascent: Ascent) -> Criterion:
+    criterion = replace(survivors.criterion.select(index), loss=ascent.loss)
+    if ascent.rank is None or criterion.target is not None:
+        return criterion
+    ranked = likely_wrong_classes(survivors.answer(survivors.best[index]), criterion.y)
+    return replace(criterion, towards=ranked[:, ascent.rank % ranked.shape[1]])
 
 
 def _start(survivors: Survivors, index: Tensor, start: Start, generator: torch.Generator) -> Tensor:
@@ -120,7 +120,7 @@ def _neighbours(
     number: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return points of the ball that are at most about `length` from the iterates: [P,M,C,H,W]."""
+    """Return points of the threat model about `length` or less from the iterates: [P,M,C,H,W]."""
     if number == 0:
         return x_adv[None]
     threat_model = survivors.threat_model
@@ -131,26 +131,28 @@ def _neighbours(
 
 
 def _consult(
-    survivors: Survivors, source: nn.Module, goal: Goal, scale: float, near: Tensor
+    survivors: Survivors, source: nn.Module, criterion: Criterion, scale: float, near: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the mean gradient of P points each [M,C,H,W], the best point and its logits [M,K]."""
-    num, (points, goals) = len(near), (near.flatten(0, 1), _repeated(goal, len(near)))
+    num, (points, criteria) = len(near), (near.flatten(0, 1), _repeated(criterion, len(near)))
 
     def loss(logits: Tensor) -> Tensor:
-        return goals(scale * logits)
+        return criteria(scale * logits)
 
     at = input_gradient(source, points, loss, eot_samples=survivors.eot_samples)
     logits = at.logits if source is survivors.model else survivors.answer(points)
     if num == 1:
         return at.gradient, points, logits
-    margins = replace(goals, loss="margin", towards=None)(logits).view(num, -1)
+    margins = replace(criteria, loss="margin", towards=None)(logits).view(num, -1)
     chosen = margins.argmax(dim=0), torch.arange(near.shape[1], device=near.device)
     gradient = finite(at.gradient).view(near.shape).mean(dim=0)
     return gradient, near[chosen], logits.view(num, near.shape[1], -1)[chosen]
 
 
-def _repeated(goal: Goal, number: int) -> Goal:
-    return goal.select(torch.arange(len(goal.y), device=goal.y.device).repeat(number))
+def _repeated(criterion: Criterion, number: int) -> Criterion:
+    return criterion.select(
+        torch.arange(len(criterion.y), device=criterion.y.device).repeat(number)
+    )
 
 
 def _normalised(gradient: Tensor) -> Tensor:

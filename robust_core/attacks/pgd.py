@@ -18,7 +18,8 @@ from robust_core.attacks.base import (
     StepSize,
     automatic_step_size,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import best_of_rounds, projected_ascent
 
 
@@ -30,9 +31,15 @@ class PGD(Attack):
     or with `stop_when_fallen` the first adversarial one.
 
     Source: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR
-    2018, arXiv:1706.06083, section 2.1. Differences: an L2 ball is offered too, the automatic step
-    size is 2.5 epsilon / num_steps (their section 5 value), and restarts skip fallen images.
+    2018, arXiv:1706.06083, section 2.1. Differences: L2 is offered too, the automatic step
+    size is 2.5 epsilon / num_steps (their section 5 value), and restarts skip fooled images.
     """
+
+    presets: ClassVar[tuple[AttackPreset, ...]] = (
+        AttackPreset("PGD-20", 20, {"num_steps": 20}),
+        AttackPreset("PGD-20, margin loss", 30, {"num_steps": 20, "loss": "margin"}),
+        AttackPreset("PGD-50 x 5", 40, {"num_steps": 50, "num_restarts": 5}),
+    )
 
     searches_low_precision: ClassVar[bool] = True
 
@@ -45,8 +52,8 @@ class PGD(Attack):
     stop_when_fallen: Annotated[
         bool,
         Field(
-            description="Leave an image alone at its first adversarial iterate: never weaker, and "
-            "much faster where only robust accuracy is asked."
+            description="Stop an image at its first adversarial example: the same robust "
+            "accuracy, in much less time."
         ),
     ] = False
 
@@ -57,11 +64,11 @@ class PGD(Attack):
         generator = torch.Generator().manual_seed(self.seed)
         threat_model = self.threat_model
 
-        def attack_once(restart: int, x: Tensor, goal: Goal) -> Tensor:
+        def attack_once(restart: int, x: Tensor, criterion: Criterion) -> Tensor:
             return projected_ascent(
                 model,
                 x,
-                goal,
+                criterion,
                 threat_model,
                 x_start=threat_model.random_start(x, generator) if self.random_start else x,
                 step_size=automatic_step_size(self.step_size, self.epsilon, self.num_steps),
@@ -76,7 +83,7 @@ class PGD(Attack):
             attack_once,
             model,
             x,
-            Goal(self.loss, y, target),
+            Criterion(self.loss, y, target),
             num_rounds=self.num_restarts if self.random_start else 1,
             eot_samples=self.eot_samples,
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import AttackStep, OnStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
 from robust_core.gradients import LossFunction, finite, input_gradient, predict_logits
 from robust_core.threat_model import Norm, ThreatModel
 
@@ -34,18 +34,18 @@ def projected_ascent(
 
     Args:
         model: attacked as it is; the caller sees to eval mode.
-        x: clean images [N,C,H,W] in [0, 1], the centre of the ball.
+        x: clean images [N,C,H,W] in [0, 1], the centre of the perturbations.
         loss_function: logits [N,K] -> loss [N], to be raised.
-        threat_model: ball to stay in.
-        x_start: where to begin, [N,C,H,W], inside the ball.
-        step_size: length of a step in pixel units, in the norm of the ball.
+        threat_model: limits of the perturbation.
+        x_start: where to begin, [N,C,H,W], within the threat model.
+        step_size: length of a step in pixel units, in the norm of the threat model.
         num_steps: number of steps.
         eot_samples: forward passes averaged for every gradient.
         ascent: turns a gradient into a direction; None takes the steepest one for the norm.
         on_step: called with each of the num_steps + 1 iterates; costs one more forward pass.
         restart: number that the steps carry.
         stop_when_fallen: an image leaves the search at its first adversarial iterate, which is
-            its result; the step's own forward pass shows it. Needs a `Goal` and no `ascent`.
+            its result; the step's own forward pass shows it. Needs a `Criterion` and no `ascent`.
     """
     move = _Move(threat_model, x, step_size, ascent)
     x_adv = x_start.detach()
@@ -56,13 +56,13 @@ def projected_ascent(
             on_step(AttackStep(step, x_adv, at.loss, at.logits, restart))
         gradient = at.gradient
         if stop_when_fallen:
-            assert isinstance(loss_function, Goal)
-            fallen = loss_function.fallen(model, x_adv, at.logits, eot_samples=eot_samples)
-            if bool(fallen.any()):
+            assert isinstance(loss_function, Criterion)
+            fooled = loss_function.fooled(model, x_adv, at.logits, eot_samples=eot_samples)
+            if bool(fooled.any()):
                 if index is None:
                     result, index = x_adv.clone(), torch.arange(len(x), device=x.device)
-                result[index[fallen]] = x_adv[fallen]
-                keep = (~fallen).nonzero().squeeze(1)
+                result[index[fooled]] = x_adv[fooled]
+                keep = (~fooled).nonzero().squeeze(1)
                 index, x_adv, gradient = index[keep], x_adv[keep], gradient[keep]
                 move, loss_function = move.select(keep), loss_function.select(keep)
                 if len(index) == 0:
@@ -80,7 +80,7 @@ def projected_ascent(
 class _Move:
     """One step: x_adv, gradient -> project(x_adv + step_size * ascent(gradient)).
 
-    In an Linf ball the steepest step is sign and clamp to bounds that do not change; these give the
+    For Linf the steepest step is sign and clamp to bounds that do not change; these give the
     numbers of `ThreatModel` bit for bit, with a third of the passes over the images.
     """
 
@@ -104,44 +104,44 @@ class _Move:
         return _Move(self.threat_model, self.x[index], self.step_size, self.ascent)
 
 
-AttackOnce = Callable[[int, Tensor, Goal], Tensor]
+AttackOnce = Callable[[int, Tensor, Criterion], Tensor]
 
 
 def best_of_rounds(
     attack_once: AttackOnce,
     model: nn.Module,
     x: Tensor,
-    goal: Goal,
+    criterion: Criterion,
     *,
     num_rounds: int,
     eot_samples: int = 1,
 ) -> Tensor:
     """Attack `num_rounds` times and keep each image's best result, [N,C,H,W].
 
-    An image that has fallen is left out of later rounds; of an image that stands, the result with
+    An image that is fooled is left out of later rounds; of any other image, the result with
     the highest loss is kept.
 
     Args:
-        attack_once: (round, x, goal) -> x_adv, called with the images still standing.
+        attack_once: (round, x, criterion) -> x_adv, called with the images still remaining.
         model: the attacked model, in eval mode.
         x: clean images [N,C,H,W] in [0, 1].
-        goal: what is wanted of these images.
+        criterion: what is wanted of these images.
         num_rounds: at least 1; with 1 the result of the only attack is returned as it is.
-        eot_samples: forward passes averaged when a result is judged.
+        eot_samples: forward passes averaged when a result is evaluated.
     """
     if num_rounds == 1:
-        return attack_once(0, x, goal)
+        return attack_once(0, x, criterion)
     best, best_loss = x.clone(), torch.full((len(x),), float("-inf"), device=x.device)
-    standing = torch.arange(len(x), device=x.device)
+    remaining = torch.arange(len(x), device=x.device)
     for number in range(num_rounds):
-        current = goal.select(standing)
-        x_adv = attack_once(number, x[standing], current)
+        current = criterion.select(remaining)
+        x_adv = attack_once(number, x[remaining], current)
         logits = predict_logits(model, x_adv, eot_samples=eot_samples)
-        loss, fallen = current(logits), current.reached(logits)
-        better = fallen | (loss > best_loss[standing])
-        best[standing[better]] = x_adv[better]
-        best_loss[standing[better]] = loss[better]
-        standing = standing[~fallen]
-        if len(standing) == 0:
+        loss, fooled = current(logits), current.is_met(logits)
+        better = fooled | (loss > best_loss[remaining])
+        best[remaining[better]] = x_adv[better]
+        best_loss[remaining[better]] = loss[better]
+        remaining = remaining[~fooled]
+        if len(remaining) == 0:
             break
     return best

@@ -7,29 +7,36 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, EotSamples, OnStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.gradients import predict_logits
 from robust_core.threat_model import Norm
 
 
 @ATTACKS.register("random_search")
 class RandomSearch(Attack):
-    """Draw points of the ball and keep the one with the highest margin; an image may fall early.
+    """Try random perturbations within the threat model and keep the one with the highest margin.
 
-    uniform: uniformly in the ball. corner: Linf, each pixel at +-epsilon; L2, on the sphere.
+    uniform: uniformly within the threat model. corner: Linf, each pixel at +-epsilon; L2, on the
+        sphere.
     gaussian: normal noise of standard deviation epsilon / 2 (Linf) or of expected length epsilon
-    (L2), projected into the ball. One draw is plain noise; many are brute-force search, which a
-    gradient attack on a sound model must beat (Carlini et al., "On Evaluating Adversarial
+    (L2), projected into the threat model. One draw is plain noise; many are brute-force search,
+    which a gradient attack on a sound model must beat (Carlini et al., "On Evaluating Adversarial
     Robustness", arXiv:1902.06705, section 5).
     """
+
+    presets: ClassVar[tuple[AttackPreset, ...]] = (
+        AttackPreset("Random search-100", 110, {"num_queries": 100}),
+    )
 
     gradient_free: ClassVar[bool] = True
 
     noise: Annotated[
-        Literal["uniform", "corner", "gaussian"], Field(description="Where the points come from.")
+        Literal["uniform", "corner", "gaussian"],
+        Field(description="Distribution of the random perturbations."),
     ] = "uniform"
     num_queries: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Points drawn for each image.")
+        int, Field(ge=1, le=1_000_000, description="Random perturbations per image.")
     ] = 100
     eot_samples: EotSamples = 1
 
@@ -38,19 +45,19 @@ class RandomSearch(Attack):
     ) -> Tensor:
         """Draw, look, keep the best."""
         generator = torch.Generator().manual_seed(self.seed)
-        goal = Goal("margin", y, target)
+        criterion = Criterion("margin", y, target)
         result, index = x.clone(), torch.arange(len(x), device=x.device)
         loss_best = torch.full((len(x),), -torch.inf, device=x.device)
         for query in range(self.num_queries):
             x_new = self._draw(x[index], generator)
             logits = predict_logits(model, x_new, eot_samples=self.eot_samples)
-            loss = goal(logits)
+            loss = criterion(logits)
             if on_step is not None:
                 on_step(AttackStep(query, x_new, loss, logits))
-            fallen = goal.reached(logits)
-            better = (loss > loss_best[index]) | fallen
+            fooled = criterion.is_met(logits)
+            better = (loss > loss_best[index]) | fooled
             result[index[better]], loss_best[index[better]] = x_new[better], loss[better]
-            index, goal = index[~fallen], goal.select(~fallen)
+            index, criterion = index[~fooled], criterion.select(~fooled)
             if len(index) == 0:
                 break
         return result

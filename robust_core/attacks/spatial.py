@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, EotSamples, OnStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.gradients import predict_logits
 from robust_core.threat_model import Norm
 
@@ -18,45 +19,57 @@ from robust_core.threat_model import Norm
 class Spatial(Attack):
     """Rotate and shift the image by every combination of a grid; keep the highest loss.
 
-    Pixels may change by any amount, so the ball is the whole box (Linf, epsilon 1): what bounds
-    the attacker is the angle and the shift. What moves in from outside is black.
+    Pixels may change by any amount, so the threat model is the whole box (Linf, epsilon 1): what
+    bounds the attacker is the angle and the shift. What moves in from outside is black.
 
     Source: Engstrom, Tran, Tsipras, Schmidt and Madry, "Exploring the Landscape of Spatial
     Robustness", ICML 2019, arXiv:1712.02779, section 3.3 (grid search; 30 degrees, 3 pixels,
     5 values a shift and 31 angles for 32x32 images).
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("Spatial (turns and shifts)", 170),)
+
     gradient_free: ClassVar[bool] = True
 
-    norm: Annotated[Literal[Norm.LINF], Field(description="Pixels are free.")] = Norm.LINF
-    epsilon: Annotated[Literal[1.0], Field(description="Pixels are free.")] = 1.0  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride, reportInvalidTypeForm]
+    norm: Annotated[Literal[Norm.LINF], Field(description="Not used: pixels are free.")] = Norm.LINF
+    epsilon: Annotated[Literal[1.0], Field(description="Not used: pixels are free.")] = 1.0  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride, reportInvalidTypeForm]
     largest_rotation: Annotated[
-        float, Field(ge=0.0, le=180.0, description="Rotation either way, in degrees.")
+        float,
+        Field(ge=0.0, le=180.0, description="Maximum rotation in either direction, in degrees."),
     ] = 30.0
     largest_shift: Annotated[
-        float, Field(ge=0.0, le=100.0, description="Shift either way and along each axis, pixels.")
+        float,
+        Field(
+            ge=0.0,
+            le=100.0,
+            description="Maximum shift in either direction along each axis, in pixels.",
+        ),
     ] = 3.0
-    num_rotations: Annotated[int, Field(ge=1, le=361, description="Angles on the grid.")] = 31
-    num_shifts: Annotated[int, Field(ge=1, le=101, description="Shifts on the grid per axis.")] = 5
+    num_rotations: Annotated[int, Field(ge=1, le=361, description="Angles in the grid search.")] = (
+        31
+    )
+    num_shifts: Annotated[
+        int, Field(ge=1, le=101, description="Shifts per axis in the grid search.")
+    ] = 5
     eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Try the whole grid, the smallest changes first, on the images still standing."""
-        goal = Goal("margin", y, target)
+        """Try the whole grid, the smallest changes first, on the images still remaining."""
+        criterion = Criterion("margin", y, target)
         result, index = x.clone(), torch.arange(len(x), device=x.device)
         loss_best = torch.full((len(x),), -torch.inf, device=x.device)
         for number, (angle, down, right) in enumerate(self._grid()):
             x_new = rotate_and_shift(x[index], angle, down, right)
             logits = predict_logits(model, x_new, eot_samples=self.eot_samples)
-            loss = goal(logits)
+            loss = criterion(logits)
             if on_step is not None:
                 on_step(AttackStep(number, x_new, loss, logits))
-            fallen = goal.reached(logits)
-            better = (loss > loss_best[index]) | fallen
+            fooled = criterion.is_met(logits)
+            better = (loss > loss_best[index]) | fooled
             result[index[better]], loss_best[index[better]] = x_new[better], loss[better]
-            index, goal = index[~fallen], goal.select(~fallen)
+            index, criterion = index[~fooled], criterion.select(~fooled)
             if len(index) == 0:
                 break
         return result

@@ -15,20 +15,23 @@ from robust_core.attacks.base import (
     OnStep,
     RandomStart,
 )
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.gradients import finite, predict_logits
 
 
 @ATTACKS.register("spsa")
 class SPSA(Attack):
-    """Adam on the margin with gradients from random finite differences; sees outputs only.
+    """Adam on the margin with gradients from random finite differences; gradient-free.
 
     gradient ~ mean over v of (L(x + h v) - L(x - h v)) / (2 h) * v, with random signs v.
-    An image leaves the search when it has fallen.
+    An image leaves the search when it is fooled.
 
     Source: Uesato, O'Donoghue, van den Oord and Kohli, "Adversarial Risk and the Dangers of
     Evaluating Against Weak Attacks", ICML 2018, arXiv:1802.05666, algorithm 1.
     """
+
+    presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("SPSA", 100),)
 
     gradient_free: ClassVar[bool] = True
 
@@ -38,10 +41,12 @@ class SPSA(Attack):
     ] = 128
     difference: Annotated[
         float,
-        Field(gt=0.0, le=1.0, description="Length h of the finite difference, in pixel units."),
+        Field(
+            gt=0.0, le=1.0, description="Step h of the finite difference, in pixel units ([0, 1])."
+        ),
     ] = 0.01
     learning_rate: Annotated[
-        float, Field(gt=0.0, le=1.0, description="Learning rate of Adam, in pixel units.")
+        float, Field(gt=0.0, le=1.0, description="Learning rate of Adam, in pixel units ([0, 1]).")
     ] = 0.01
     random_start: RandomStart = True
     eot_samples: EotSamples = 1
@@ -51,21 +56,21 @@ class SPSA(Attack):
     ) -> Tensor:
         """Ascend; images are dropped from the estimate when they fall."""
         generator = torch.Generator().manual_seed(self.seed)
-        threat_model, goal = self.threat_model, Goal("margin", y, target)
+        threat_model, criterion = self.threat_model, Criterion("margin", y, target)
         result, index = x.clone(), torch.arange(len(x), device=x.device)
         x_adv = threat_model.random_start(x, generator) if self.random_start else x
         first, second = torch.zeros_like(x), torch.zeros_like(x)  # Adam's moments
         for step in range(self.num_steps + 1):
             logits = predict_logits(model, x_adv, eot_samples=self.eot_samples)
             if on_step is not None:
-                on_step(AttackStep(step, x_adv, goal(logits), logits))
+                on_step(AttackStep(step, x_adv, criterion(logits), logits))
             result[index] = x_adv
-            keep = ~goal.reached(logits)
-            index, x, x_adv, goal = index[keep], x[keep], x_adv[keep], goal.select(keep)
+            keep = ~criterion.is_met(logits)
+            index, x, x_adv, criterion = index[keep], x[keep], x_adv[keep], criterion.select(keep)
             first, second = first[keep], second[keep]
             if len(index) == 0 or step == self.num_steps:
                 break
-            gradient = self._estimate(model, x_adv, goal, generator)
+            gradient = self._estimate(model, x_adv, criterion, generator)
             first = 0.9 * first + 0.1 * gradient
             second = 0.999 * second + 0.001 * gradient.square()
             mean = first / (1 - 0.9 ** (step + 1))
@@ -74,14 +79,14 @@ class SPSA(Attack):
         return result
 
     def _estimate(
-        self, model: nn.Module, x: Tensor, goal: Goal, generator: torch.Generator
+        self, model: nn.Module, x: Tensor, criterion: Criterion, generator: torch.Generator
     ) -> Tensor:
         gradient = torch.zeros_like(x)
         for _ in range(self.num_samples):
             signs = torch.randint(0, 2, x.shape, generator=generator).to(x) * 2.0 - 1.0
             both = torch.cat([x + self.difference * signs, x - self.difference * signs])
             above, below = predict_logits(model, both, eot_samples=self.eot_samples).chunk(2)
-            slope = (goal(above) - goal(below)) / (2.0 * self.difference)
+            slope = (criterion(above) - criterion(below)) / (2.0 * self.difference)
             gradient += finite(slope).view(-1, 1, 1, 1) * signs
         return gradient / self.num_samples
 

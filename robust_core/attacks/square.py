@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, EotSamples, NumRestarts, OnStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
+from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import best_of_rounds
 from robust_core.gradients import search_logits
 from robust_core.threat_model import Norm
@@ -24,35 +25,43 @@ class Square(Attack):
     Uses logits only (a score-based black-box attack), so masked gradients do not stop it. Linf:
     a square of each colour channel is set to +-epsilon, from vertical stripes on. L2: the energy
     of one window moves to another, in a pattern that falls off from its centre. An image leaves
-    the search when it has fallen.
+    the search when it is fooled.
 
     Source: Andriushchenko, Croce, Flammarion and Hein, "Square Attack: a query-efficient black-box
     adversarial attack via random search", ECCV 2020, arXiv:1912.00049, algorithms 1-3. Difference:
     every image draws its own squares; the released code shares them within a batch.
     """
 
+    presets: ClassVar[tuple[AttackPreset, ...]] = (
+        AttackPreset("Square-200", 80, {"num_queries": 200}),
+        AttackPreset("Square-5,000", 90, {"num_queries": 5000}),
+    )
+
     gradient_free: ClassVar[bool] = True
     searches_low_precision: ClassVar[bool] = True
 
     num_queries: Annotated[
-        int, Field(ge=1, le=1_000_000, description="Forward passes per image and restart.")
+        int,
+        Field(ge=1, le=1_000_000, description="Queries (forward passes) per image and restart."),
     ] = 5000
     num_restarts: NumRestarts = 1
     initial_share: Annotated[
-        float, Field(gt=0.0, le=1.0, description="Share of the image in the first squares (p).")
+        float, Field(gt=0.0, le=1.0, description="Initial share of pixels changed by a square (p).")
     ] = 0.8
     eot_samples: EotSamples = 1
 
     def perturb(
         self, model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None, on_step: OnStep | None
     ) -> Tensor:
-        """Run every restart on the images still standing."""
+        """Run every restart on the images still remaining."""
         generator = torch.Generator().manual_seed(self.seed)
         return best_of_rounds(
-            lambda number, x, goal: self._search(model, x, goal, generator, on_step, number),
+            lambda number, x, criterion: self._search(
+                model, x, criterion, generator, on_step, number
+            ),
             model,
             x,
-            Goal("margin", y, target),
+            Criterion("margin", y, target),
             num_rounds=self.num_restarts,
             eot_samples=self.eot_samples,
         )
@@ -61,7 +70,7 @@ class Square(Attack):
         self,
         model: nn.Module,
         x: Tensor,
-        goal: Goal,
+        criterion: Criterion,
         generator: torch.Generator,
         on_step: OnStep | None,
         restart: int,
@@ -79,18 +88,18 @@ class Square(Attack):
             else:
                 x_new = propose(x, x_best, self._share(query), generator)
             logits = search_logits(model, x_new, eot_samples=self.eot_samples)
-            loss = goal(logits)
-            fallen = goal.fallen(model, x_new, logits, eot_samples=self.eot_samples)
-            better = (loss > loss_best) | fallen
+            loss = criterion(logits)
+            fooled = criterion.fooled(model, x_new, logits, eot_samples=self.eot_samples)
+            better = (loss > loss_best) | fooled
             x_best = torch.where(better.view(-1, 1, 1, 1), x_new, x_best)
             loss_best = torch.where(better, loss, loss_best)
             if on_step is not None:
                 on_step(AttackStep(query, x_new, loss, logits, restart))
-            if bool(fallen.any()):
-                result[index[fallen]] = x_best[fallen]
-                keep = ~fallen
+            if bool(fooled.any()):
+                result[index[fooled]] = x_best[fooled]
+                keep = ~fooled
                 index, x, x_best, loss_best = index[keep], x[keep], x_best[keep], loss_best[keep]
-                goal = goal.select(keep)
+                criterion = criterion.select(keep)
                 if len(index) == 0:
                     return result
         result[index] = x_best

@@ -1,4 +1,4 @@
-"""What several searches for the same images share: who still stands, the best, the clock."""
+"""State shared by several searches on the same images: those still robust, the best, the clock."""
 
 import time
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import AttackStep, OnStep
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
 from robust_core.gradients import predict_logits
 from robust_core.threat_model import ThreatModel
 
@@ -15,29 +15,29 @@ TOLERANCE = 1e-5  # float32 rounding of a distance
 
 
 class TimeUp(Exception):  # noqa: N818 - no error: the search ends with what it has
-    """The time limit is reached."""
+    """The time limit is reached; the search ends with the best so far."""
 
 
 class Survivors:
-    """The images under attack; one that has fallen is kept as it fell, others at their best.
+    """The images under attack: the adversarial example of a fooled one, the best iterate of others.
 
-    Every iterate that any search looks at is entered by `look`. Of an image that stands the iterate
-    of the highest margin is kept.
+    Every iterate of any search is entered by `update`. Of an image that is not fooled, the iterate
+    with the highest margin is kept.
 
     Attributes:
         model: the attacked model, which alone decides.
-        x: clean images [N,C,H,W]. goal: with the margin as its loss.
-        eot_samples: passes whose mean is an answer.
-        stochastic: whether the model's answers differ. As many fresh ones must then all be wrong;
-            until they are, the search for a higher margin goes on.
-        best: [N,C,H,W], the result so far. margin: its margin [N]. standing: bool [N].
+        x: clean images [N,C,H,W]. criterion: with the margin as its loss.
+        eot_samples: passes averaged per query.
+        stochastic: whether the model is stochastic. An image then counts as fooled only if
+            `eot_samples` new passes are all wrong; until then the search goes on.
+        best: [N,C,H,W], the result so far. margin: its margin [N]. remaining: not fooled, bool [N].
     """
 
     def __init__(
         self,
         model: nn.Module,
         x: Tensor,
-        goal: Goal,
+        criterion: Criterion,
         threat_model: ThreatModel,
         *,
         eot_samples: int,
@@ -45,25 +45,25 @@ class Survivors:
         seconds: float | None,
         on_step: OnStep | None,
     ) -> None:
-        """Begin with all images standing; `seconds` from now on the time is up."""
-        self.model, self.x, self.goal, self.threat_model = model, x, goal, threat_model
+        """Begin with all images remaining; the time is up `seconds` from now."""
+        self.model, self.x, self.criterion, self.threat_model = model, x, criterion, threat_model
         self.eot_samples, self.stochastic = eot_samples, stochastic
         self.best = x.clone()
         self.margin = torch.full((len(x),), -torch.inf, device=x.device)
-        self.standing = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        self.remaining = torch.ones(len(x), dtype=torch.bool, device=x.device)
         self._until = None if seconds is None else time.monotonic() + seconds
         self._on_step = on_step
         self._num_searches = 0
 
     @property
     def index(self) -> Tensor:
-        """Which images stand: int64 [M]."""
-        return self.standing.nonzero().squeeze(1)
+        """Images that are not fooled: int64 [M]."""
+        return self.remaining.nonzero().squeeze(1)
 
     @property
     def num_robust(self) -> int:
-        """How many images have no adversarial iterate yet, by their mean answers."""
-        return int((self.standing & (self.margin <= 0)).sum())
+        """Number of images without an adversarial iterate, by their mean logits."""
+        return int((self.remaining & (self.margin <= 0)).sum())
 
     def check_time(self) -> None:
         """Raise `TimeUp` once it is."""
@@ -71,12 +71,12 @@ class Survivors:
             raise TimeUp
 
     def new_search(self) -> int:
-        """Return the number that the steps of one more search carry as their restart."""
+        """Return the restart number for the steps of a new search."""
         self._num_searches += 1
         return self._num_searches - 1
 
     def report(self, step: AttackStep) -> None:
-        """Show a step to whoever watches the attack."""
+        """Pass a step on to `on_step`."""
         if self._on_step is not None:
             self._on_step(step)
 
@@ -84,36 +84,35 @@ class Survivors:
         """Return the attacked model's logits, the mean of its passes: [M,C,H,W] -> [M,K]."""
         return predict_logits(self.model, x, eot_samples=self.eot_samples)
 
-    def look(self, index: Tensor, x_adv: Tensor, logits: Tensor) -> Tensor:
-        """Enter iterates and return which of them have fallen: bool [M].
+    def update(self, index: Tensor, x_adv: Tensor, logits: Tensor) -> Tensor:
+        """Enter iterates and return which of them fool the model: bool [M].
 
         Args:
             index: which images they belong to [M].
-            x_adv: in the ball [M,C,H,W].
-            logits: the attacked model's answers [M,K].
+            x_adv: within the threat model [M,C,H,W].
+            logits: of the attacked model [M,K].
         """
-        goal = self.goal.select(index)
-        fallen, margin = goal.reached(logits), goal(logits)
-        if self.stochastic and bool(fallen.any()):  # a lucky draw is no success
-            seeming = fallen.nonzero().squeeze(1)
-            claimed = goal.select(seeming)
+        criterion = self.criterion.select(index)
+        fooled, margin = criterion.is_met(logits), criterion(logits)
+        if self.stochastic and bool(fooled.any()):  # a lucky draw is no success
+            seeming = fooled.nonzero().squeeze(1)
+            claimed = criterion.select(seeming)
             answers = [predict_logits(self.model, x_adv[seeming]) for _ in range(self.eot_samples)]
-            fallen[seeming] = torch.stack([claimed.reached(one) for one in answers]).all(dim=0)
+            fooled[seeming] = torch.stack([claimed.is_met(one) for one in answers]).all(dim=0)
             margin[seeming] = claimed(torch.stack(answers).mean(dim=0))
-        better = self.standing[index] & (fallen | (margin > self.margin[index]))
+        better = self.remaining[index] & (fooled | (margin > self.margin[index]))
         self.best[index[better]] = x_adv[better]
         self.margin[index[better]] = margin[better]
-        self.standing[index[fallen]] = False
-        return fallen
+        self.remaining[index[fooled]] = False
+        return fooled
 
 
 @dataclass
 class Follower:
-    """Enters the iterates of another attack, which knows nothing of survivors, as it takes them.
+    """An `on_step` that enters the iterates of another attack into `survivors`.
 
-    An attack shows the images that it still searches, in their order; those that fall leave it at
-    once. This is what `on_step` of budget attacks shows; of a minimum-norm attack only the clock is
-    kept.
+    A step of a budget attack holds the images that are still attacked, in their order; fooled ones
+    leave it at once. For a minimum-norm attack, only the time limit is checked.
     """
 
     survivors: Survivors
@@ -131,7 +130,7 @@ class Follower:
             self._restart, self._number = step.restart, self.survivors.new_search()
         self.survivors.report(replace(step, restart=self._number))
         if self.enters:
-            goal = self.survivors.goal.select(self._left)
-            self.survivors.look(self._left, step.x_adv, step.logits)
-            self._left = self._left[~goal.reached(step.logits)]
+            criterion = self.survivors.criterion.select(self._left)
+            self.survivors.update(self._left, step.x_adv, step.logits)
+            self._left = self._left[~criterion.is_met(step.logits)]
         self.survivors.check_time()

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import Engine, fastest_engine, use_engine
+from robust_core.acceleration.mode import Acceleration, fastest_acceleration, use_acceleration
 from robust_core.attacks.base import create_attack
 
 EPSILON = 8 / 255
@@ -26,17 +26,17 @@ def contestants(
 
     Args:
         device: where the images are.
-        epsilon: radius of the ball.
+        epsilon: of the threat model.
         low_precision: take part in compiled bfloat16, too; None: where the device is made for it.
     """
     if low_precision is None:
-        low_precision = fastest_engine(device).precision == "bfloat16"
+        low_precision = fastest_acceleration(device).precision == "bfloat16"
     found = {
-        FLOAT32: _engine(Engine("float32"), epsilon),
-        REFERENCE: _engine(Engine("reference"), epsilon),
+        FLOAT32: _engine(Acceleration("float32"), epsilon),
+        REFERENCE: _engine(Acceleration("reference"), epsilon),
     }
     if low_precision:
-        found = {BFLOAT16: _engine(Engine("bfloat16", compiled="now"), epsilon), **found}
+        found = {BFLOAT16: _engine(Acceleration("bfloat16", compiled="now"), epsilon), **found}
     if is_installed("torchattacks"):
         found[TORCHATTACKS] = partial(_torchattacks, epsilon)
     if is_installed("foolbox"):
@@ -49,10 +49,10 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _engine(engine: Engine, epsilon: float) -> Contestant:
+def _engine(engine: Acceleration, epsilon: float) -> Contestant:
     def attack(model: nn.Module, x: Tensor, y: Tensor, num_steps: int) -> Tensor:
         pgd = create_attack("pgd", epsilon=epsilon, step_size=epsilon / 4, num_steps=num_steps)
-        with use_engine(engine):
+        with use_acceleration(engine):
             return pgd(model, x, y)
 
     return attack

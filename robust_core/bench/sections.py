@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import fastest_engine, use_engine
-from robust_core.acceleration.optimised import prepared
+from robust_core.acceleration.mode import fastest_acceleration, use_acceleration
+from robust_core.acceleration.optimised import optimised
 from robust_core.attacks.base import Attack, create_attack
 from robust_core.bench.contestants import (
     BFLOAT16,
@@ -29,10 +29,10 @@ from robust_core.models.base import create_model
 
 IMAGE_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 GIGA = 1e9
-Subject = tuple[nn.Module, Tensor, Tensor]  # model, images, labels
+BenchCase = tuple[nn.Module, Tensor, Tensor]  # model, images, labels
 
 
-def untrained(name: str, parameters: dict, num_images: int, device: torch.device) -> Subject:
+def untrained(name: str, parameters: dict, num_images: int, device: torch.device) -> BenchCase:
     """Return a fresh frozen network, random images and the labels that it gives them.
 
     The biases of the classes are set so that no class wins everywhere: attacks succeed in part.
@@ -47,7 +47,7 @@ def untrained(name: str, parameters: dict, num_images: int, device: torch.device
 
 
 def speed_of_pgd(
-    subject: Subject, num_steps: int, repeats: int, peak: dict[str, float], everybody: dict
+    subject: BenchCase, num_steps: int, repeats: int, peak: dict[str, float], everybody: dict
 ) -> Iterator[str]:
     """Yield a line for each contestant: images/s, ratio, success, loss, share of the peak."""
     model, x, y = subject
@@ -74,12 +74,12 @@ def speed_of_pgd(
         share = flops / value / peak["bfloat16" if name == BFLOAT16 else "float32"]
         yield (
             f"  {name:<14}{1000 * value:>10.1f} ms{len(x) / value:>10.1f} images/s"
-            f"{base / value:>8.2f} x{success:>9.1%} fallen, loss{loss:>7.3f}"
+            f"{base / value:>8.2f} x{success:>9.1%} fooled, loss{loss:>7.3f}"
             f"{flops / value / GIGA:>9.1f} GFLOP/s{share:>7.1%}"
         )
 
 
-def trained(name: str, num_images: int, device: torch.device) -> tuple[Subject, float]:
+def trained(name: str, num_images: int, device: torch.device) -> tuple[BenchCase, float]:
     """Return a checkpoint, frozen, with the first test images of its data set, and their radius.
 
     Raises:
@@ -94,7 +94,7 @@ def trained(name: str, num_images: int, device: torch.device) -> tuple[Subject, 
 
 
 def robust_accuracy(
-    subject: Subject, epsilon: float, num_steps: int, num_restarts: int
+    subject: BenchCase, epsilon: float, num_steps: int, num_restarts: int
 ) -> Iterator[str]:
     """Yield the time of robust accuracy by PGD with restarts: the usual loop, and the active set.
 
@@ -114,17 +114,17 @@ def robust_accuracy(
     name = TORCHATTACKS if TORCHATTACKS in everybody else "reference"
 
     def loop() -> float:
-        standing = is_correct(predict_logits(model, x), y)
+        remaining = is_correct(predict_logits(model, x), y)
         for _ in range(num_restarts):
-            standing &= is_correct(
+            remaining &= is_correct(
                 predict_logits(model, everybody[name](model, x, y, num_steps)), y
             )
-        return int(standing.sum()) / len(x)
+        return int(remaining.sum()) / len(x)
 
     yield from _side_by_side({name: loop, "active set": lambda: _robust(subject, attack)}, x)
 
 
-def autoattack(subject: Subject, epsilon: float) -> Iterator[str]:
+def autoattack(subject: BenchCase, epsilon: float) -> Iterator[str]:
     """Yield the time of robust accuracy by AutoAttack, beside its authors' where that is."""
     model, x, y = subject
 
@@ -137,9 +137,9 @@ def autoattack(subject: Subject, epsilon: float) -> Iterator[str]:
     yield from _side_by_side(work | {"this engine": lambda: _robust(subject, ours)}, x)
 
 
-def _robust(subject: Subject, attack: Attack) -> float:
+def _robust(subject: BenchCase, attack: Attack) -> float:
     model, x, y = subject
-    with use_engine(fastest_engine(x.device)):
+    with use_acceleration(fastest_acceleration(x.device)):
         return evaluate(model, x, y, attack).robust_accuracy
 
 
@@ -159,7 +159,7 @@ def _side_by_side(work: dict[str, Callable[[], float]], x: Tensor) -> Iterator[s
         )
 
 
-def linearity(subject: Subject, repeats: int) -> Iterator[str]:
+def linearity(subject: BenchCase, repeats: int) -> Iterator[str]:
     """Yield the time of PGD against the number of images and of steps."""
     model, x, y = subject
     attack = contestants(x.device)[FLOAT32]
@@ -175,10 +175,10 @@ def linearity(subject: Subject, repeats: int) -> Iterator[str]:
         yield f"  {name}{1000 * value:>10.1f} ms{1000 * value / num / steps:>10.2f} ms each step"
 
 
-def all_classes(subject: Subject, repeats: int) -> Iterator[str]:
+def all_classes(subject: BenchCase, repeats: int) -> Iterator[str]:
     """Yield the cost of the gradients of all classes of one image beside that of one."""
     model, x, _ = subject
-    ready, image = prepared(model), x[:1]
+    ready, image = optimised(model), x[:1]
 
     def gradients(num_classes: int) -> None:
         classes = torch.arange(num_classes, device=x.device)[None]

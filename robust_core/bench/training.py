@@ -8,7 +8,7 @@ from robust_core.bench.timing import interleaved_medians, peak_memory
 from robust_core.config.presets import preset
 from robust_core.data import data_source
 from robust_core.methods.base import METHODS
-from robust_core.training.judge import load_split
+from robust_core.training.evaluator import load_split
 from robust_core.training.state import create_state
 from robust_core.training.step import TrainingStep
 
@@ -21,7 +21,7 @@ def methods(
 ) -> Iterator[str]:
     """Yield a line for each method: ms and MiB of a step, and both beside `pgd_at`'s.
 
-    A step takes one batch of the quick preset, with augmentation, at the full radius; of a method
+    A step takes one batch of the quick preset, with augmentation, at full epsilon; of a method
     that replays its batches, all replays. Memory is that of a step on 256 images.
 
     Args:

@@ -1,19 +1,22 @@
 """The card of a checkpoint: what was measured on it, under which exact attacks."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+from robust_core.aliases import attack_of_result
 from robust_core.attacks.base import ATTACKS
-from robust_core.attacks.description import short_words
-from robust_core.config.run import CardAttack, Choice, RunConfig, complete
-from robust_core.evaluation.accuracy import RobustnessReport, describe_attack
-from robust_core.evaluation.finding import Finding, Severity
+from robust_core.attacks.description import describe_attack
+from robust_core.config.attack_run import CardAttack
+from robust_core.config.choice import complete
+from robust_core.config.run import RunConfig
+from robust_core.evaluation.accuracy import RobustnessReport
+from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.lowest import (
     LowestKnown,
     Measured,
@@ -22,6 +25,7 @@ from robust_core.evaluation.lowest import (
     wilson_interval,
 )
 from robust_core.parameters import Parameters
+from robust_core.threat_model import Norm, ThreatModel
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(max_length=200)]
@@ -29,51 +33,38 @@ Sentence = Annotated[str, Field(max_length=1000)]
 Bits = Annotated[str, Field(max_length=100_000, pattern="^[01]*$")]  # an image a digit, 1: correct
 
 
-class CardFinding(Parameters):
-    """What a check said about a number; see `robust_core.evaluation.finding`."""
-
-    name: Name
-    severity: Severity
-    value: float | None
-    threshold: float
-    sentence: Sentence
-    advice: Sentence = ""
-    accuracy: Share | None = None
-    cause: Sentence = ""
-
-
 class RobustResult(Parameters):
     """Accuracy under one exact attack, with its 95 % interval.
 
-    Fields: `inference`, `crafted_on`, `role` and `num_verdicts` as in `CardAttack`;
-    `clean_accuracy` of what was judged on these images, or none where it is the card's;
+    Fields: `clean_accuracy` of what was evaluated on these images, or none where it is the card's;
     `correct` says image by image, in the order of the card's sample, what is correct without and
     under the attack; `findings` and `checked_correct` are those of `RobustnessReport`, none where
     this very number was not checked.
     """
 
-    attack: Choice
+    attack: CardAttack
     accuracy: Share
     interval: tuple[Share, Share]
     num_images: Annotated[int, Field(ge=1)]
     clean_accuracy: Share | None = None
-    inference: Name = ""
-    crafted_on: Name | None = None
-    role: Literal["claim", "check"] = "check"
-    num_verdicts: Annotated[int, Field(ge=1)] = 1
     correct: Bits = ""
-    findings: Annotated[tuple[CardFinding, ...], Field(max_length=100)] = ()
+    findings: Annotated[tuple[Finding, ...], Field(max_length=100)] = ()
     checked_correct: Bits = ""
     notes: Annotated[tuple[Sentence, ...], Field(max_length=20)] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_fields(cls, values: Any) -> Any:
+        return attack_of_result(values)
+
     @field_validator("attack")
     @classmethod
-    def _check_attack(cls, choice: Choice) -> Choice:
+    def _check_attack(cls, choice: CardAttack) -> CardAttack:
         complete("attack", choice, ATTACKS.get(choice.name))
         return choice
 
     @model_validator(mode="after")
-    def _check_numbers(self) -> "RobustResult":
+    def _check_numbers(self) -> Self:
         low, high = self.interval
         if not low - 1e-9 <= self.accuracy <= high + 1e-9:
             raise ValueError(
@@ -83,6 +74,46 @@ class RobustResult(Parameters):
         if self.correct and self.correct.count("1") / len(self.correct) != self.accuracy:
             raise ValueError("the accuracy should be that of the images, image by image")
         return self
+
+    @classmethod
+    def of(cls, asked: CardAttack, report: RobustnessReport) -> Self:
+        """Return what was found of what was asked for."""
+        assert report.attack is not None
+        checked = report.checked_correct
+        return cls(
+            attack=asked.model_copy(update=describe_attack(report.attack)),
+            accuracy=report.robust_accuracy,
+            interval=report.robust_interval,
+            num_images=report.num_images,
+            clean_accuracy=report.clean_accuracy,
+            correct=_bits(report.robust_correct),
+            findings=report.findings,
+            checked_correct="" if checked is None else _bits(checked),
+            notes=report.notes,
+        )
+
+    @property
+    def threat_model(self) -> ThreatModel | None:
+        """What the attacker was allowed to do; None for an attack without norm and epsilon."""
+        values = self.attack.parameters
+        if "epsilon" not in values:
+            return None
+        return ThreatModel(Norm(values["norm"]), values["epsilon"])
+
+    @property
+    def measured(self) -> Measured:
+        """This result as `lowest_known` takes it."""
+        right = round(self.accuracy * self.num_images)
+        bits = self.correct or "1" * right + "0" * (self.num_images - right)
+        checked = _mask(self.checked_correct) if self.checked_correct else None
+        return Measured(self.attack.words, _mask(bits), self.findings, checked)
+
+    def compares_with(self, other: "RobustResult") -> bool:
+        """Return whether two results are of one inference mode and one threat model."""
+        return (self.attack.inference, self.threat_model) == (
+            other.attack.inference,
+            other.threat_model,
+        )
 
 
 class Card(Parameters):
@@ -114,6 +145,47 @@ class Card(Parameters):
             values["robust"] = [{**robust[0], "findings": findings}, *robust[1:]]
         return values
 
+    @property
+    def reported(self) -> RobustResult:
+        """The result as the method's paper would report it: its protocol, or the first."""
+        return next((one for one in self.robust if one.attack.role == "claim"), self.robust[0])
+
+    def results_of(self, inference: str) -> tuple[RobustResult, ...]:
+        """Return the results of one inference mode; "" is the base network."""
+        return tuple(one for one in self.robust if one.attack.inference == inference)
+
+    def lowest(self, about: RobustResult | None = None) -> LowestKnown:
+        """Return the lowest accuracy measured for the same inference mode and threat model.
+
+        It is the worst case image by image over all results and their checks; a transfer attack is
+        as good an upper bound as any other. Results of older cards, which do not say it image by
+        image, count with their accuracy.
+
+        Args:
+            about: one of the results; None: `reported`.
+        """
+        about = about or self.reported
+        same = [one for one in self.robust if one.compares_with(about)]
+        told = [one.measured for one in same if one.correct]
+        found = [lowest_known(told)] if told else []
+        found += [lowest_known([one.measured]) for one in same if not one.correct]
+        return min(found, key=lambda one: one.accuracy)
+
+    def headline(self) -> str:
+        """Return the one sentence: what is reported, and what is the lowest that was measured."""
+        return headline(self.reported.accuracy, self.lowest())
+
+    def clean_of(self, result: RobustResult) -> tuple[float, int]:
+        """Return the clean accuracy of what a result evaluated, and on how many images."""
+        if result.clean_accuracy is None or not result.attack.inference:
+            return self.clean_accuracy, self.num_images
+        return result.clean_accuracy, result.num_images
+
+    def clean_interval_of(self, result: RobustResult) -> tuple[float, float]:
+        """Return the 95 % interval of `clean_of`."""
+        share, number = self.clean_of(result)
+        return wilson_interval(round(share * number), number)
+
 
 @dataclass(frozen=True)
 class CardResult:
@@ -129,8 +201,8 @@ def make_card(
     epoch: int,
     results: Sequence[CardResult],
     notes: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Return the card of a checkpoint as plain JSON values.
+) -> Card:
+    """Return the card of a checkpoint.
 
     Args:
         config: the run that made it.
@@ -141,38 +213,18 @@ def make_card(
         notes: sentences about the model that its numbers do not say.
     """
     first = results[0].report
-    return {
-        "split": split,
-        "num_images": first.num_images,
-        "sample": "stratified",
-        "clean_accuracy": first.clean_accuracy,
-        "clean_interval": list(first.clean_interval),
-        "robust": [_result(one.asked, one.report) for one in results],
-        "notes": list(notes),
-        "epoch": epoch,
-        "seed": config.seed,
-        "versions": versions(),
-    }
-
-
-def _result(asked: CardAttack, report: RobustnessReport) -> dict[str, Any]:
-    assert report.attack is not None
-    checked = report.checked_correct
-    return {
-        "attack": describe_attack(report.attack),
-        "accuracy": report.robust_accuracy,
-        "interval": list(report.robust_interval),
-        "num_images": report.num_images,
-        "clean_accuracy": report.clean_accuracy,
-        "inference": asked.inference,
-        "crafted_on": asked.crafted_on,
-        "role": asked.role,
-        "num_verdicts": asked.num_verdicts,
-        "correct": _bits(report.robust_correct),
-        "findings": [finding.to_json() for finding in report.findings],
-        "checked_correct": "" if checked is None else _bits(checked),
-        "notes": list(report.notes),
-    }
+    return Card(
+        split=split,
+        num_images=first.num_images,
+        sample="stratified",
+        clean_accuracy=first.clean_accuracy,
+        clean_interval=first.clean_interval,
+        robust=tuple(RobustResult.of(one.asked, one.report) for one in results),
+        notes=tuple(notes),
+        epoch=epoch,
+        seed=config.seed,
+        versions=versions(),
+    )
 
 
 def _bits(mask: Tensor) -> str:
@@ -181,86 +233,6 @@ def _bits(mask: Tensor) -> str:
 
 def _mask(bits: str) -> Tensor:
     return torch.tensor([bit == "1" for bit in bits], dtype=torch.bool)
-
-
-def reported_result(card: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the result as the method's paper would report it: its protocol, or the first."""
-    results = card["robust"]
-    return next((result for result in results if result["role"] == "claim"), results[0])
-
-
-def lowest_of(card: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> LowestKnown:
-    """Return the lowest accuracy measured for the same inference and threat model.
-
-    It is the worst case image by image over all results and their checks; a transfer attack is as
-    good an upper bound as any other. Results of older cards, which do not say it image by image,
-    count with their accuracy.
-
-    Args:
-        card: the card.
-        about: one of its results; None: `reported_result`.
-    """
-    about = about or reported_result(card)
-    same = [result for result in card["robust"] if is_about(result, about)]
-    told = [measured_of(result) for result in same if result["correct"]]
-    older = [measured_of(result) for result in same if not result["correct"]]
-    found = [lowest_known(told)] if told else []
-    found += [lowest_known([one]) for one in older]
-    return min(found, key=lambda one: one.accuracy)
-
-
-def measured_of(result: Mapping[str, Any]) -> Measured:
-    """Return a result of a card as `lowest_known` takes it."""
-    number = result["num_images"]
-    right = round(result["accuracy"] * number)
-    bits = result["correct"] or "1" * right + "0" * (number - right)
-    checked = result["checked_correct"]
-    return Measured(
-        result_words(result),
-        _mask(bits),
-        findings_of(result),
-        _mask(checked) if checked else None,
-    )
-
-
-def findings_of(result: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """Return what the checks of this very number found; empty: it was not checked."""
-    return tuple(Finding.from_json(values) for values in result["findings"])
-
-
-def headline_of(card: Mapping[str, Any]) -> str:
-    """Return the one sentence: what is reported, and what is the lowest that was measured."""
-    reported = reported_result(card)
-    return headline(reported["accuracy"], lowest_of(card, reported))
-
-
-def result_words(result: Mapping[str, Any]) -> str:
-    """Return the attack behind a result in words, but for its threat model and surrogate."""
-    words = short_words(result["attack"]["name"], result["attack"]["parameters"])
-    repeats = result["num_verdicts"]
-    return words if repeats == 1 else f"{words}, worst of {repeats} repeats"
-
-
-def clean_of(card: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float, int]:
-    """Return the clean accuracy of what a result judged, and on how many images."""
-    if result["clean_accuracy"] is None or not result["inference"]:
-        return card["clean_accuracy"], card["num_images"]
-    return result["clean_accuracy"], result["num_images"]
-
-
-def clean_interval_of(card: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the 95 % interval of `clean_of`."""
-    share, number = clean_of(card, result)
-    return wilson_interval(round(share * number), number)
-
-
-def is_about(result: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two results are of one inference and one threat model."""
-    one, two = (
-        (each["inference"], values.get("norm"), values.get("epsilon"))
-        for each, values in ((each, each["attack"]["parameters"]) for each in (result, other))
-    )
-    return one == two
 
 
 def versions() -> dict[str, str]:

@@ -3,11 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -29,7 +27,7 @@ from robust_core.errors import InputError
 from robust_core.files import write_atomically
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
-from robust_core.paths import checkpoints_folder
+from robust_core.paths import checkpoints_folder, shipped_folder
 from robust_core.registry import unknown_name
 
 
@@ -45,8 +43,7 @@ class CheckpointInfo:
         image_shape: (C, H, W) of its images.
         num_classes: K. class_names: K names.
         epoch: complete epochs of training behind its weights.
-        card: what was measured, as plain JSON values: see `robust_core.checkpoints.card.Card`;
-            accuracies in [0, 1], 95 % intervals.
+        card: what was measured; accuracies in [0, 1], 95 % intervals.
         inferences: names of the ways to use the network other than calling it; the reference
             "<name>:<inference>" stands for each.
         inference: the one that this reference names; empty for the network itself.
@@ -60,7 +57,7 @@ class CheckpointInfo:
     num_classes: int
     class_names: tuple[str, ...]
     epoch: int
-    card: dict[str, Any]
+    card: Card
     inferences: tuple[str, ...] = ()
     inference: str = ""
 
@@ -69,6 +66,8 @@ def list_checkpoints() -> list[str]:
     """Return the names of all readable checkpoints: shipped, of runs (newest first), imported.
 
     "digits-pgd_at" is shipped, "runs/<id>" the best model of a run, "imported/<name>" an upload.
+    A file in `pretrained/` of the person's own folder goes by its bare name, too, unless a shipped
+    model has it: then it is "own/<name>", and neither hides the other.
     Only headers are read; damaged files are left out.
     """
     return [name for name, path in _shelves().items() if _is_readable(path)]
@@ -98,7 +97,7 @@ def checkpoint_info(reference: str | Path) -> CheckpointInfo:
         num_classes=len(description.class_names),
         class_names=description.class_names,
         epoch=description.epoch,
-        card=description.card.model_dump(mode="json"),
+        card=description.card,
         inferences=description.inferences,
         inference=inference,
     )
@@ -143,7 +142,7 @@ def save_checkpoint(
     method: TrainingMethod | None = None,
     class_names: tuple[str, ...],
     epoch: int,
-    card: Mapping[str, Any],
+    card: Card,
 ) -> None:
     """Write `model` and what is known about it to `path`, atomically.
 
@@ -154,11 +153,10 @@ def save_checkpoint(
         method: what trained it, attached to it; its shipped parts travel along. None: none.
         class_names: K names.
         epoch: complete epochs behind the weights.
-        card: see `CheckpointInfo.card`.
+        card: what was measured on it.
 
     Raises:
         OSError: the file cannot be written.
-        InputError: the card has not the form of a card.
     """
     description = Description(
         format=FORMAT,
@@ -166,7 +164,7 @@ def save_checkpoint(
         image_shape=model.image_shape,
         class_names=class_names,
         epoch=epoch,
-        card=Card.create(card),
+        card=card,
         inferences=() if method is None else method.inferences(model),
     )
     tensors = {
@@ -213,12 +211,23 @@ def import_checkpoint(filename: str, data: bytes) -> str:
 def _shelves() -> dict[str, Path]:
     """Return all files that may be checkpoints, by name."""
     folder = checkpoints_folder()
+    shipped = _models_in(shipped_folder())
+    own = {} if _same(folder, shipped_folder()) else _models_in(folder)
     runs = sorted(folder.glob(f"runs/*/best{SUFFIX}"), key=_modified, reverse=True)
     return (
-        {path.stem: path for path in sorted(folder.glob(f"pretrained/*{SUFFIX}"))}
+        shipped
+        | {f"own/{name}" if name in shipped else name: path for name, path in own.items()}
         | {f"runs/{path.parent.name}": path for path in runs}
         | {f"imported/{path.stem}": path for path in sorted(folder.glob(f"imported/*{SUFFIX}"))}
     )
+
+
+def _models_in(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob(f"pretrained/*{SUFFIX}"))}
+
+
+def _same(folder: Path, other: Path) -> bool:
+    return folder.resolve() == other.resolve()
 
 
 def _modified(path: Path) -> float:

@@ -16,8 +16,9 @@ from safetensors.torch import load
 from torch import Tensor
 
 from robust_core.checkpoints.card import Card, Name
-from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig, parse_json_object
+from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig
 from robust_core.errors import InputError
+from robust_core.files import parse_json_object
 from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
 from robust_core.parameters import Parameters, validation_sentence

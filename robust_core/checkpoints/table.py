@@ -1,19 +1,12 @@
 """The table of shipped models in `checkpoints/README.md`, generated from their cards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from robust_core.checkpoints.card import (
-    clean_of,
-    findings_of,
-    lowest_of,
-    reported_result,
-    result_words,
-)
+from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
 from robust_core.evaluation.finding import verdict
 from robust_core.evaluation.lowest import LowestKnown
-from robust_core.threat_model import Norm, ThreatModel
 
 COLUMNS = (
     *("name", "network", "method", "threat model", "clean", "as reported", "lowest measured"),
@@ -36,7 +29,7 @@ def markdown_table() -> str:
     for data in sorted({info.config.data.name for info in infos}):
         chosen = [info for info in infos if info.config.data.name == data]
         lines += [f"### {data}", "", *_table(COLUMNS, map(_summary, chosen)), ""]
-    notes = [f"- `{info.name}`: {note}" for info in infos for note in info.card["notes"]]
+    notes = [f"- `{info.name}`: {note}" for info in infos for note in info.card.notes]
     if notes:
         lines += ["### Notes", "", *notes, ""]
     rows = [row for info in infos for row in _measurements(info)]
@@ -51,20 +44,19 @@ def _table(head: Sequence[str], rows: Any) -> list[str]:
 
 def _summary(info: CheckpointInfo) -> tuple[str, ...]:
     card, config = info.card, info.config
-    reported = reported_result(card)
-    lowest = lowest_of(card, reported)
-    clean, _ = clean_of(card, reported)
+    reported, lowest = card.reported, card.lowest()
+    clean, _ = card.clean_of(reported)
     return (
-        f"`{info.name}`" + (f", {reported['inference']}" if reported["inference"] else ""),
+        f"`{info.name}`" + (f", {reported.attack.inference}" if reported.attack.inference else ""),
         f"`{config.model.name}`",
         f"`{config.method.name}`",
         _threat_model(reported),
         f"{clean:.1%}",
-        f"{reported['accuracy']:.1%} {result_words(reported)}{_surrogate(reported)}, "
-        f"n {reported['num_images']}",
+        f"{reported.accuracy:.1%} {reported.attack.words}{_surrogate(reported)}, "
+        f"n {reported.num_images}",
         _lowest(lowest),
         lowest.verdict,
-        f"{info.epoch} of {config.epochs}, {card['seed']}",
+        f"{info.epoch} of {config.epochs}, {card.seed}",
     )
 
 
@@ -75,17 +67,12 @@ def _lowest(lowest: LowestKnown) -> str:
     return f"{lowest.accuracy:.1%} {by}, n {lowest.num_images}"
 
 
-def _threat_model(result: Mapping[str, Any]) -> str:
-    values = result["attack"]["parameters"]
-    if "epsilon" not in values:
-        return ""
-    return str(ThreatModel(Norm(values["norm"]), values["epsilon"]))
+def _threat_model(result: RobustResult) -> str:
+    return "" if result.threat_model is None else str(result.threat_model)
 
 
-def _surrogate(result: Mapping[str, Any]) -> str:
-    if result["crafted_on"] in (None, result["inference"]):
-        return ""
-    return f", computed on {_used(result['crafted_on'])}"
+def _surrogate(result: RobustResult) -> str:
+    return f", computed on {result.attack.surrogate_words}" if result.attack.transfers else ""
 
 
 def _used(inference: str) -> str:
@@ -93,19 +80,19 @@ def _used(inference: str) -> str:
 
 
 def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
-    split, sample = info.card["split"], info.card["sample"]
+    split, sample = info.card.split, info.card.sample
     return [
         (
             f"`{info.name}`",
-            _used(result["inference"]),
-            result_words(result),
+            _used(result.attack.inference),
+            result.attack.words,
             _threat_model(result),
             _surrogate(result).removeprefix(", computed on ") or "the same",
-            _share(result["accuracy"], result["interval"]),
-            f"{result['num_images']} ({split}, {sample})",
-            verdict(findings_of(result)),
+            _share(result.accuracy, result.interval),
+            f"{result.num_images} ({split}, {sample})",
+            verdict(result.findings),
         )
-        for result in info.card["robust"]
+        for result in info.card.robust
     ]
 
 

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.command_line.options import Parser, add_parameters
-from robust_core.command_line.subject import Subject, add_subject, attack_line, load_subject
+from robust_core.command_line.selection import (
+    ModelSelection,
+    add_subject,
+    attack_line,
+    load_subject,
+)
 from robust_core.data.images import decode_image, encode_png, quantize_8bit
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BUDGET_TOLERANCE
@@ -20,10 +25,10 @@ from robust_core.gradients import predict_logits
 from robust_core.registry import unknown_name
 
 NUM_SHOWN = 5
-NO_NUMBERS = "outputs that are no finite numbers"
+NO_NUMBERS = "outputs that are not finite"
 RANDOM_NOTE = (
-    "note      the model answers at random: two answers to one and the same image differ, and each "
-    "line above is about a single one"
+    "note      the model is stochastic: its outputs for the same image differ from pass to pass, "
+    "and each line above is about a single pass"
 )
 
 
@@ -43,9 +48,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m robust_core attack",
-        description="Attack one image of a data set or a file. Norm and epsilon are the standard "
-        "of the data set where they are not given.",
+        command="attack",
+        description="Attack one image of a data set, or an image file. Norm and epsilon default "
+        "to the standard threat model of the data set.",
     )
     kinds = parser.add_subparsers(dest="attack", required=True, metavar="ATTACK")
     for name in ATTACKS.names():
@@ -54,18 +59,16 @@ def _parser() -> Parser:
         kind = kinds.add_parser(name, help=text.replace("%", "%%"), description=text)
         add_subject(kind)
         image = kind.add_mutually_exclusive_group()
-        image.add_argument("--index", type=int, default=0, help="place in the split (default 0)")
-        image.add_argument("--image", type=Path, metavar="FILE", help="a picture of your own")
-        kind.add_argument(
-            "--label", help="true class of --image (default: what the model sees in it)"
-        )
-        kind.add_argument("--target", help="class to reach (default: any wrong one)")
+        image.add_argument("--index", type=int, default=0, help="index in the split (default 0)")
+        image.add_argument("--image", type=Path, metavar="FILE", help="your own image file")
+        kind.add_argument("--label", help="true class of --image (default: the predicted class)")
+        kind.add_argument("--target", help="target class (default: untargeted)")
         kind.add_argument("--output", type=Path, metavar="FILE", help="save the result as PNG")
         add_parameters(kind, attack)
     return parser
 
 
-def _image(subject: Subject, options: argparse.Namespace) -> tuple[Tensor, Tensor, str]:
+def _image(subject: ModelSelection, options: argparse.Namespace) -> tuple[Tensor, Tensor, str]:
     """Return image [1,C,H,W], label [1] and a line that says which image it is."""
     if options.image is not None:
         try:
@@ -87,7 +90,7 @@ def _image(subject: Subject, options: argparse.Namespace) -> tuple[Tensor, Tenso
     return image.x, image.y, name
 
 
-def _target(subject: Subject, text: str, y: Tensor) -> Tensor:
+def _target(subject: ModelSelection, text: str, y: Tensor) -> Tensor:
     """Return the class to reach, int64 [1], which is another than that of the image, y [1]."""
     target = _label(subject, "target", text)
     if int(target) == int(y):
@@ -96,7 +99,7 @@ def _target(subject: Subject, text: str, y: Tensor) -> Tensor:
     return target
 
 
-def _label(subject: Subject, option: str, text: str) -> Tensor:
+def _label(subject: ModelSelection, option: str, text: str) -> Tensor:
     """Return a class given by name or number, as int64 [1]."""
     names = subject.info.class_names
     if text in names:
@@ -107,7 +110,12 @@ def _label(subject: Subject, option: str, text: str) -> Tensor:
 
 
 def _report(
-    subject: Subject, attack: Attack, x: Tensor, x_adv: Tensor, y: Tensor, target: Tensor | None
+    subject: ModelSelection,
+    attack: Attack,
+    x: Tensor,
+    x_adv: Tensor,
+    y: Tensor,
+    target: Tensor | None,
 ) -> list[str]:
     names = subject.info.class_names
     clean = predict_logits(subject.model, x)
@@ -148,19 +156,21 @@ def _verdict(
     if not bool(torch.isfinite(after).all()):
         return f"the attack succeeded: {first} -> {NO_NUMBERS}"
     if target is not None:
-        goal = names[int(target)]
-        if first == goal:
-            return f"the model is wrong without an attack: {true} is taken for {goal}, the target"
-        reached = last == goal
-        return f"the attack {'reached' if reached else 'failed to reach'} {goal}: {first} -> {last}"
+        wanted = names[int(target)]
+        if first == wanted:
+            return f"{true} is misclassified as {wanted}, the target, without an attack"
+        reached = last == wanted
+        return (
+            f"the attack {'reached' if reached else 'failed to reach'} {wanted}: {first} -> {last}"
+        )
     if first != true:
-        return f"the model is wrong without an attack: {true} is taken for {first}"
+        return f"{true} is misclassified as {first} without an attack"
     if last != true:
         return f"the attack succeeded: {first} -> {last}"
-    return f"the attack failed: the model still says {true}"
+    return f"the attack failed: the model still predicts {true}"
 
 
-def _save(subject: Subject, path: Path, x_adv: Tensor) -> str:
+def _save(subject: ModelSelection, path: Path, x_adv: Tensor) -> str:
     try:
         write_atomically(path, encode_png(x_adv[0]))
     except OSError as error:

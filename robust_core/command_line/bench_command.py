@@ -37,18 +37,19 @@ ON_NETWORKS = SECTIONS[:4]
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     """Measure attacks on fresh networks, write tables and return the exit code."""
     parser = Parser(
-        prog="python -m robust_core bench",
-        description="Time attacks on random 3x32x32 images and untrained networks, or (section "
-        "robust) on checkpoints, beside torchattacks, Foolbox and pyautoattack where they are, and "
-        "(section methods) training steps: medians of runs that take turns.",
+        command="bench",
+        description="Measure the speed of attacks on random 3x32x32 images and untrained "
+        "networks, or (section robust) on checkpoints, compared with torchattacks, Foolbox and "
+        "pyautoattack if installed, and (section methods) of training steps. Reported are medians "
+        "of alternating runs.",
     )
     parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
     parser.add_argument(
         "--threads", type=thread_count, help="CPU threads (default: torch's choice)"
     )
-    parser.add_argument("--steps", type=positive, default=20, help="steps of PGD (default 20)")
+    parser.add_argument("--steps", type=positive, default=20, help="PGD steps (default 20)")
     parser.add_argument(
-        "--batches", type=positive, nargs="+", default=[1, 64], help="images (default 1 64)"
+        "--batches", type=positive, nargs="+", default=[1, 64], help="batch sizes (default 1 64)"
     )
     parser.add_argument(
         "--networks", nargs="+", choices=list(NETWORKS), default=list(QUICK), metavar="NETWORK",
@@ -56,11 +57,11 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--checkpoints", nargs="+", default=["digits-standard", "digits-pgd_at"], metavar="NAME",
-        help="what section robust attacks (default digits-standard digits-pgd_at)",
+        help="checkpoints attacked in section robust (default digits-standard digits-pgd_at)",
     )  # fmt: skip
     parser.add_argument(
         "--data", nargs="+", default=["digits"], metavar="NAME",
-        help="what section methods trains on (default digits)",
+        help="data sets of section methods (default digits)",
     )  # fmt: skip
     parser.add_argument(
         "--sections", nargs="+", choices=SECTIONS, default=["speed"], metavar="SECTION",
@@ -69,7 +70,8 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser.add_argument(
         "--bfloat16",
         action="store_true",
-        help="take the compiled bfloat16 search along where the machine has no units for it, too",
+        help="include the compiled bfloat16 search even if this machine has no bfloat16 matrix "
+        "units",
     )
     options = parser.parse_args(arguments)
     if options.threads is not None:

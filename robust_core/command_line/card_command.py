@@ -6,17 +6,16 @@ from pathlib import Path
 
 import torch
 
-from robust_core.checkpoints.card import headline_of
 from robust_core.checkpoints.catalog import checkpoint_info, load_trained, save_checkpoint
-from robust_core.command_line.options import Parser, positive
+from robust_core.command_line.options import Parser, configuration, positive
 from robust_core.config.run import RunConfig
-from robust_core.distributed import Team
+from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
-from robust_core.training.judge import measure_card
+from robust_core.training.evaluator import measure_card
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
-    """Measure a card anew, write it into its checkpoint and return the exit code."""
+    """Measure a card again, write it into its checkpoint and return the exit code."""
     options = _parser().parse_args(arguments)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -32,7 +31,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
                 f"{options.recipe} is no recipe of {info.name}: but for its evaluation it should "
                 "be what the checkpoint was trained with"
             )
-    card = measure_card(info.path, config, info.epoch, device=Team().device)
+    card = measure_card(info.path, config, info.epoch, device=ProcessGroup().device)
     model, method = load_trained(info.path)
     try:
         save_checkpoint(
@@ -46,25 +45,26 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         )
     except OSError as error:
         raise InputError(f"the checkpoint cannot be written: {error.strerror}") from None
-    sys.stdout.write(f"{info.name}: {headline_of(card)}\n")
+    sys.stdout.write(f"{info.name}: {card.headline()}\n")
     return 0
 
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m robust_core card",
-        description="Measure the card of a checkpoint anew on test images, as its recipe asks, and "
-        "write it into the checkpoint; the weights stay as they are.",
+        command="card",
+        description="Measure the model card of a checkpoint again on test images, following the "
+        "evaluation of its recipe, and write it into the checkpoint. The weights do not change.",
     )
     parser.add_argument("checkpoint", help="name of a checkpoint, or a .safetensors file")
     parser.add_argument(
         "--recipe",
-        type=Path,
+        type=configuration,
         metavar="FILE",
-        help="configuration whose evaluation is asked for (default: the checkpoint's own)",
+        help="configuration, or name of a shipped recipe, with the evaluation to run (default: "
+        "that of the checkpoint)",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="write the checkpoint here instead"
+        "--output", type=Path, metavar="FILE", help="write the checkpoint to this file instead"
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
     return parser

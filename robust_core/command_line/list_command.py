@@ -6,28 +6,31 @@ from collections.abc import Callable
 
 from pydantic.fields import FieldInfo
 
+from robust_core import jobs
 from robust_core.attacks.base import ATTACKS
-from robust_core.checkpoints.card import headline_of
 from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints
 from robust_core.checkpoints.table import markdown_table
 from robust_core.command_line.options import Parser, choices, help_text
 from robust_core.data import data_source, list_data, own_data
 from robust_core.errors import InputError
-from robust_core.job_control import list_evaluations, list_runs
+from robust_core.evaluation_runs.directory import EvaluationDirectory
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
+from robust_core.training.directory import RunDirectory
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     """List what there is and return the exit code."""
-    parser = Parser(prog="python -m robust_core list", description="List what there is.")
+    parser = Parser(
+        command="list", description="List attacks, methods, models, data sets and checkpoints."
+    )
     parser.add_argument("kind", nargs="?", choices=list(KINDS), help="default: everything")
     parser.add_argument(
-        "--markdown", action="store_true", help="the shipped checkpoints as a Markdown table"
+        "--markdown", action="store_true", help="print the shipped checkpoints as a Markdown table"
     )
     parser.add_argument(
-        "name", nargs="?", help="one attack, method, model or data set: its parameters"
+        "name", nargs="?", help="show the parameters of one attack, method, model or data set"
     )
     options = parser.parse_args(arguments)
     if options.markdown:
@@ -115,16 +118,14 @@ def _checkpoints() -> list[tuple[str, str]]:
     rows = []
     for name in list_checkpoints():
         card = checkpoint_info(name).card
-        rows.append(
-            (name, f"{card['split']}: clean {card['clean_accuracy']:.1%}; {headline_of(card)}")
-        )
+        rows.append((name, f"{card.split}: clean {card.clean_accuracy:.1%}; {card.headline()}"))
     return rows
 
 
 def _runs() -> list[tuple[str, str]]:
     return [
-        (run.run_id, f"{run.status.state}, epoch {run.status.epoch} of {run.status.num_epochs}")
-        for run in list_runs()
+        (run.run_id, f"{run.status.words}, epoch {run.status.epoch} of {run.status.num_epochs}")
+        for run in jobs.summaries(RunDirectory)
     ]
 
 
@@ -132,10 +133,10 @@ def _evaluations() -> list[tuple[str, str]]:
     return [
         (
             run.run_id,
-            f"{run.status.state}, {', '.join(run.attacks) or 'no attack'} on "
+            f"{run.status.words}, {', '.join(run.attacks) or 'no attack'} on "
             f"{', '.join(run.checkpoints)}",
         )
-        for run in list_evaluations()
+        for run in jobs.summaries(EvaluationDirectory)
     ]
 
 

@@ -9,22 +9,21 @@ import threading
 import warnings
 from typing import Any, NoReturn
 
+from robust_core.aliases import renamed_flags
+from robust_core.command_line import PROGRAM
 from robust_core.errors import InputError
+from robust_core.paths import checkpoints_folder, data_folder
 from robust_core.registry import unknown_name
 
 COMMANDS = {
+    "app": "open the dashboard",
     "train": "train a model, from a configuration file or from options",
-    "attack": "attack one image and say what happened",
+    "attack": "attack one image and print the outcome",
     "evaluate": "measure clean and robust accuracy",
-    "card": "measure the card of a checkpoint anew",
+    "card": "measure the model card of a checkpoint again",
     "list": "list attacks, methods, models, data sets, checkpoints and runs",
-    "bench": "measure how fast attacks are on this machine",
+    "bench": "measure the speed of attacks on this machine",
 }
-USAGE = (
-    "usage: python -m robust_core COMMAND ...\n\n"
-    + "".join(f"  {name:<10}{text}\n" for name, text in COMMANDS.items())
-    + "\npython -m robust_core COMMAND --help says more.\n"
-)
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> int:
     terminated = threading.Event()
     try:
         if command in ("-h", "--help"):
-            sys.stdout.write(USAGE)
+            sys.stdout.write(_usage())
             return 0
         if command not in COMMANDS:
             raise unknown_name("command", command, list(COMMANDS))
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
         module = importlib.import_module(f"robust_core.command_line.{command}_command")
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return module.run(rest, terminated.is_set)
+            return module.run(renamed_flags(rest), terminated.is_set)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         return WRONG_INPUT
@@ -59,6 +58,18 @@ def main(arguments: list[str]) -> int:
         # the reader (such as head) has had enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _usage() -> str:
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND ...\n",
+            *(f"  {name:<10}{text}" for name, text in COMMANDS.items()),
+            f"\n{PROGRAM} COMMAND --help says more.\n",
+            f"runs, imports, evaluations: {checkpoints_folder()} (ROBUST_CHECKPOINTS)",
+            f"data sets: {data_folder()} (ROBUST_DATA)\n",
+        ]
+    )
 
 
 def _show_warning(message: Warning | str, *_where: Any, **_line: Any) -> None:

@@ -5,13 +5,16 @@ import enum
 import json
 import types
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from robust_core.command_line import PROGRAM
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, Parameters
+from robust_core.paths import shipped_folder
 from robust_core.registry import did_you_mean, unknown_name
 
 DESTINATION = "parameter "  # no option of a command's own can be called that
@@ -20,8 +23,13 @@ DESTINATION = "parameter "  # no option of a command's own can be called that
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence."""
 
-    def __init__(self, **settings: Any) -> None:
-        """Take argparse's settings; abbreviated options are not accepted."""
+    def __init__(self, *, command: str = "", **settings: Any) -> None:
+        """Take the name of a command, if it is one's parser, and argparse's settings.
+
+        Abbreviated options are not accepted.
+        """
+        if command:
+            settings["prog"] = f"{PROGRAM} {command}"
         super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
@@ -136,6 +144,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def configuration(text: str) -> Path:
+    """Return a configuration file, named by its path or as a shipped recipe."""
+    path = Path(text)
+    recipe = shipped_folder() / "recipes" / f"{text}.json"
+    return recipe if path.name == text and not path.exists() and recipe.is_file() else path
+
+
 def help_text(field: FieldInfo) -> str:
     """Return description, limits and default of a field in one line."""
     limits = [
@@ -157,7 +172,7 @@ def apply_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, 
 
     Raises:
         InputError: a setting without "=", a path through something that has no fields, broken
-            JSON, or a norm without a radius.
+            JSON, or a norm without an epsilon.
     """
     changed = dict(values)
     paths = []
@@ -171,7 +186,7 @@ def apply_settings(values: Mapping[str, Any], settings: list[str]) -> dict[str, 
         owner, dot, name = path.rpartition(".")
         radius = f"{owner}{dot}epsilon"
         if name == "norm" and radius not in paths:
-            raise InputError(f"--set {path} needs --set {radius}, for a radius belongs to its norm")
+            raise InputError(f"--set {path} needs --set {radius}: epsilon depends on the norm")
     return changed
 
 

@@ -11,25 +11,21 @@ from tqdm import tqdm
 
 from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.command_line.main import WRONG_INPUT
-from robust_core.command_line.options import Parser, apply_settings
+from robust_core.command_line.options import Parser, apply_settings, configuration
 from robust_core.command_line.work import Work, add_work_options, time_left, watched
 from robust_core.config.presets import NO_OPTION, preset
 from robust_core.config.run import RunConfig
-from robust_core.distributed import Team, assembled
+from robust_core.distributed import ProcessGroup, process_group
 from robust_core.errors import InputError
 from robust_core.files import write_atomically
-from robust_core.job_control import run_directory
-from robust_core.training.run_directory import RunDirectory, RunStatus, create_run, initialise_run
+from robust_core.training.directory import RunDirectory, RunStatus
 from robust_core.training.trainer import train
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
-WORK: Work[RunDirectory, RunConfig] = Work(
+WORK = Work(
+    RunDirectory,
     plan="a configuration",
     missing="train needs a configuration file, --data and --method, --run or --resume",
-    at=RunDirectory,
-    find=run_directory,
-    create=create_run,
-    initialise=initialise_run,
     describing=("config", "data", "method", "model", "option", "budget", "set"),
 )
 
@@ -41,16 +37,18 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         torch.set_num_threads(options.threads)
     if options.export is not None:
         _check_export(options.export)
-    with assembled() as team:
-        directory, config = team.agree(lambda: _directory_and_config(options, team))
+    with process_group() as group:
+        directory, config = group.agree(lambda: _directory_and_config(options, group))
         try:
-            with watched(options, team, BAR, _draw) as on_progress:
-                train(config, directory, team=team, should_stop=terminated, on_progress=on_progress)
+            with watched(options, group, BAR, _draw) as on_progress:
+                train(
+                    config, directory, group=group, should_stop=terminated, on_progress=on_progress
+                )
         except InputError:
             if not options.quiet:
                 raise
             return WRONG_INPUT  # the run's log has the sentence
-        if not team.leads:
+        if not group.is_main:
             return 0
     status = directory.status()
     sys.stdout.write(_ending(directory, status))
@@ -61,39 +59,46 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m robust_core train",
-        description="Train a model. Ctrl-C or SIGTERM stops it; --resume goes on after the last "
-        "complete epoch and ends as if it had never been stopped. Several processes share every "
-        "batch under torchrun.",
+        command="train",
+        description="Train a model. Ctrl-C or SIGTERM stops the run; --resume continues after the "
+        "last complete epoch, with the same result as an uninterrupted run. Under torchrun, every "
+        "batch is split over the processes.",
     )
-    parser.add_argument("config", nargs="?", type=Path, help="configuration (JSON), e.g. a recipe")
-    parser.add_argument("--data", help="data set: start from a preset instead of a file")
+    parser.add_argument(
+        "config",
+        nargs="?",
+        type=configuration,
+        help="configuration (JSON), or the name of a shipped model to use its recipe",
+    )
+    parser.add_argument("--data", help="data set: use a preset instead of a configuration file")
     parser.add_argument("--method", help="training method of the preset")
-    parser.add_argument("--model", help="network, instead of the preset's")
+    parser.add_argument("--model", help="network (default: that of the preset)")
     parser.add_argument("--budget", help="quick or paper (default quick)")
     parser.add_argument(
         "--option",
-        help="what the preset adds to a baseline: he (hypersphere embedding) or, to pgd_at and "
-        "trades, awp (adversarial weight perturbation)",
+        help="option added to a baseline preset: he (hypersphere embedding), or awp (adversarial "
+        "weight perturbation; pgd_at and trades only)",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="change one value, e.g. epochs=5, method.beta=3, optimiser.learning_rate=0.05",
+        help="override one value, e.g. epochs=5, method.beta=3, optimiser.learning_rate=0.05",
     )
-    add_work_options(parser, kind="run", shelf="checkpoints/runs")
+    add_work_options(parser, kind="run")
     parser.add_argument(
         "--export", type=Path, metavar="FILE", help="copy the finished checkpoint to this file"
     )
     return parser
 
 
-def _directory_and_config(options: Namespace, team: Team) -> tuple[RunDirectory, RunConfig | None]:
+def _directory_and_config(
+    options: Namespace, group: ProcessGroup
+) -> tuple[RunDirectory, RunConfig | None]:
     """Return the run, and what to do where other processes may not reach its directory."""
     directory = WORK.directory(options, lambda: _config(options))
-    return directory, directory.config() if team.size > 1 else None
+    return directory, directory.config() if group.size > 1 else None
 
 
 def _config(options: Namespace) -> RunConfig | None:
@@ -134,11 +139,10 @@ def _ending(directory: RunDirectory, status: RunStatus) -> str:
         lines.append(status.note)
     if status.state == "finished":
         card = checkpoint_info(directory.best).card
-        robust = card["robust"][0]
+        robust = card.robust[0]
         lines.append(
-            f"best epoch {card['epoch']} on {card['num_images']} {card['split']} images: clean "
-            f"{card['clean_accuracy']:.1%}, under {robust['attack']['name'].upper()} "
-            f"{robust['accuracy']:.1%}"
+            f"best epoch {card.epoch} on {card.num_images} {card.split} images: clean "
+            f"{card.clean_accuracy:.1%}, under {robust.attack.name.upper()} {robust.accuracy:.1%}"
         )
         lines.append(str(directory.best))
     return "\n".join(lines) + "\n"

@@ -12,38 +12,35 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from robust_core import jobs
+from robust_core.command_line import PROGRAM
 from robust_core.command_line.options import Parser, positive
-from robust_core.distributed import Team
+from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
 from robust_core.jobs.directory import WorkDirectory, WorkStatus
 
-PlanT = TypeVar("PlanT")
-RunT = TypeVar("RunT", bound=WorkDirectory[Any])
+RunT = TypeVar("RunT", bound=WorkDirectory[Any, Any])
 StatusT = TypeVar("StatusT", bound=WorkStatus)
 MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
-class Work(Generic[RunT, PlanT]):
-    """One kind of work and how its directories come about.
+class Work(Generic[RunT]):
+    """One kind of work and its wording on the command line.
 
     Attributes:
-        plan: what is called the plan of it, with its article.
+        kind: its directories.
+        plan: what its plan is called, with an article.
         missing: the sentence where the options name nothing to do.
-        at: the directory at a path. find: the one with an id. create: a new one on the shelf.
-        initialise: writes the first files into an empty folder.
-        describing: options that say what to do; work that is gone on with has its plan already.
+        describing: options that describe the work; resumed work has its plan already.
     """
 
+    kind: type[RunT]
     plan: str
     missing: str
-    at: Callable[[Path], RunT]
-    find: Callable[[str], RunT]
-    create: Callable[[PlanT], RunT]
-    initialise: Callable[[Path, PlanT], RunT]
     describing: tuple[str, ...] = ()
 
-    def directory(self, options: Namespace, read_plan: Callable[[], PlanT | None]) -> RunT:
+    def directory(self, options: Namespace, read_plan: Callable[[], Any]) -> RunT:
         """Return the directory that the options ask for, new or old.
 
         Args:
@@ -55,7 +52,7 @@ class Work(Generic[RunT, PlanT]):
         """
         if options.resume is not None:
             self._refuse_changes(options, "--resume")
-            found = self.find(options.resume)
+            found = jobs.find(self.kind, options.resume)
             found.withdraw_stop()
             return found
         plan = read_plan()
@@ -63,24 +60,25 @@ class Work(Generic[RunT, PlanT]):
             if options.run is None:
                 raise InputError(self.missing)
             self._refuse_changes(options, "--run")
-            return self.at(options.run)
+            return self.kind(options.run)
         if options.run is None:
-            return self.create(plan)
-        try:
-            options.run.mkdir(parents=True)
-        except FileExistsError:
+            return self.kind.create(plan)
+        if _is_taken(options.run):
             raise InputError(
-                f"{options.run} should not exist yet; --run without {self.plan} goes on with it"
-            ) from None
-        except OSError as error:
-            raise InputError(f"{options.run} cannot be made: {error.strerror}") from None
-        return self.initialise(options.run, plan)
+                f"{options.run} should not exist yet; to resume it, give --run without {self.plan}"
+            )
+        return self.kind.initialise(options.run, plan)
 
     def _refuse_changes(self, options: Namespace, going_on: str) -> None:
         given = [name for name in self.describing if getattr(options, name)]
         if given:
             words = ", ".join(name if name == "config" else f"--{name}" for name in given)
-            raise InputError(f"{going_on} goes on with {self.plan} as it is, without {words}")
+            raise InputError(f"{going_on} continues with {self.plan} unchanged; leave out {words}")
+
+
+def _is_taken(path: Path) -> bool:
+    """Return whether `path` is anything but a name that is free or an empty folder."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
 def thread_count(text: str) -> int:
@@ -91,40 +89,40 @@ def thread_count(text: str) -> int:
     return number
 
 
-def add_work_options(parser: Parser, *, kind: str, shelf: str) -> None:
+def add_work_options(parser: Parser, *, kind: str) -> None:
     """Add --run, --resume, --threads, --progress and --quiet.
 
     Args:
         parser: of the command.
         kind: of the directory, "run" or "evaluation".
-        shelf: the folder with all of them.
     """
+    listed = f"{PROGRAM} list {kind}s"
     parser.add_argument(
         "--run",
         "--directory",  # torchrun takes --run for an abbreviation of its own
         type=Path,
         metavar="DIR",
-        help=f"{kind} directory: made anew, or gone on with (--directory under torchrun)",
+        help=f"{kind} directory: created, or resumed if it exists (--directory under torchrun)",
     )
-    parser.add_argument("--resume", metavar="ID", help=f"go on with one of {shelf}")
-    parser.add_argument("--threads", type=thread_count, metavar="N", help="CPU threads")
-    parser.add_argument("--progress", action="store_true", help="show the bar in any case")
-    parser.add_argument("--quiet", action="store_true", help=f"write to the {kind}'s log only")
+    parser.add_argument("--resume", metavar="ID", help=f"resume one of '{listed}'")
+    parser.add_argument("--threads", type=thread_count, metavar="N", help="number of CPU threads")
+    parser.add_argument("--progress", action="store_true", help="always show the progress bar")
+    parser.add_argument("--quiet", action="store_true", help=f"write to the log of the {kind} only")
 
 
 @contextmanager
 def watched(
-    options: Namespace, team: Team, bar_format: str, draw: Callable[[Any, StatusT], None]
+    options: Namespace, group: ProcessGroup, bar_format: str, draw: Callable[[Any, StatusT], None]
 ) -> Iterator[Callable[[StatusT], None] | None]:
-    """Show the log on stderr, and a bar where somebody watches.
+    """Show the log on stderr, and a progress bar on a terminal.
 
     Args:
         options: with `quiet` and `progress`.
-        team: only its leader shows anything.
+        group: only its main process shows anything.
         bar_format: tqdm's.
         draw: puts a status into the bar.
     """
-    if options.quiet or not team.leads:
+    if options.quiet or not group.is_main:
         yield None
         return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)

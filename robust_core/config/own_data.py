@@ -17,7 +17,7 @@ SMALL_RECIPE: dict[str, Any] = {
     "epochs": 1,
     "batch_size": 32,
 }
-WARMUP_SHARE = 1 / 5  # of the run, until the radius is full
+WARMUP_SHARE = 1 / 5  # of the run, until epsilon is full
 GROWTH_SHARE = 1 / 4  # from one growth of a weight to the next, of four weights
 
 

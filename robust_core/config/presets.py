@@ -8,140 +8,13 @@ from robust_core.config.own_data import fitted, own_extent
 from robust_core.config.run import RunConfig
 from robust_core.data import DATA, data_source
 from robust_core.methods.base import METHODS
-from robust_core.models.retina.classifier import STATISTICS
+from robust_core.methods.recipe import SGD, Departure, Option, Recipe
 from robust_core.registry import unknown_name
 
 Budget = Literal["quick", "paper"]
 NO_OPTION = "none"
 
-SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
-STEP = {"name": "step", "milestones": [0.5, 0.75], "factor": 0.1}
-UNCHANGED = {"augment": False}
-WIDE_34: dict[str, Any] = {
-    "model": {"name": "wide_resnet", "parameters": {"depth": 34, "widen_factor": 10}},
-    "optimiser": {**SGD, "weight_decay": 2e-4},
-}
-WIDE_28: dict[str, Any] = {
-    "model": {"name": "wide_resnet", "parameters": {"depth": 28, "widen_factor": 10}},
-    "optimiser": {**SGD, "weight_decay": 2e-4},
-    "schedule": {"name": "step", "milestones": [60, 90], "factor": 0.1},
-}
-# milestones are epochs from 0, so one less than in the scripts that count from 1
-PAPERS: dict[str, dict[str, Any]] = {
-    "atld": {**WIDE_28, "epochs": 400, "batch_size": 50},
-    "ciiv": {
-        "model": {"name": "preact_resnet18"},
-        "schedule": {"name": "step", "milestones": [10, 100, 105], "factor": 0.1},
-        "epochs": 110,
-        "crop_border": "reflect",
-    },
-    "denoising": {  # our own: nothing is published
-        "model": {"name": "denoiser"},
-        "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
-        "schedule": {"name": "cyclic", "peak": 0.3},
-        "epochs": 200,
-    },
-    "fast_at": {
-        "model": {"name": "preact_resnet18"},
-        "optimiser": {**SGD, "learning_rate": 0.2},
-        "schedule": {"name": "cyclic"},
-        "epochs": 15,
-    },
-    "feature_scattering": {**WIDE_28, "epochs": 200, "batch_size": 60},
-    "free_at": {
-        "model": {"name": "preact_resnet18"},
-        "optimiser": {**SGD, "learning_rate": 0.04},
-        "schedule": {"name": "cyclic"},
-        "epochs": 10,
-    },
-    "mart": {
-        "model": {"name": "resnet18"},
-        "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 3.5e-3},
-        "schedule": {"name": "step", "milestones": [74, 89, 99], "factor": 0.1},
-        "epochs": 120,
-    },
-    "pag": {
-        "model": {"name": "resnet18"},
-        "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 1e-4},
-        "schedule": {"name": "step", "milestones": [49, 74, 99], "factor": 0.1},
-        "epochs": 100,
-        "batch_size": 64,
-        "crop_border": "grey",
-    },
-    # published as 80,000 steps, here of 45,000 images: the last tenth of the file is validation
-    "pgd_at": {**WIDE_34, "schedule": STEP, "epochs": 228},
-    "spat": {
-        "model": {
-            "name": "wide_resnet",
-            "parameters": {"depth": 34, "widen_factor": 10, "head": "cosine"},
-        },
-        "optimiser": {**SGD, "weight_decay": 2e-4},
-        "schedule": {"name": "step", "milestones": [74, 89], "factor": 0.1},
-        "epochs": 100,
-    },
-    "trades": {
-        **WIDE_34,
-        "schedule": {"name": "step", "milestones": [74, 89, 99], "factor": 0.1},
-        "epochs": 76,
-    },
-}
-# where a paper departs from its CIFAR-10 recipe
-PAPERS_ELSEWHERE: dict[tuple[str, str], dict[str, Any]] = {
-    ("atld", "svhn"): {"optimiser": {**WIDE_28["optimiser"], "learning_rate": 0.01}, **UNCHANGED},
-    # version 1, the only one with MNIST; there a stem for large images, 32x32 pixels and crops
-    ("ciiv", "mnist"): {
-        "model": {
-            "name": "retinotopic",
-            "parameters": {
-                **{"backbone": "resnet18", "version": "v1", "num_views": 20, "weight": 0.8},
-                "normalisation": "none",  # it samples the pixels as they are
-            },
-        },
-        "schedule": {"name": "step", "milestones": [25, 50, 75], "factor": 0.2},
-        "epochs": 100,
-        "crop_border": "black",
-    },
-    ("feature_scattering", "svhn"): UNCHANGED,
-    # our own, after AWP's recipe of SVHN: nothing is published
-    ("spat", "svhn"): {
-        "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 2e-4},
-        **UNCHANGED,
-    },
-}
-PAPER_PARAMETERS: dict[tuple[str, str], dict[str, Any]] = {
-    ("atld", "cifar100"): {"pairing_weight": 0.1},
-    ("spat", "svhn"): {"step_size": 1 / 255},
-}
-# beside CIFAR-10; all other recipes are lent from there
-PUBLISHED_ELSEWHERE = {
-    *(("atld", "cifar100"), ("atld", "svhn")),
-    *(("ciiv", "cifar100"), ("ciiv", "mnist")),  # version 2 the first, as on CIFAR-10
-    ("feature_scattering", "svhn"),
-}
-NO_RECIPE = ("denoising", "gradient_norm", "standard")  # nothing to lend
-# with hypersphere embedding; published for PGD-AT and TRADES
-EMBEDDED = (*("fast_at", "feature_scattering", "free_at", "mart", "pgd_at", "standard", "trades"),)
-# options of a method: their parameters, and where their own recipe departs from the method's
-OPTIONS: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {
-    ("pgd_at", "awp"): (
-        {"awp_gamma": 0.01},
-        {"model": {"name": "preact_resnet18"}, "optimiser": SGD, "epochs": 200},
-    ),
-    ("trades", "awp"): (
-        {"awp_gamma": 0.005, "awp_warmup_epochs": 10},
-        {"optimiser": SGD, "schedule": STEP, "epochs": 200},
-    ),
-    **{(method, "he"): ({"hypersphere_embedding": True}, {}) for method in EMBEDDED},
-}
-PUBLISHED_OPTIONS = {("pgd_at", "awp"), ("pgd_at", "he"), ("trades", "awp"), ("trades", "he")}
-OPTIONS_ELSEWHERE: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]] = {
-    ("pgd_at", "awp", "svhn"): (
-        {"step_size": 1 / 255, "awp_warmup_epochs": 5},
-        {"optimiser": {**SGD, "learning_rate": 0.01}, **UNCHANGED},
-    ),
-}
-QUICK_AWP_WARMUP = 2
-# grey images with a large radius, such as handwriting
+# grey images with a large epsilon, such as handwriting
 QUICK_GREY: dict[str, Any] = {
     "model": {"name": "small_cnn"},
     "optimiser": {"name": "adam", "learning_rate": 4e-3, "weight_decay": 0.0},
@@ -149,15 +22,12 @@ QUICK_GREY: dict[str, Any] = {
     "epochs": 15,
     "batch_size": 64,
 }
-# 60,000 grey images; with longer steps nothing is learnt at the radius of MNIST
+# 60,000 grey images; with longer steps nothing is learnt at MNIST's epsilon
 LARGE_GREY = ("mnist", "fashion_mnist")
 QUICK_LARGE_GREY: dict[str, Any] = {
     "optimiser": {**QUICK_GREY["optimiser"], "learning_rate": 1e-3},
     "epochs": 5,
 }
-# with 1.5 MNIST and a person's own few images stayed at chance
-QUICK_GENTLE_PARAMETERS = {"pag": {"weight": 0.1}}
-QUICK_LARGE_GREY_EPOCHS = {"ciiv": 3, "denoising": 3}  # costlier steps
 # without batch norm nothing learns to resist on colour images in so few epochs
 QUICK_COLOUR: dict[str, Any] = {
     "model": {"name": "preact_resnet18", "parameters": {"width": 8}},
@@ -166,32 +36,14 @@ QUICK_COLOUR: dict[str, Any] = {
     "batch_size": 128,
     "epochs": 4,
 }
-QUICK_COLOUR_EPOCHS = {"ciiv": 1, "mart": 3, "pag": 2, "spat": 3, "trades": 3}  # costlier steps
-QUICK_PARAMETERS: dict[str, dict[str, Any]] = {
-    "atld": {"discriminator_blocks": 2, "discriminator_width": 2},
-    "ciiv": {"growth_interval": 4},
-    "denoising": {"smallest_noise": 0.5, "largest_noise": 4.0},  # around QUICK_NOISE
-    "free_at": {"num_replays": 4},
-    "pag": {"num_sampled_classes": 3},
-}
-QUICK_NOISE = {"noise": 2.0}  # at which a denoiser tells coarse images apart
 QUICK_EVALUATION = {"num_images": 300, "test_num_images": 360}
-OTHERWISE: dict[str, Any] = {
-    "model": {"name": "preact_resnet18"},
-    "optimiser": SGD,
-    "schedule": STEP,
-    "epochs": 200,
-}
-# many passes for one output, so few images judge them
-FEW_IMAGES = {"num_images": 50, "test_num_images": 50}
-MANY_PASSES = ("ciiv", "denoising")
-# they see clean images only; by accuracy under attack the least trained network could win
-BEST_BY_CLEAN = ("ciiv", "denoising", "standard")
+QUICK_COLOUR_EVALUATION = {"num_images": 200, "test_num_images": 200}  # a costlier network
+FEW_IMAGES = {"num_images": 50, "test_num_images": 50}  # where an output takes many passes
 
 
 def list_options(method: str) -> tuple[str, ...]:
     """Return what `preset` can add to a method, "none" first."""
-    return (NO_OPTION, *(option for owner, option in OPTIONS if owner == method))
+    return (NO_OPTION, *_recipe(method).options)
 
 
 def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTION) -> RunConfig:
@@ -206,8 +58,9 @@ def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTIO
     the preset; where nothing was published for a data set or with an option, the title says
     "nearest published recipe". All train on nine tenths of the published training images, because
     the rest serves as validation: an epoch has fewer steps, and `pgd_at`, published in steps, takes
-    more epochs for them. Data sets with another standard radius than 8/255, such as handwriting,
-    take that radius, steps of a quarter of it, and the small network unless a network is published.
+    more epochs for them. Data sets with another standard epsilon than 8/255, such as handwriting,
+    take that epsilon, steps of a quarter of it, and the small network unless a network is
+    published.
 
     Args:
         data: a name that `load_data` takes.
@@ -224,102 +77,95 @@ def preset(data: str, method: str, budget: str = "quick", option: str = NO_OPTIO
         raise unknown_name("budget", budget, list(get_args(Budget)))
     if option not in list_options(method):
         raise unknown_name(f"option of {method}", option, list(list_options(method)))
-    values: dict[str, Any] = {
-        "title": f"{_full_name(method, option)} on {Path(data).name}, "
-        f"{_recipe_name(data, method, budget, option)}",
-        "data": {"name": data},
-        "method": {"name": method, "parameters": _method_parameters(data, method, budget)},
-    }
+    recipe = _recipe(method)
+    added = recipe.options.get(option, Option({}))
+    parameters = _method_parameters(data, method, budget)
     evaluation: dict[str, Any] = {}
-    if method in BEST_BY_CLEAN:
-        evaluation["best_by"] = "clean_accuracy"
     if budget == "quick":
-        evaluation |= QUICK_EVALUATION
-        values |= QUICK_GREY
-        if data in LARGE_GREY:
-            values |= QUICK_LARGE_GREY
-            values["epochs"] = QUICK_LARGE_GREY_EPOCHS.get(method, QUICK_LARGE_GREY["epochs"])
-        if _like_cifar(data):
-            evaluation |= {"num_images": 200, "test_num_images": 200}  # a costlier network
-            values |= QUICK_COLOUR
-            values["epochs"] = QUICK_COLOUR_EPOCHS.get(method, QUICK_COLOUR["epochs"])
-        extent = own_extent(data)
-        if extent is not None:
-            recipe, parameters = fitted(extent, values, values["method"]["parameters"])
-            values |= recipe | {"method": {"name": method, "parameters": parameters}}
-        if method in MANY_PASSES:
-            evaluation |= FEW_IMAGES
+        evaluation = _quick_evaluation(data, recipe)
+        run, parameters = _quick_run(data, recipe, parameters)
     else:
-        here = PAPERS_ELSEWHERE.get((method, data), {})
-        values |= PAPERS.get(method, OTHERWISE) | here | _of_option(data, method, option)[1]
-        if not _like_cifar(data) and "model" not in here:
-            values["model"] = {"name": "small_cnn"}
-    values["method"]["parameters"] |= _option_parameters(data, method, budget, option)
-    values["model"] = _network(data, method, budget, option, values["model"])
-    return RunConfig.create(values | {"evaluation": evaluation})
+        run = _paper_run(data, recipe, added)
+    if recipe.best_by_clean:
+        evaluation["best_by"] = "clean_accuracy"
+    parameters |= _option_parameters(data, added, budget)
+    network = recipe.network(run["model"], data, budget)
+    if added.network:
+        network = {**network, "parameters": network.get("parameters", {}) | added.network}
+    method_name = method if option == NO_OPTION else f"{method} with {option}"
+    values = {
+        "title": f"{method_name} on {Path(data).name}, {_title(data, recipe, budget, option)}",
+        "data": {"name": data},
+        "method": {"name": method, "parameters": parameters},
+        "model": network,
+        "evaluation": evaluation,
+    }
+    return RunConfig.create({**run, **values})
 
 
-def _full_name(method: str, option: str) -> str:
-    return method if option == NO_OPTION else f"{method} with {option}"
+def _recipe(method: str) -> Recipe:
+    return METHODS.get(method).recipe
 
 
-def _recipe_name(data: str, method: str, budget: str, option: str) -> str:
+def _title(data: str, recipe: Recipe, budget: str, option: str) -> str:
     """Return the budget, or that nothing was published for just this."""
-    if budget == "quick" or method in NO_RECIPE:
+    if budget == "quick" or not recipe.published:
         return budget
     if option == NO_OPTION:
-        published = data == "cifar10" or (method, data) in PUBLISHED_ELSEWHERE
+        published = data in recipe.published
     elif data == "cifar10":
-        published = (method, option) in PUBLISHED_OPTIONS
+        published = recipe.options[option].published
     else:
-        published = (method, option, data) in OPTIONS_ELSEWHERE
+        published = data in recipe.options[option].elsewhere
     return budget if published else "nearest published recipe"
 
 
-def _of_option(data: str, method: str, option: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters of an option and what its recipe changes in the method's."""
-    parameters, recipe = OPTIONS.get((method, option), ({}, {}))
-    here = OPTIONS_ELSEWHERE.get((method, option, data), ({}, {}))
-    return parameters | here[0], recipe | here[1]
+def _quick_run(
+    data: str, recipe: Recipe, parameters: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of a quick run, and the method's parameters as they fit the data."""
+    run = dict(QUICK_GREY)
+    if data in LARGE_GREY:
+        run |= QUICK_LARGE_GREY
+        run["epochs"] = recipe.quick.grey_epochs or run["epochs"]
+    if _like_cifar(data):
+        run |= QUICK_COLOUR
+        run["epochs"] = recipe.quick.colour_epochs or run["epochs"]
+    extent = own_extent(data)
+    return (run, parameters) if extent is None else fitted(extent, run, parameters)
 
 
-def _option_parameters(data: str, method: str, budget: str, option: str) -> dict[str, Any]:
-    parameters = _of_option(data, method, option)[0]
-    if option == "awp" and budget == "quick":
-        return {"awp_gamma": parameters["awp_gamma"], "awp_warmup_epochs": QUICK_AWP_WARMUP}
-    if (method, option) == ("trades", "awp") and _like_cifar(data):
-        return parameters | {"epsilon": 8 / 255, "step_size": 2 / 255}  # TRADES itself: .031
-    return parameters
+def _quick_evaluation(data: str, recipe: Recipe) -> dict[str, Any]:
+    if recipe.many_passes:
+        return dict(FEW_IMAGES)
+    return dict(QUICK_COLOUR_EVALUATION if _like_cifar(data) else QUICK_EVALUATION)
 
 
-def _network(
-    data: str, method: str, budget: str, option: str, model: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the network that a method needs, as like `model` as can be."""
-    parameters = model.get("parameters", {})
-    if option == "he":
-        return {**model, "parameters": {**parameters, "head": "cosine", "head_bias": False}}
-    match method:
-        case "ciiv" if model["name"] != "retinotopic":
-            backbone = {"backbone": model["name"], "backbone_width": parameters.get("width")}
-            norm = Path(data).name if Path(data).name in STATISTICS else "none"
-            return {"name": "retinotopic", "parameters": {**backbone, "normalisation": norm}}
-        case "spat":
-            return {**model, "parameters": {**parameters, "head": "cosine"}}
-        case "denoising":
-            return {"name": "denoiser", "parameters": QUICK_NOISE if budget == "quick" else {}}
-        case _:
-            return model
+def _paper_run(data: str, recipe: Recipe, added: Option) -> dict[str, Any]:
+    """Return the fields of a run as published, or as near to that as there is."""
+    here = recipe.elsewhere.get(data, Departure()).run
+    run = {**recipe.run, **here, **added.run, **added.elsewhere.get(data, Departure()).run}
+    if not _like_cifar(data) and "model" not in here:
+        run["model"] = {"name": "small_cnn"}
+    return run
+
+
+def _option_parameters(data: str, added: Option, budget: str) -> dict[str, Any]:
+    if budget == "quick" and added.quick_parameters is not None:
+        return dict(added.quick_parameters)
+    parameters = {**added.parameters, **added.elsewhere.get(data, Departure()).parameters}
+    like_cifar = budget == "paper" and _like_cifar(data)
+    return {**parameters, **(added.colour_parameters if like_cifar else {})}
 
 
 def _like_cifar(data: str) -> bool:
-    """Return whether the published CIFAR-10 values fit: the standard radius is 8/255."""
+    """Return whether the published CIFAR-10 values fit: the standard epsilon is 8/255."""
     return math.isclose(data_source(data).threat_model.epsilon, 8 / 255)
 
 
 def _method_parameters(data: str, method: str, budget: str) -> dict[str, Any]:
     """Return the method's parameters in the data set's standard threat model."""
-    fields = METHODS.get(method).Parameters.model_fields
+    fields, recipe = METHODS.get(method).Parameters.model_fields, _recipe(method)
     threat_model = data_source(data).threat_model
     values: dict[str, Any] = {}
     if "epsilon" in fields and not _like_cifar(data):
@@ -327,13 +173,13 @@ def _method_parameters(data: str, method: str, budget: str) -> dict[str, Any]:
         if "num_steps" in fields:
             values["step_size"] = threat_model.epsilon / 4
     if budget == "paper":
-        return values | PAPER_PARAMETERS.get((method, data), {})
-    values |= QUICK_PARAMETERS.get(method, {})
+        return {**values, **recipe.elsewhere.get(data, Departure()).parameters}
+    values |= recipe.quick.parameters
     if data in LARGE_GREY or data not in DATA.names():
-        values |= QUICK_GENTLE_PARAMETERS.get(method, {})
-    if "num_steps" in fields and method != "ciiv":  # CiiV attacks only if it is told to
+        values |= recipe.quick.gentle_parameters
+    if "num_steps" in fields and recipe.quick.short_attack:
         few = {"num_steps": 2, "step_size": 0.625 * threat_model.epsilon}
         values |= few if _like_cifar(data) else {"num_steps": 5}
     if (_like_cifar(data) or data in LARGE_GREY) and "warmup_epochs" in fields:
-        values["warmup_epochs"] = 2  # at the full radius nothing is learnt for epochs
+        values["warmup_epochs"] = 2  # at full epsilon nothing is learnt for epochs
     return values

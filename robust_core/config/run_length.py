@@ -14,7 +14,7 @@ def onsets(method: str, parameters: Mapping[str, Any]) -> tuple[Onset, ...]:
 
 
 def first_full_epoch(method: str, parameters: Mapping[str, Any]) -> int:
-    """Return the first epoch, from 0, with all that the method needs, such as the full radius."""
+    """Return the first epoch, from 0, with all that the method needs, such as full epsilon."""
     needed = (onset.epoch for onset in onsets(method, parameters) if onset.needed)
     return max(needed, default=0)
 

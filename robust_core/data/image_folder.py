@@ -41,7 +41,7 @@ class ImageFolderParameters(Parameters):
     """How the pictures of a folder are brought to one shape."""
 
     size: Annotated[
-        int, Field(ge=8, le=256, description="Side of the square images, in pixels.")
+        int, Field(ge=8, le=256, description="Height and width of the images, in pixels.")
     ] = 32
 
 

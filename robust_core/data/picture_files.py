@@ -75,7 +75,7 @@ def sizes_and_use(pictures: Sequence[Path], size: int) -> tuple[str, ...]:
         return ()
     smallest, largest = (choose(found, key=_area) for choose in (min, max))
     span = _words(smallest) if smallest == largest else f"{_words(smallest)} to {_words(largest)}"
-    sample = "" if step <= 1 else f" ({len(found)} of {len(pictures):,} looked at)"
+    sample = "" if step <= 1 else f" ({len(found)} of {len(pictures):,} sampled)"
     cut = "" if all(width == height for width, height in found) else "cut to squares and "
     return (f"pictures are {span} pixels{sample}; {cut}used at {size}x{size}, the parameter size",)
 

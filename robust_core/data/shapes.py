@@ -38,23 +38,23 @@ class ShapesParameters(Parameters):
         Field(
             ge=0.0,
             le=1.0,
-            description="How often a training image gets the background tied to its class; "
-            "the other images get any background. The test split never has the tie.",
+            description="Probability that a training image has the background of its class; "
+            "otherwise the background is random. In the test split it is always random.",
         ),
     ] = 0.0
     scene: Annotated[
         Scene,
         Field(
-            description="What is drawn: ten shapes on ten patterns (3×32×32), or three black "
-            "shapes on blocks of three colours (3×64×64, the toy of CiiV)."
+            description="Images to draw: ten shapes on ten patterns (3×32×32), or three black "
+            "shapes on blocks of three colours (3×64×64, the toy data of CiiV)."
         ),
     ] = "patterns"
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the drawing.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Random seed of the drawing.")] = 0
     num_train: Annotated[
-        int, Field(ge=100, le=50_000, description="Images drawn for training and validation.")
+        int, Field(ge=100, le=50_000, description="Number of training and validation images.")
     ] = 10_000
     num_test: Annotated[
-        int, Field(ge=50, le=10_000, description="Images drawn for each test split.")
+        int, Field(ge=50, le=10_000, description="Number of images of each test split.")
     ] = 2_000
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import TRAIN_MODE, Attack
+from robust_core.attacks.description import describe_attack
 from robust_core.attacks.notes import noted
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
@@ -40,7 +41,7 @@ class RobustnessReport:
         prediction: int64 [N], the class predicted without a perturbation.
         attacked_prediction: int64 [N], the class predicted on the attacked image; `prediction`
             where no attack was needed.
-        not_finite: bool [N], the output for the attacked image is no finite number.
+        not_finite: bool [N], the output for the attacked image is not finite.
         findings: what checks of this number found; empty where none were made.
         checked_correct: bool [M], which of the M images on which this number was checked stay
             correct under every attack of the checks in this threat model; None: not checked.
@@ -144,11 +145,6 @@ class RobustnessReport:
         }
 
 
-def describe_attack(attack: Attack) -> dict[str, Any]:
-    """Return the registered name and the parameters of an attack as plain JSON values."""
-    return {"name": attack.name, "parameters": attack.model_dump(mode="json")}
-
-
 @torch.inference_mode(False)
 def measure_accuracy(
     model: nn.Module,
@@ -158,7 +154,7 @@ def measure_accuracy(
     *,
     batch_size: int = 256,
     eot_samples: int = 1,
-    num_verdicts: int = 1,
+    num_repeats: int = 1,
     surrogate: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> RobustnessReport:
@@ -169,7 +165,7 @@ def measure_accuracy(
             f"{type(attack).__name__}"
         )
     evaluation = Evaluation(
-        model, x, y, batch_size=batch_size, eot_samples=eot_samples, num_verdicts=num_verdicts
+        model, x, y, batch_size=batch_size, eot_samples=eot_samples, num_repeats=num_repeats
     )
     if surrogate is not None and any(part.training for part in surrogate.modules()):
         warnings.warn(f"the surrogate: {TRAIN_MODE}attacked in eval mode", stacklevel=4)

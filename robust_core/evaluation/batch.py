@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.acceleration.compilation import Found, LossFunction
-from robust_core.acceleration.optimised import Prepared, prepared
+from robust_core.acceleration.optimised import OptimisedModel, optimised
 from robust_core.attacks.base import TRAIN_MODE, Attack, check_images
 from robust_core.errors import InputError
 from robust_core.evaluation.outputs import check_outputs
@@ -46,7 +46,7 @@ class BatchOutcome:
 
 
 class PassCounts:
-    """Counters of passes that copies of a model share, so that an attack's twin of it counts, too.
+    """Counters of passes that copies of a model share, so that passes of a BPDA copy count, too.
 
     Attributes:
         forward: images sent forward.
@@ -77,7 +77,7 @@ class Evaluation:
         *,
         batch_size: int = 256,
         eot_samples: int = 1,
-        num_verdicts: int = 1,
+        num_repeats: int = 1,
         counts: PassCounts | None = None,
     ) -> None:
         """Check and keep everything; arguments as for `evaluate`, `counts` is added to.
@@ -88,7 +88,7 @@ class Evaluation:
         counted = {
             "batch_size": batch_size,
             "eot_samples": eot_samples,
-            "num_verdicts": num_verdicts,
+            "num_repeats": num_repeats,
         }
         for name, value in counted.items():
             if value < 1:
@@ -100,7 +100,7 @@ class Evaluation:
             warnings.warn(TRAIN_MODE + "evaluated in eval mode", stacklevel=4)
         self.x, self.y = clean_tensor(x), clean_tensor(y)
         self.batch_size, self.eot_samples = batch_size, eot_samples
-        self.num_verdicts = num_verdicts
+        self.num_repeats = num_repeats
         self.counts = counts or PassCounts()
         self._counted = CountedPasses(self.model, self.counts)
 
@@ -123,7 +123,7 @@ class Evaluation:
         with evaluation_mode(self._counted), repeatable_noise(number, x.device, stream="clean"):
             logits = predict_logits(self._counted, x, eot_samples=self.eot_samples)
             check_outputs(logits, y, known_classes(self.model), self.model)
-            right, answer = _judge(self._all_verdicts(x, logits), y)
+            right, answer = _judge(self._all_answers(x, logits), y)
         return BatchOutcome.untouched(right.cpu(), answer.cpu())
 
     def attack(
@@ -154,10 +154,10 @@ class Evaluation:
         seeded = attack.model_copy(update={"seed": (attack.seed + number) % 2**31})
         noise = repeatable_noise(seeded.seed, x.device)
         with evaluation_mode(self._counted), evaluation_mode(subject), noise:
-            x_adv = seeded(CountedPasses(prepared(subject), self.counts), x, y)
+            x_adv = seeded(CountedPasses(optimised(subject), self.counts), x, y)
             check_budget(x_adv, x, attack)
             logits = predict_logits(self._counted, x_adv, eot_samples=self.eot_samples)
-            verdicts = self._all_verdicts(x_adv, logits)
+            verdicts = self._all_answers(x_adv, logits)
         length = attack.threat_model.distance(x_adv, x)
         within = length <= attack.epsilon + BUDGET_TOLERANCE
         right, answer = _judge(verdicts, y)
@@ -165,11 +165,11 @@ class Evaluation:
         _warn_of_no_numbers(not_finite)
         return _scattered(clean, right | ~within, length, answer, not_finite)
 
-    def _all_verdicts(self, x: Tensor, first: Tensor) -> Tensor:
+    def _all_answers(self, x: Tensor, first: Tensor) -> Tensor:
         """Return the logits of all decisions, of which `first` [N,K] is one: [V,N,K]."""
         more = [
             predict_logits(self._counted, x, eot_samples=self.eot_samples)
-            for _ in range(self.num_verdicts - 1)
+            for _ in range(self.num_repeats - 1)
         ]
         return torch.stack([first, *more])
 
@@ -193,12 +193,12 @@ def _scattered(
 
 
 def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return whether every verdict is right, bool [N], and the first wrong answer, or else y [N].
+    """Return whether every repeat is right, bool [N], and the first wrong answer, or else y [N].
 
     An output that is no number is an answer as wrong as any.
 
     Args:
-        logits: of V verdicts, [V,N,K].
+        logits: of V repeats, [V,N,K].
         y: labels [N].
     """
     right = torch.stack([is_correct(each, y) & torch.isfinite(each).all(1) for each in logits])
@@ -208,12 +208,12 @@ def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _warn_of_no_numbers(not_finite: Tensor) -> None:
-    """Warn where the outputs for attacked images within their radius are no finite numbers."""
+    """Warn if the outputs for adversarial images within epsilon are not finite."""
     number = int(not_finite.sum())
     if number:
         warnings.warn(
-            f"the model's outputs for {number} attacked image(s) are not finite: they count as "
-            "fallen",
+            f"the model's outputs for {number} adversarial image(s) are not finite: they count as "
+            "misclassified",
             stacklevel=4,
         )
 
@@ -237,7 +237,7 @@ class CountedPasses(ModelWrapper):
         """Wrap a model; `counts` is added to at every pass."""
         super().__init__(model)
         self.counts = counts
-        if isinstance(model, Prepared):
+        if isinstance(model, OptimisedModel):
             self.exact_model = CountedPasses(model.exact_model, counts)
             self.search_model = self.exact_model
             if model.search_model is not model.exact_model:
@@ -248,8 +248,8 @@ class CountedPasses(ModelWrapper):
         return tuple(CountedPasses(one, self.counts) for one in attack_surrogates(self.model))
 
     def search_step(self, x: Tensor, loss_function: LossFunction) -> Found | None:
-        """Take the compiled step of a prepared model and count it."""
-        step = self.model.search_step if isinstance(self.model, Prepared) else None
+        """Take the compiled step of an optimised model and count it."""
+        step = self.model.search_step if isinstance(self.model, OptimisedModel) else None
         found = None if step is None else step(x, loss_function)
         if found is not None:
             self._note(found[2], len(x))
@@ -276,3 +276,11 @@ class CountedPasses(ModelWrapper):
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.counts.backward += len(gradient)
+
+
+def watched(model: nn.Module, on_pass: Callable[[], None] | None) -> nn.Module:
+    """Return the same model, which calls `on_pass` after every forward pass.
+
+    An exception that it raises ends whatever the model is used for. None: the model itself.
+    """
+    return model if on_pass is None else CountedPasses(model, PassCounts(on_pass))

@@ -1,7 +1,7 @@
 """Accuracy as the attacker gets more: radius, steps, restarts, averaged passes.
 
-Each curve spends as little as the logic of the matter allows. Larger radii contain smaller ones, so
-the radius at which an image falls is found by bisection. More steps or restarts include fewer, so
+Each curve spends as little as the logic of the matter allows. Larger epsilons contain smaller ones,
+so epsilon at which an image falls is found by bisection. More steps or restarts include fewer, so
 only survivors are attacked again. More averaged passes are just another attack: nothing is reused.
 """
 
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, attack_from
+from robust_core.attacks.description import describe_attack
 from robust_core.errors import InputError
-from robust_core.evaluation.accuracy import OnProgress, describe_attack
+from robust_core.evaluation.accuracy import OnProgress
 from robust_core.evaluation.batch import BUDGET_TOLERANCE, BatchOutcome, Evaluation
 from robust_core.evaluation.lowest import wilson_interval
 
@@ -89,7 +90,7 @@ def accuracy_curve(
     *,
     batch_size: int = 256,
     eot_samples: int = 1,
-    num_verdicts: int = 1,
+    num_repeats: int = 1,
     surrogate: nn.Module | None = None,
     on_progress: OnProgress | None = None,
 ) -> Curve:
@@ -102,16 +103,16 @@ def accuracy_curve(
         attack: the other parameters are this attack's.
         parameter: what varies.
             "epsilon" (pixel units): by bisection, about log2(V) attacks an image. An image that
-            stands at a radius is taken to stand at smaller ones; one that falls, to fall at every
+            stands at an epsilon is taken to stand at smaller ones; one that falls, to fall at every
             radius from the length of its perturbation on. A minimum-norm attack runs once: its
             distances are the curve.
-            "num_steps", "num_queries", "num_restarts": an image that falls to less counts as fallen
+            "num_steps", "num_queries", "num_restarts": an image that falls to less counts as fooled
             to more; only the further restarts are run.
             "eot_samples" or any other number: every value on its own.
         values: what the parameter takes, in any order; repeated ones count once.
         batch_size: images a batch.
         eot_samples: passes whose mean logits decide, for stochastic models.
-        num_verdicts: decisions, all of which must be right, see `evaluate`.
+        num_repeats: decisions, all of which must be right, see `evaluate`.
         surrogate: another model on which the attack is made, see `evaluate`.
         on_progress: called with the attacks on an image done and those needed at most.
 
@@ -120,7 +121,7 @@ def accuracy_curve(
     """
     grid = _grid(attack, parameter, values)
     evaluation = Evaluation(
-        model, x, y, batch_size=batch_size, eot_samples=eot_samples, num_verdicts=num_verdicts
+        model, x, y, batch_size=batch_size, eot_samples=eot_samples, num_repeats=num_repeats
     )
     measured = _Measurement(evaluation, surrogate)
     robust = torch.zeros(len(grid), len(x), dtype=torch.bool)
@@ -216,7 +217,7 @@ def _with(attack: Attack, **parameters: Any) -> Attack:
 def _from_distances(
     measured: _Measurement, attack: Attack, grid: list[float], on_progress: OnProgress | None
 ) -> Tensor:
-    """Run a minimum-norm attack once and compare its distances with the radii."""
+    """Run a minimum-norm attack once and compare its distances with the epsilons."""
     changes: dict[str, Any] = {"epsilon": grid[-1]}
     if "stop_at_epsilon" in type(attack).model_fields:
         changes["stop_at_epsilon"] = False  # or the distances would only be bounds
@@ -265,22 +266,22 @@ def _value_by_value(
 ) -> Tensor:
     """Attack with one value after another; only the survivors where more includes less."""
     images = measured.correct
-    standing = torch.ones(len(images), dtype=torch.bool)
+    remaining = torch.ones(len(images), dtype=torch.bool)
     rows = []
     progress = _Progress(on_progress, len(images) * len(grid))
     before = 0
     for place, value in enumerate(grid):
         if parameter not in CUMULATIVE:
-            standing = torch.ones(len(images), dtype=torch.bool)
+            remaining = torch.ones(len(images), dtype=torch.bool)
         current = _with(attack, **{parameter: value})
         if parameter == "num_restarts":
             # a generator with the same seed would repeat the earlier starts
             seed = (attack.seed + place * SEED_STRIDE) % 2**31
             current = _with(attack, num_restarts=int(value - before), seed=seed)
             before = value
-        progress.add(int((~standing).sum()))
-        if bool(standing.any()):
-            stood, _ = measured.attack(current, images[standing], progress.add)
-            standing = standing.masked_scatter(standing, stood)
-        rows.append(standing)
+        progress.add(int((~remaining).sum()))
+        if bool(remaining.any()):
+            stood, _ = measured.attack(current, images[remaining], progress.add)
+            remaining = remaining.masked_scatter(remaining, stood)
+        rows.append(remaining)
     return torch.stack(rows)

@@ -1,21 +1,23 @@
-"""What a check of a robustness number has to say."""
+"""The outcome of a reliability check."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, field_serializer, field_validator
+from pydantic.dataclasses import dataclass
+
 
 class Severity(StrEnum):
-    """How bad a finding is: fine, doubtful, or the number cannot be trusted."""
+    """Severity of a finding: pass, warning, or fail (the robust accuracy is unreliable)."""
 
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Finding:
     """The outcome of one check.
 
@@ -24,11 +26,11 @@ class Finding:
         severity: ok, warn or fail.
         value: what was measured; shares and accuracies in [0, 1].
         threshold: the value beyond which it is not ok.
-        sentence: what it means, for a student.
-        advice: what to try next; empty when all is well.
-        accuracy: what the strongest attack of the check in the number's own threat model leaves,
-            in [0, 1]; None where it attacks nothing.
-        cause: what that attack did, to follow the number: "once the attack has more steps".
+        sentence: what it means, in plain words.
+        advice: what to try next; empty if ok.
+        accuracy: robust accuracy under the strongest attack of the check within the same threat
+            model, in [0, 1]; None if the check runs no attack.
+        cause: what that attack changed, as in "once the attack takes more steps".
     """
 
     name: str
@@ -40,15 +42,23 @@ class Finding:
     accuracy: float | None = None
     cause: str = ""
 
+    @field_validator("value", mode="before")
+    @classmethod
+    def _read_none(cls, value: Any) -> Any:
+        return math.nan if value is None else value
+
+    @field_serializer("value")
+    def _write_none(self, value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON values; a value that is not finite becomes None."""
-        return {**asdict(self), "value": self.value if math.isfinite(self.value) else None}
+        return TypeAdapter(Finding).dump_python(self, mode="json")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Finding":
         """Return the finding that `to_json` was called on; None becomes NaN."""
-        value = math.nan if values["value"] is None else values["value"]
-        return cls(**{**values, "value": value, "severity": Severity(values["severity"])})
+        return cls(**values)
 
 
 def graded(
@@ -69,10 +79,10 @@ def graded(
         value: what was measured, larger is worse.
         warn_above: ok up to here.
         fail_above: warn up to here, fail above.
-        ok: the sentence when all is well.
-        otherwise: the sentence when it is not.
-        advice: what to try next when it is not.
-        cause: what the attack of the check did, when it is not.
+        ok: the sentence if ok.
+        otherwise: the sentence if not.
+        advice: what to try next if not.
+        cause: what the attack of the check changed, if not.
     """
     if value <= warn_above:
         return Finding(name, Severity.OK, value, warn_above, ok)
@@ -81,7 +91,7 @@ def graded(
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Return what checks found: "pass", "fail: black box; warning: converged", or "not checked"."""
+    """Return the outcome: "pass", "fail: black box; warning: converged", or "not checked"."""
     if not findings:
         return "not checked"
     parts = []

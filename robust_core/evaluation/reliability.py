@@ -1,4 +1,4 @@
-"""Can a robustness number be trusted? Checks that catch masked gradients and weak attacks.
+"""Is a robust accuracy reliable? Checks for masked gradients and weak attacks.
 
 After Athalye, Carlini and Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018,
 arXiv:1802.00420, section 3.1; Carlini et al., "On Evaluating Adversarial Robustness",
@@ -11,81 +11,31 @@ from dataclasses import replace
 
 import torch
 
-from robust_core.evaluation.checks.outputs import (
-    check_attacked_images,
-    check_chance,
-    check_classes,
-    check_deterministic,
-    check_finite_outputs,
-    check_gradients,
-    check_logits,
-    check_predictions,
-)
-from robust_core.evaluation.checks.strength import (
-    check_converged,
-    check_epsilon_zero,
-    check_large_radius,
-    check_logit_scale,
-    check_margin_loss,
-    check_one_step,
-    check_silent_success,
-)
-from robust_core.evaluation.checks.target import (
-    check_attacked_model,
-    check_black_box,
-    check_randomness,
-    check_through_defence,
-    check_transfer,
-)
+from robust_core.evaluation.case import ReliabilityCase
+from robust_core.evaluation.check import CHECKS, Check, list_checks
 from robust_core.evaluation.finding import Finding
-from robust_core.evaluation.subject import Subject
 
-__all__ = ["CHECKS", "Subject", "check_reliability"]
-
-Check = Callable[[Subject], Finding | None]
-
-CHECKS: tuple[Check, ...] = (
-    check_logits,
-    check_attacked_images,
-    check_classes,
-    check_chance,
-    check_predictions,
-    check_deterministic,
-    check_gradients,
-    check_epsilon_zero,
-    check_attacked_model,
-    check_through_defence,
-    check_one_step,
-    check_margin_loss,
-    check_logit_scale,
-    check_silent_success,
-    check_large_radius,
-    check_converged,
-    check_randomness,
-    check_transfer,
-    check_black_box,
-    check_finite_outputs,  # last: it looks at what all the others have attacked
-)
+__all__ = ["ReliabilityCase", "check_reliability"]
 
 
 @torch.inference_mode(False)
 def check_reliability(
-    subject: Subject, *, on_finding: Callable[[Finding], None] | None = None
+    case: ReliabilityCase, *, on_finding: Callable[[Finding], None] | None = None
 ) -> list[Finding]:
-    """Run every check that applies, the cheap ones first, and return what they found.
+    """Run every check that applies, the cheap ones first, and return the findings.
 
-    Each finding says what the strongest attack of its check has left (`accuracy`); all of them
-    together are the subject's `worst_case`. Where outputs are not finite numbers nothing can be
-    measured, and where no image is right without an attack nothing was: then only that is found.
+    Each finding has the robust accuracy under the strongest attack of its check (`accuracy`); the
+    worst case over all of them is the case's `worst_case`. If outputs are not finite, or if no
+    image is correct without an attack, that is the only finding.
 
     Args:
-        subject: model, images and the attack whose number is in doubt.
-        on_finding: told each finding as soon as it is there.
+        case: model, images and the attack whose robust accuracy is checked.
+        on_finding: called with each finding as soon as it is available.
     """
     findings = []
-    for check in _applicable(subject):
-        with subject.recording() as left:
-            finding = check(subject)
+    for check in _applicable(case):
+        with case.recording() as left:
+            finding = check(case)
         if finding is None:
             continue
         finding = replace(finding, accuracy=min(left, default=None))
@@ -95,7 +45,7 @@ def check_reliability(
     return findings
 
 
-def _applicable(subject: Subject) -> tuple[Check, ...]:
-    if not subject.finite:
-        return (check_logits,)
-    return CHECKS if bool(subject.correct.any()) else (check_attacked_images,)
+def _applicable(case: ReliabilityCase) -> tuple[Check[Finding | None], ...]:
+    if not case.finite:
+        return (CHECKS.get("logits"),)
+    return list_checks() if bool(case.correct.any()) else (CHECKS.get("attacked_images"),)

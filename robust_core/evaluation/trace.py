@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, AttackStep, OnStep
 from robust_core.data.images import jpeg_round_trip, png_round_trip, quantize_8bit
@@ -17,11 +17,17 @@ from robust_core.evaluation.batch import BUDGET_TOLERANCE, check_budget
 from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.losses import margin
 from robust_core.models.base import Classifier
+from robust_core.models.guard import is_stochastic
 
 MOST_FRAMES = 120  # longer attacks are thinned out evenly
 STOCHASTIC_SAMPLES = 10  # passes whose mean decides for a model that draws random numbers
 
 Array = NDArray[np.float32]
+
+
+def default_eot_samples(model: nn.Module) -> int:
+    """Return how many passes decide where nobody chose: 10 for a stochastic model, else one."""
+    return STOCHASTIC_SAMPLES if is_stochastic(model) else 1
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Frame:
 
     index: int
     restart: int
-    x_adv: Array
+    x_adv: Tensor
     probabilities: Array
     loss: float
     margin: float
@@ -58,8 +64,8 @@ class AttackTrace:
 
     Attributes:
         attack: the exact attack. label: the class that is attacked. target: class to reach or None.
-        x, x_adv: clean image and result, [C,H,W] in [0, 1].
-        clean, adversarial: probabilities [K], averaged over passes for a stochastic model.
+        x, x_adv: clean image and result, [C,H,W] in [0, 1], on the CPU.
+        clean, adversarial: probabilities [K], numpy, averaged over passes for a stochastic model.
         distance: ||x_adv - x|| in the attack's norm.
         success: the evaluator's decision: within the budget, and label lost (or target reached).
         frames: the recorded iterates; the last one is the result.
@@ -70,8 +76,8 @@ class AttackTrace:
     attack: Attack
     label: int
     target: int | None
-    x: Array
-    x_adv: Array
+    x: Tensor
+    x_adv: Tensor
     clean: Array
     adversarial: Array
     distance: float
@@ -91,7 +97,12 @@ class AttackTrace:
         return int(self.adversarial.argmax())
 
     @property
-    def delta(self) -> Array:
+    def pixels(self) -> tuple[bytes, bytes]:
+        """The bytes of the clean and of the adversarial image, to tell traces apart."""
+        return self.x.numpy().tobytes(), self.x_adv.numpy().tobytes()
+
+    @property
+    def delta(self) -> Tensor:
         """The perturbation x_adv - x, [C,H,W]."""
         return self.x_adv - self.x
 
@@ -105,7 +116,7 @@ def trace_attack(
     target: int | None = None,
     on_step: OnStep | None = None,
 ) -> AttackTrace:
-    """Attack one image and keep what is needed to play, judge and check the result.
+    """Attack one image and keep what is needed to play, evaluate and check the result.
 
     Args:
         model: in eval mode.
@@ -116,7 +127,7 @@ def trace_attack(
         on_step: called with every iterate; an exception it raises ends the attack.
 
     Raises:
-        InputError: the model's outputs are no finite numbers.
+        InputError: the model's outputs are not finite.
         RuntimeError: the attack broke its budget or left [0, 1].
     """
     batch, y = x[None], torch.tensor([label])
@@ -127,9 +138,9 @@ def trace_attack(
         if on_step is not None:
             on_step(step)
 
-    goal = None if target is None else torch.tensor([target])
+    criterion = None if target is None else torch.tensor([target])
     started = time.perf_counter()
-    x_adv = attack(model, batch, y, target=goal, on_step=observe)
+    x_adv = attack(model, batch, y, target=criterion, on_step=observe)
     seconds = time.perf_counter() - started
     check_budget(x_adv, batch, attack)
     changes = {
@@ -144,8 +155,8 @@ def trace_attack(
     if not np.isfinite(decided).all():
         when = "for the image" if not np.isfinite(decided[0]).all() else "once it is attacked"
         raise InputError(
-            f"the model's outputs {when} are no finite numbers, which an evaluation would refuse "
-            "or count as fallen: there is nothing to show"
+            f"the model's outputs {when} are not finite, so an evaluation would reject them "
+            "or count them as misclassified: there is nothing to show"
         )
     distance = float(attack.threat_model.distance(x_adv, batch))
     within = distance <= attack.epsilon + BUDGET_TOLERANCE
@@ -158,8 +169,8 @@ def trace_attack(
         attack=attack,
         label=label,
         target=target,
-        x=x.numpy(),
-        x_adv=x_adv[0].numpy(),
+        x=x,
+        x_adv=x_adv[0],
         clean=decided[0],
         adversarial=decided[1],
         distance=distance,
@@ -170,8 +181,8 @@ def trace_attack(
     )
 
 
-def _probabilities(model: Classifier, x: Tensor) -> Array:
-    samples = STOCHASTIC_SAMPLES if model.stochastic else 1
+def _probabilities(model: nn.Module, x: Tensor) -> Array:
+    samples = default_eot_samples(model)
     return predict_logits(model, x, eot_samples=samples).softmax(dim=1).numpy()
 
 
@@ -208,7 +219,7 @@ class _Recorder:
         logits = torch.from_numpy(probabilities).clamp_min(1e-38).log()[None]
         result = self._frame(AttackStep(index, x_adv, torch.tensor([loss]), logits, restart))
         result = replace(result, probabilities=probabilities)
-        if np.array_equal(last.x_adv, result.x_adv):
+        if torch.equal(last.x_adv, result.x_adv):
             return (*self.frames[:-1], replace(last, probabilities=probabilities))
         return (*self.frames, result)
 
@@ -216,7 +227,7 @@ class _Recorder:
         return Frame(
             index=step.index,
             restart=step.restart,
-            x_adv=step.x_adv[0].numpy().copy(),
+            x_adv=step.x_adv[0].clone(),
             probabilities=step.logits[0].softmax(dim=0).numpy().copy(),
             loss=float(step.loss[0]),
             margin=float(margin(step.logits, self.y)[0]),

@@ -3,10 +3,10 @@
 from robust_core.evaluation_runs.directory import (
     EvaluationDirectory,
     EvaluationStatus,
-    create_evaluation,
+    EvaluationSummary,
 )
 from robust_core.evaluation_runs.evaluator import run_evaluation
-from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack, PlannedCurve
+from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 
 __all__ = [
@@ -16,8 +16,7 @@ __all__ = [
     "EvaluationPlan",
     "EvaluationResults",
     "EvaluationStatus",
-    "PlannedAttack",
+    "EvaluationSummary",
     "PlannedCurve",
-    "create_evaluation",
     "run_evaluation",
 ]

@@ -3,25 +3,26 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from robust_core.checkpoints.catalog import checkpoint_info
-from robust_core.config.run import parse_json_object
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import RobustnessReport, make_report
 from robust_core.evaluation.batch import BatchOutcome, PassCounts
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation.finding import Finding
+from robust_core.evaluation_runs.kept import Class, is_whole
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 from robust_core.evaluation_runs.subjects import attacked_checkpoint
 from robust_core.evaluation_runs.units import Kind, Unit, num_batches
-from robust_core.files import write_atomically
-from robust_core.jobs.directory import WorkDirectory, WorkStatus, make_folder
-from robust_core.paths import checkpoints_folder
+from robust_core.files import parse_json_object, write_atomically
+from robust_core.jobs.directory import WorkDirectory, WorkStatus, WorkSummary, chosen_name
+from robust_core.jobs.kinds import KINDS
 
 Payload = dict[str, Any]  # what the file of a unit holds
 
@@ -38,13 +39,13 @@ class EvaluationStatus(WorkStatus):
         attack: label of the attack at work; "" without.
     """
 
-    share: float = 0.0
+    share: Annotated[float, Field(ge=-1, le=2)] = 0.0  # an estimate
     checkpoint: str = ""
     attack: str = ""
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedImages:
     """The images of one checkpoint, as the directory keeps them; see `CheckpointResult`.
 
     version: of the checkpoint and of all that attacks on it are made on; a unit counts for one.
@@ -54,13 +55,27 @@ class Subject:
     version: str
     data: str
     split: str
-    index: list[int]
-    y: list[int]
+    index: list[Class]
+    y: list[Class]
     class_names: list[str]
 
 
 @dataclass(frozen=True)
-class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
+class EvaluationSummary(WorkSummary):
+    """One evaluation in a list.
+
+    Attributes:
+        checkpoints: the models. attacks: registered names.
+    """
+
+    status: EvaluationStatus
+    checkpoints: tuple[str, ...]
+    attacks: tuple[str, ...]
+
+
+@KINDS.register("evaluation")
+@dataclass(frozen=True)
+class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
     """The files of one evaluation.
 
     Besides those of every `WorkDirectory`: plan.json, subjects/<checkpoint>.json (which images),
@@ -70,7 +85,26 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
 
     kind: ClassVar[str] = "evaluation"
     command: ClassVar[str] = "evaluate"
+    shelf: ClassVar[str] = "evaluations"
+    plan_file: ClassVar[str] = "plan.json"
     Status: ClassVar[type[WorkStatus]] = EvaluationStatus
+    Plan: ClassVar[type] = EvaluationPlan
+
+    @classmethod
+    def stem(cls, plan: EvaluationPlan) -> str:
+        """Return the first checkpoint, and how many more there are.
+
+        Raises:
+            InputError: a checkpoint or its inference does not exist, or an attack cannot be made on
+                what it names.
+        """
+        infos = [checkpoint_info(name) for name in plan.checkpoints]
+        for info in infos:
+            for choice in plan.attacks:
+                attacked_checkpoint(info, choice)
+        more = "" if len(plan.checkpoints) == 1 else f"-and-{len(plan.checkpoints) - 1}-more"
+        plain = "/" not in plan.checkpoints[0]
+        return f"{Path(infos[0].path.stem if plain else infos[0].config.data.name).stem}{more}"
 
     def plan(self) -> EvaluationPlan:
         """Return the plan; raise `InputError` if plan.json is missing or damaged."""
@@ -80,7 +114,20 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
         """Return the status to begin or go on with."""
         return EvaluationStatus("starting", self.status().share, phase="starting")
 
-    def write_subject(self, checkpoint: int, subject: Subject) -> None:
+    def summary(self) -> EvaluationSummary:
+        """Return what a list says of the evaluation."""
+        created, values, status = self.described()
+        checkpoints, attacks = values.get("checkpoints"), values.get("attacks")
+        return EvaluationSummary(
+            run_id=self.run_id,
+            title=str(values.get("title", "")),
+            checkpoints=tuple(map(str, checkpoints)) if isinstance(checkpoints, list) else (),
+            attacks=tuple(map(chosen_name, attacks)) if isinstance(attacks, list) else (),
+            created=created,
+            status=status,
+        )
+
+    def write_subject(self, checkpoint: int, subject: EvaluatedImages) -> None:
         """Note the images of a checkpoint, given by its place in the plan."""
         self._write(f"subjects/{checkpoint}.json", asdict(subject))
 
@@ -89,9 +136,11 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
         self._write(f"units/{name}.json", payload)
 
     def read_unit(self, unit: Unit, version: str) -> Payload | None:
-        """Return what was found; None if it was not, or for another version of the checkpoints."""
+        """Return what was found; None if it was not, is damaged, or is for another version."""
         payload = self._read(f"units/{unit.name}.json")
-        return payload if payload is not None and payload.get("version") == version else None
+        if payload is None or payload.get("version") != version:
+            return None
+        return payload if is_whole(unit.kind, json.dumps(payload).encode()) else None
 
     def results(self) -> EvaluationResults:
         """Return what is complete so far: checkpoints, and attacks on all of their images.
@@ -110,12 +159,8 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
         write_atomically(self.path / "results.csv", results.to_csv().encode())
 
     def _checkpoint_result(self, plan: EvaluationPlan, place: int) -> CheckpointResult | None:
-        values = self._read(f"subjects/{place}.json")
-        if values is None:
-            return None
-        try:
-            subject = Subject(**values)
-        except TypeError:  # written by an older version: it is measured again
+        subject = self._read_subject(place)
+        if subject is None:
             return None
         batches = range(num_batches(plan, len(subject.y)))
 
@@ -123,7 +168,8 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
             units = (Unit(place, kind, attack, batch, curve) for batch in batches)
             found = [self.read_unit(unit, subject.version) for unit in units]
             complete = [payload for payload in found if payload is not None]
-            return complete if len(complete) == len(found) else None
+            whole = len(complete) == len(found) and _covers(complete, kind, subject)
+            return complete if whole else None
 
         clean = read("clean")
         if clean is None:
@@ -133,8 +179,8 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
             payloads = read("attack", number)
             if payloads is None:
                 continue
-            checks = self.read_unit(Unit(place, "reliability", number, 0), subject.version)
-            attack = choice.create(plan.seed)
+            checks = self._read_checks(Unit(place, "reliability", number, 0), subject)
+            attack = choice.attack(plan.seed)
             report = _report(attack, payloads, checks)
             curves = [
                 _curve(attack, plan.curves[which].parameter, report.clean_correct, parts)
@@ -153,6 +199,24 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus]):
             _report(None, clean),
             tuple(attacks),
         )
+
+    def _read_subject(self, place: int) -> EvaluatedImages | None:
+        """Return the images of a checkpoint; None where they are not known or damaged.
+
+        Those that an older version wrote count as damaged: they are measured again.
+        """
+        values = self._read(f"subjects/{place}.json")
+        try:
+            subject = TypeAdapter(EvaluatedImages).validate_json(json.dumps(values), strict=True)
+        except ValidationError:
+            return None
+        return subject if _fits(subject) else None
+
+    def _read_checks(self, unit: Unit, subject: EvaluatedImages) -> Payload | None:
+        """Return the checks of an accuracy; None where they are missing or on other images."""
+        checks = self.read_unit(unit, subject.version)
+        told = None if checks is None else checks.get("checked_correct")
+        return None if told is not None and len(told) > len(subject.y) else checks
 
     def _write(self, name: str, values: dict[str, Any]) -> None:
         path = self.path / name
@@ -181,6 +245,25 @@ def outcome_from_json(payload: Payload) -> BatchOutcome:
         attacked_prediction=torch.tensor(payload["attacked_prediction"]),
         not_finite=torch.tensor(payload.get("not_finite", [False] * len(payload["distance"]))),
     )
+
+
+def _fits(subject: EvaluatedImages) -> bool:
+    """Return whether the parts of a subject fit together."""
+    return len(subject.y) == len(subject.index) > 0 and max(subject.y) < len(subject.class_names)
+
+
+def _covers(payloads: list[Payload], kind: Kind, subject: EvaluatedImages) -> bool:
+    """Return whether the units of all batches together are about the images of the subject."""
+    if kind == "curve":
+        sizes = [len(payload["robust_correct"][0]) for payload in payloads]
+        values = payloads[0]["values"]
+        same = all(payload["values"] == values for payload in payloads)
+        return sum(sizes) == len(subject.y) and same
+    predictions = [
+        label for one in payloads for label in one["prediction"] + one["attacked_prediction"]
+    ]
+    num_classes = len(subject.class_names)
+    return len(predictions) == 2 * len(subject.y) and max(predictions) < num_classes
 
 
 def _report(
@@ -215,39 +298,3 @@ def _curve(attack: Any, parameter: str, clean_correct: Tensor, payloads: list[Pa
         sum(payload["backward_passes"] for payload in payloads),
         sum(payload["seconds"] for payload in payloads),
     )
-
-
-def evaluations_folder() -> Path:
-    """Return the folder of all evaluations."""
-    return checkpoints_folder() / "evaluations"
-
-
-def create_evaluation(plan: EvaluationPlan) -> EvaluationDirectory:
-    """Make the directory of a new evaluation, in state "starting".
-
-    Its name says checkpoint and time, such as "digits-trades-20260131-142501".
-
-    Raises:
-        InputError: a checkpoint or its inference does not exist, an attack cannot be made on what
-            it names, or the folder cannot be written.
-    """
-    infos = [checkpoint_info(name) for name in plan.checkpoints]
-    for info in infos:
-        for choice in plan.attacks:
-            attacked_checkpoint(info, choice)
-    more = "" if len(plan.checkpoints) == 1 else f"-and-{len(plan.checkpoints) - 1}-more"
-    stem = infos[0].path.stem if "/" not in plan.checkpoints[0] else infos[0].config.data.name
-    try:
-        path = make_folder(evaluations_folder(), f"{Path(stem).stem}{more}")
-        return initialise_evaluation(path, plan)
-    except OSError as error:
-        raise InputError(f"the evaluations folder cannot be written: {error.strerror}") from None
-
-
-def initialise_evaluation(path: Path, plan: EvaluationPlan) -> EvaluationDirectory:
-    """Write the first files of an evaluation into the existing folder `path`."""
-    run = EvaluationDirectory(path)
-    write_atomically(path / "plan.json", plan.to_json().encode())
-    run.beat()
-    run.write_status(EvaluationStatus("starting", phase="starting"))
-    return run

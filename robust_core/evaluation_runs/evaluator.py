@@ -6,24 +6,23 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from robust_core.acceleration.mode import use_engine
+from robust_core.acceleration.mode import use_acceleration
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info
 from robust_core.data import ImageSet
-from robust_core.distributed import Team
+from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.directory import (
+    EvaluatedImages,
     EvaluationDirectory,
     EvaluationStatus,
     Payload,
-    Subject,
-    create_evaluation,
     outcome_from_json,
 )
 from robust_core.evaluation_runs.measurement import Measurement
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import images_for, version_of
 from robust_core.evaluation_runs.units import Clock, Unit, cost, units_of
-from robust_core.jobs.directory import Progress, StopRequested, recorded
+from robust_core.jobs.recorder import Progress, StopRequested, recorded
 
 logger = logging.getLogger("robust_core.evaluation_runs")
 
@@ -35,7 +34,7 @@ def run_evaluation(
     plan: EvaluationPlan | None = None,
     run: EvaluationDirectory | None = None,
     *,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
 ) -> EvaluationDirectory:
@@ -43,17 +42,17 @@ def run_evaluation(
 
     Every batch is kept when it is done. An evaluation that was stopped or killed goes on with the
     batches that are missing and ends with the same numbers: the seed of batch b is that of attack
-    and plan plus b, and random models draw from (plan's seed, attack, b). A checkpoint whose file
-    has changed is done again.
+    and plan plus b, and stochastic models draw from (plan's seed, attack, b). A checkpoint whose
+    file has changed is done again.
 
-    The processes of a team share the batches out in turn (batch b is for process b modulo size);
+    The processes of a group share the batches out in turn (batch b is for process b modulo size);
     the first one keeps status and log and merges what was found.
 
     Args:
         plan: what to do; None takes it from `run`.
         run: a directory to work in, new or to be resumed; None makes one.
-        team: the processes; None is this one alone. With several, all pass the same plan and run,
-            whose folder only the leader has to reach.
+        group: the processes; None is this one alone. With several, all pass the same plan and run,
+            whose folder only the main process has to reach.
         should_stop: asked at every pass.
         on_progress: told the status whenever it is written, about twice a second.
 
@@ -64,10 +63,10 @@ def run_evaluation(
     if run is None:
         if plan is None:
             raise InputError("an evaluation needs a plan or a directory, got neither")
-        run = create_evaluation(plan)
-    team = team or Team()
-    if not team.leads:
-        _Evaluator(run, plan or run.plan(), team, lambda **_: None, should_stop).work()
+        run = EvaluationDirectory.create(plan)
+    group = group or ProcessGroup()
+    if not group.is_main:
+        _Evaluator(run, plan or run.plan(), group, lambda **_: None, should_stop).work()
         return run
     with run.lock():
         if run.status().state == "finished":
@@ -81,7 +80,7 @@ def run_evaluation(
             stored = run.plan()
             if plan is not None and plan != stored:
                 raise InputError(f"evaluation {run.run_id!r} was started with another plan")
-            _Evaluator(run, stored, team, progress.update, should_stop).work()
+            _Evaluator(run, stored, group, progress.update, should_stop).work()
             run.write_results()
             progress.update(
                 now=True,
@@ -103,24 +102,24 @@ class _Evaluator:
         self,
         run: EvaluationDirectory,
         plan: EvaluationPlan,
-        team: Team,
+        group: ProcessGroup,
         update: Callable[..., None],
         should_stop: Callable[[], bool],
     ) -> None:
-        self.run, self.plan, self.team = run, plan, team
+        self.run, self.plan, self.group = run, plan, group
         self._update, self._should_stop = update, should_stop
         self._looked = 0.0
         self._warned: set[str] = set()
-        self._unsent: dict[str, Payload] = {}  # where the leader's directory is out of reach
+        self._unsent: dict[str, Payload] = {}  # where the main process's directory is out of reach
 
     def work(self) -> None:
-        """Do this process's units; the leader then has those of all.
+        """Do this process's units; the main process then has those of all.
 
         Raises:
             StopRequested: somebody asked to stop (any of the processes).
             InputError: something went wrong (in any of the processes).
         """
-        if self.team.size == 1:
+        if self.group.size == 1:
             self._work()
             return
         failure, stopped = None, False
@@ -130,8 +129,8 @@ class _Evaluator:
             stopped = True
         except Exception as error:  # the others must hear of it, or they would wait for ever
             failure = str(error) or type(error).__name__
-            logger.exception("process %d failed", self.team.rank)
-        endings = self.team.gather((failure, stopped, self._unsent))
+            logger.exception("process %d failed", self.group.rank)
+        endings = self.group.gather((failure, stopped, self._unsent))
         for _, _, unsent in endings:
             for name, payload in unsent.items():
                 self.run.write_unit(name, payload)
@@ -156,7 +155,7 @@ class _Evaluator:
                     self.plan,
                     info,
                     images[place],
-                    device=self.team.device,
+                    device=self.group.device,
                     on_pass=self._check_stop,
                 )
                 self._do([unit for unit in mine if unit.checkpoint == place], measurement, clock)
@@ -176,14 +175,14 @@ class _Evaluator:
         """Return this process's units, and the costs of those that are left to do."""
         mine: list[Unit] = []
         left: dict[Unit, float] = {}
-        attacks = [choice.create(self.plan.seed) for choice in self.plan.attacks]
+        attacks = [choice.attack(self.plan.seed) for choice in self.plan.attacks]
         for place, (info, one) in enumerate(zip(infos, images, strict=True)):
             version = version_of(info, self.plan)
-            if self.team.leads:
+            if self.group.is_main:
                 self.run.write_subject(place, _subject(info, one, version))
             for unit in units_of(self.plan, place, len(one)):
                 turn = unit.attack if unit.kind == "reliability" else unit.batch
-                if turn % self.team.size != self.team.rank:
+                if turn % self.group.size != self.group.rank:
                     continue
                 mine.append(unit)
                 if self.run.read_unit(unit, version) is None:
@@ -205,7 +204,7 @@ class _Evaluator:
             self._update(now=doing != before, **doing)
             before = doing
             started = time.perf_counter()
-            with self._warnings_noted(), use_engine(self.plan.engine):
+            with self._warnings_noted(), use_acceleration(self.plan.acceleration):
                 payload = measurement.measure(unit)
             seconds = time.perf_counter() - started
             self._keep(unit, payload | {"version": measurement.version, "seconds": seconds})
@@ -238,8 +237,8 @@ class _Evaluator:
             raise StopRequested
 
 
-def _subject(info: CheckpointInfo, images: ImageSet, version: str) -> Subject:
-    return Subject(
+def _subject(info: CheckpointInfo, images: ImageSet, version: str) -> EvaluatedImages:
+    return EvaluatedImages(
         info.digest,
         version,
         images.name,

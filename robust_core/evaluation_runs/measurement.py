@@ -14,7 +14,7 @@ from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
 from robust_core.evaluation.curves import accuracy_curve
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.evaluation_runs.directory import Payload, outcome_to_json
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import attacked_checkpoint, transfer_source, version_of
@@ -38,7 +38,7 @@ class Measurement:
         Args:
             plan: what is done.
             info: the checkpoint.
-            images: on which it is judged.
+            images: on which it is evaluated.
             device: where to compute.
             on_pass: called at every pass; may raise to end the work.
 
@@ -62,7 +62,7 @@ class Measurement:
             self.y,
             batch_size=plan.batch_size,
             eot_samples=plan.eot_samples,
-            num_verdicts=plan.num_verdicts,
+            num_repeats=plan.num_repeats,
             counts=self._counts,
         )
         self.clean: dict[int, BatchOutcome] = {}
@@ -84,7 +84,7 @@ class Measurement:
                         self._attack(unit),
                         self.clean[unit.batch],
                         unit.batch,
-                        surrogate=self._crafted_on(unit),
+                        surrogate=self._surrogate(unit),
                     )
                 case "curve":
                     return self._measure_curve(unit)
@@ -106,8 +106,8 @@ class Measurement:
             asked.values,
             batch_size=self.plan.batch_size,
             eot_samples=self.plan.eot_samples,
-            num_verdicts=self.plan.num_verdicts,
-            surrogate=self._crafted_on(unit),
+            num_repeats=self.plan.num_repeats,
+            surrogate=self._surrogate(unit),
             on_progress=lambda done, total: self._on_pass(),
         )
         return {
@@ -120,20 +120,20 @@ class Measurement:
 
     def _check_reliability(self, unit: Unit) -> Payload:
         first = slice(self.plan.reliability_images)
-        subject = Subject(
+        case = ReliabilityCase(
             self.model,
             self.x[first],
             self.y[first],
             self._attack(unit),
             eot_samples=self.plan.eot_samples,
-            surrogate=self._other_model(),
-            crafted_on=self._crafted_on(unit),
+            transfer_model=self._other_model(),
+            surrogate=self._surrogate(unit),
             inference=self.info.inference,
         )
-        findings = check_reliability(subject, on_finding=lambda finding: self._on_pass())
+        findings = check_reliability(case, on_finding=lambda finding: self._on_pass())
         return {
             "findings": [finding.to_json() for finding in findings],
-            "checked_correct": subject.worst_case.tolist(),
+            "checked_correct": case.worst_case.tolist(),
         }
 
     def _batch(self, unit: Unit) -> slice:
@@ -141,10 +141,10 @@ class Measurement:
         return slice(unit.batch * size, (unit.batch + 1) * size)
 
     def _attack(self, unit: Unit) -> Attack:
-        return self.plan.attacks[unit.attack].create(self.plan.seed)
+        return self.plan.attacks[unit.attack].attack(self.plan.seed)
 
-    def _crafted_on(self, unit: Unit) -> nn.Module | None:
-        """Return what the attack of a unit is made on; None: on the judged model itself."""
+    def _surrogate(self, unit: Unit) -> nn.Module | None:
+        """Return what the attack of a unit is computed on; None: on the evaluated model itself."""
         other = attacked_checkpoint(self.info, self.plan.attacks[unit.attack])
         return None if other is None else self._shared(other.name)
 

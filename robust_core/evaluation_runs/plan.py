@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_origin
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from pydantic import Field, field_validator, model_validator
 
-from robust_core.acceleration.mode import Engine, Precision
-from robust_core.attacks.base import ATTACKS, Attack, attack_from
-from robust_core.config.run import Choice, DataChoice, Seed, parse_json_object
+from robust_core.acceleration.mode import Acceleration, Precision
+from robust_core.aliases import renamed
+from robust_core.attacks.base import ATTACKS, attack_from
+from robust_core.config.attack_run import AttackRun
+from robust_core.config.choice import Choice, DataChoice, Seed
 from robust_core.data import data_source
 from robust_core.errors import InputError
+from robust_core.files import parse_json_object
 from robust_core.parameters import Parameters
 
 CheckpointName = Annotated[
@@ -21,59 +24,12 @@ CheckpointName = Annotated[
 CurveParameter = Literal["epsilon", "num_steps", "num_queries", "num_restarts", "eot_samples"]
 
 
-class PlannedAttack(Choice):
-    """A registered attack, its parameters, and the model it is made on.
-
-    What is judged is the plan's checkpoint, which may be a reference to an inference of its network
-    ("digits-atld:imt"). Papers have attacked one inference and judged another: such a claim is a
-    transfer attack, and says so.
-    """
-
-    surrogate: Annotated[
-        CheckpointName | None,
-        Field(description="Attack this checkpoint instead and judge the images on the model."),
-    ] = None
-    crafted_on: Annotated[
-        str | None,
-        Field(
-            max_length=100,
-            description="The inference of the same network that is attacked; empty: the network "
-            "itself; none: what is judged.",
-        ),
-    ] = None
-    role: Annotated[
-        Literal["claim", "check"],
-        Field(description="Attacked the way the method's paper does, or to settle its claim."),
-    ] = "check"
-
-    @model_validator(mode="after")
-    def _check_source(self) -> Self:
-        if self.surrogate is not None and self.crafted_on is not None:
-            raise InputError(
-                f"an attack is made on one model, got surrogate {self.surrogate!r} and "
-                f"crafted_on {self.crafted_on!r}"
-            )
-        return self
-
-    @property
-    def source(self) -> str:
-        """What the attack is made on, in words; "" for what is judged."""
-        if self.crafted_on is not None:
-            return self.crafted_on or "the network itself"
-        return self.surrogate or ""
-
-    def create(self, seed: int = 0) -> Attack:  # type: ignore[override]
-        """Return the attack with `seed` added to its own."""
-        attack = attack_from(self.name, self.parameters)
-        return attack.model_copy(update={"seed": (attack.seed + seed) % 2**31})
-
-
 class PlannedCurve(Parameters):
     """Accuracy against one parameter of the attacks; see `accuracy_curve`."""
 
-    parameter: Annotated[CurveParameter, Field(description="What varies.")]
+    parameter: Annotated[CurveParameter, Field(description="Attack parameter that is varied.")]
     values: Annotated[
-        tuple[float, ...], Field(min_length=1, max_length=100, description="What it takes.")
+        tuple[float, ...], Field(min_length=1, max_length=100, description="Its values.")
     ]
 
 
@@ -83,54 +39,78 @@ class EvaluationPlan(Parameters):
     Construction checks every attack and writes out its defaults.
     """
 
-    title: Annotated[str, Field(max_length=200, description="A name for people.")] = ""
+    title: Annotated[str, Field(max_length=200, description="Free title.")] = ""
     checkpoints: Annotated[
         tuple[CheckpointName, ...],
-        Field(min_length=1, max_length=50, description="The models, by name."),
+        Field(min_length=1, max_length=50, description="Checkpoints to evaluate."),
     ]
     attacks: Annotated[
-        tuple[PlannedAttack, ...],
-        Field(max_length=50, description="The attacks; none measures clean accuracy alone."),
+        tuple[AttackRun, ...],
+        Field(max_length=50, description="Attacks; empty: clean accuracy only."),
     ] = ()
     data: Annotated[
-        DataChoice | None, Field(description="Data set; automatic: what each model was trained on.")
+        DataChoice | None,
+        Field(description="Data set; automatic: the training data set of each model."),
     ] = None
     split: Annotated[str, Field(max_length=100, description="Split of the data set.")] = "test"
     num_images: Annotated[
-        int | None, Field(ge=1, description="Images, a stratified sample; automatic: all.")
+        int | None, Field(ge=1, description="Images in a stratified sample; automatic: all.")
     ] = None
-    batch_size: Annotated[int, Field(ge=1, le=8192, description="Images a batch.")] = 128
+    batch_size: Annotated[int, Field(ge=1, le=8192, description="Batch size.")] = 128
     eot_samples: Annotated[
         int,
-        Field(ge=1, le=1000, description="Passes whose mean decides; above 1 for random models."),
+        Field(
+            ge=1,
+            le=1000,
+            description="Forward passes averaged per prediction; use more than 1 "
+            "for stochastic models.",
+        ),
     ] = 1
-    num_verdicts: Annotated[
+    num_repeats: Annotated[
         int,
         Field(
-            ge=1, le=1000, description="Decisions of a random model, all of which must be right."
+            ge=1,
+            le=1000,
+            description="Repeated evaluations per image of a stochastic model; it counts as "
+            "correct only if all of them are.",
         ),
     ] = 1
     seed: Seed = 0
     precision: Annotated[
         Precision,
         Field(
-            description="Arithmetic of the attacks: the model as it is, its float32 twin, or "
-            "bfloat16 with every verdict confirmed in float32."
+            description="Acceleration of the attacks: reference (the model unchanged), float32 "
+            "(optimised copy), or bfloat16, with every success confirmed in float32."
         ),
     ] = "float32"
     compiled: Annotated[
-        bool, Field(description="Compile the twin first, which takes seconds to minutes.")
+        bool, Field(description="Compile the optimised copy first, which takes seconds to minutes.")
     ] = False
     curves: Annotated[
         tuple[PlannedCurve, ...],
-        Field(max_length=5, description="Accuracy curves of every attack with that parameter."),
+        Field(
+            max_length=5,
+            description="Accuracy curves to measure for every attack that has the parameter.",
+        ),
     ] = ()
     check_reliability: Annotated[
-        bool, Field(description="Check every attack for masked gradients and other pitfalls.")
+        bool,
+        Field(
+            description="Run the reliability checks for every attack (masked gradients, "
+            "weak attacks)."
+        ),
     ] = False
     reliability_images: Annotated[
-        int, Field(ge=1, le=10_000, description="Images of these checks, a stratified sample.")
+        int,
+        Field(
+            ge=1, le=10_000, description="Images for the reliability checks, a stratified sample."
+        ),
     ] = 64
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_fields(cls, values: Any) -> Any:
+        return renamed(values)
 
     @field_validator("checkpoints")
     @classmethod
@@ -142,11 +122,11 @@ class EvaluationPlan(Parameters):
 
     @field_validator("attacks")
     @classmethod
-    def _check_attacks(cls, attacks: tuple[PlannedAttack, ...]) -> tuple[PlannedAttack, ...]:
+    def _check_attacks(cls, attacks: tuple[AttackRun, ...]) -> tuple[AttackRun, ...]:
         complete = []
         for choice in attacks:
             try:
-                attack = choice.create()
+                attack = choice.attack()
             except InputError as error:
                 raise InputError(f"attack {choice.name}: {error}") from None
             parameters = attack.model_dump(mode="json")
@@ -186,9 +166,9 @@ class EvaluationPlan(Parameters):
         )
 
     @property
-    def engine(self) -> Engine:
+    def acceleration(self) -> Acceleration:
         """How the attacks compute."""
-        return Engine(self.precision, "now" if self.compiled else "no")
+        return Acceleration(self.precision, "now" if self.compiled else "no")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -196,7 +176,10 @@ class EvaluationPlan(Parameters):
 
         Attacks of one name are told apart by the parameters in which they differ.
         """
-        stems = [f"{one.name} on {one.source}" if one.source else one.name for one in self.attacks]
+        stems = [
+            f"{one.name} on {one.surrogate_words}" if one.surrogate else one.name
+            for one in self.attacks
+        ]
         labels: list[str] = []
         for stem, choice in zip(stems, self.attacks, strict=True):
             namesakes = [
@@ -233,7 +216,7 @@ class EvaluationPlan(Parameters):
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
 
-def _differences(choice: PlannedAttack, first: PlannedAttack) -> str:
+def _differences(choice: AttackRun, first: AttackRun) -> str:
     """Return the parameters in which an attack differs from the first of its name, in words."""
     return ", ".join(
         f"{name.removeprefix('num_').replace('_', ' ')} {value}"

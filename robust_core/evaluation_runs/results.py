@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robust_core.config.attack_run import AttackRun
 from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation.lowest import (
@@ -17,9 +18,9 @@ from robust_core.evaluation.lowest import (
     lowest_known,
     wilson_interval,
 )
-from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
+from robust_core.evaluation_runs.plan import EvaluationPlan
 
-SOURCE = {"surrogate", "crafted_on", "role"}  # how an attack came about, besides its parameters
+SOURCE = {"surrogate", "role"}  # how an attack came about, besides its parameters
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class AttackResult:
     """
 
     label: str
-    choice: PlannedAttack
+    choice: AttackRun
     report: RobustnessReport
     curves: tuple[Curve, ...]
 
@@ -103,6 +104,17 @@ class CheckpointResult:
         """Bool [N], whether an image survives every attack."""
         correct = [self.clean.clean_correct, *(one.report.robust_correct for one in self.attacks)]
         return torch.stack(correct).all(dim=0)
+
+    def fooled_by(self, label: str) -> Tensor:
+        """Return the positions of the correct images that the attack `label` fools: int64 [M]."""
+        report = next(one.report for one in self.attacks if one.label == label)
+        return torch.where(report.clean_correct & ~report.robust_correct)[0]
+
+    def num_fooled_alone(self, label: str) -> int:
+        """Return how many correct images only the attack `label` fools, and no other."""
+        others = [one.report.robust_correct for one in self.attacks if one.label != label]
+        survive = torch.stack([self.clean.clean_correct, *others]).all(dim=0)
+        return int(survive[self.fooled_by(label)].sum())
 
     @property
     def worst_case_accuracy(self) -> float:

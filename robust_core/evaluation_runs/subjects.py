@@ -1,13 +1,14 @@
-"""The images on which a checkpoint is judged, and what the attacks on it are made on."""
+"""The images on which a checkpoint is evaluated, and the surrogates of the attacks on it."""
 
 import hashlib
 from collections.abc import Sequence
 
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
-from robust_core.config.run import DataChoice
+from robust_core.config.attack_run import AttackRun
+from robust_core.config.choice import DataChoice
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
-from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedAttack
+from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.models.base import MODELS
 
 SAMPLE = "stratified"  # the order of an evaluation's images; units in another one are done again
@@ -25,16 +26,13 @@ def images_for(info: CheckpointInfo, data: DataChoice | None, split: str) -> Ima
     return images
 
 
-def attacked_checkpoint(info: CheckpointInfo, choice: PlannedAttack) -> CheckpointInfo | None:
-    """Return the checkpoint that an attack on `info` is made on; None: on `info` itself.
+def attacked_checkpoint(info: CheckpointInfo, choice: AttackRun) -> CheckpointInfo | None:
+    """Return the checkpoint that an attack on `info` is computed on; None: `info` itself.
 
     Raises:
         InputError: no such checkpoint or inference, or one for other images or classes.
     """
-    name = choice.surrogate
-    if choice.crafted_on is not None:
-        network = info.name.removesuffix(f":{info.inference}")
-        name = f"{network}:{choice.crafted_on}" if choice.crafted_on else network
+    name = choice.surrogate_of(info.name.removesuffix(f":{info.inference}"))
     if name is None or name == info.name:
         return None
     other = checkpoint_info(name)
@@ -48,7 +46,7 @@ def attacked_checkpoint(info: CheckpointInfo, choice: PlannedAttack) -> Checkpoi
 
 
 def version_of(info: CheckpointInfo, plan: EvaluationPlan) -> str:
-    """Return what changes when the checkpoint does, or one that its attacks are made on."""
+    """Return what changes when the checkpoint does, or a surrogate of its attacks."""
     others = [attacked_checkpoint(info, choice) for choice in plan.attacks]
     if plan.check_reliability:
         others.append(transfer_source(info, plan))
@@ -108,7 +106,7 @@ def default_attacks(infos: Sequence[CheckpointInfo]) -> tuple[str, ...]:
 
 
 def fits(info: CheckpointInfo, other: CheckpointInfo) -> bool:
-    """Return whether two checkpoints take the same images and know as many classes."""
+    """Return whether two checkpoints take the same images and number of classes."""
     return (info.image_shape, info.num_classes) == (other.image_shape, other.num_classes)
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robust_core.attacks.base import Attack, attack_from
-from robust_core.evaluation.checks.target import EOT_SAMPLES
-from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve, has_parameter
+from robust_core.evaluation.check import Case, checks_cost
+from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve
 
 Kind = Literal["clean", "attack", "curve", "reliability"]
-CHECKS_WITH_THE_ATTACK, CHECKS_WITHOUT = 25, 2000  # passes an image that the checks cost, roughly
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ def plan_cost(plan: EvaluationPlan, num_images: int, *, stochastic: bool = False
     Args:
         plan: the plan.
         num_images: images of the model.
-        stochastic: whether the model answers at random.
+        stochastic: whether the model is stochastic.
     """
-    attacks = [choice.create(plan.seed) for choice in plan.attacks]
+    attacks = [choice.attack(plan.seed) for choice in plan.attacks]
     return sum(
         cost(
             plan,
@@ -91,29 +90,20 @@ def cost(
         unit: the unit.
         attack: its attack, if any.
         num_images: images of the checkpoint.
-        stochastic: whether the model answers at random; only checks need to know.
+        stochastic: whether the model is stochastic; only checks need to know.
     """
-    decision = plan.eot_samples * plan.num_verdicts
+    decision = plan.eot_samples * plan.num_repeats
     images = min(plan.batch_size, num_images - unit.batch * plan.batch_size)
     if attack is None:
         return images * decision
     if unit.kind == "reliability":
         images = min(plan.reliability_images, num_images)
-        return images * _check_passes(plan, unit, attack, stochastic)
+        case = Case(attack, stochastic=stochastic, eot_samples=plan.eot_samples)
+        return images * sum(checks_cost(case))
     if unit.kind == "curve":
         curve = plan.curves[unit.curve]
         return images * (_curve_passes(attack, curve) + (len(curve.values) + 1) * decision)
     return images * (attack.passes() + decision)
-
-
-def _check_passes(plan: EvaluationPlan, unit: Unit, attack: Attack, stochastic: bool) -> float:
-    """Return about how many passes an image takes: every check attacks or decides anew."""
-    decisions = 2 * CHECKS_WITH_THE_ATTACK * (plan.eot_samples - 1)
-    averaging = 0.0
-    if stochastic and has_parameter(plan.attacks[unit.attack], "eot_samples"):
-        once = attack.passes() / attack.averaged_passes
-        averaging = once * sum((*EOT_SAMPLES, plan.eot_samples))
-    return attack.passes() * CHECKS_WITH_THE_ATTACK + CHECKS_WITHOUT + decisions + averaging
 
 
 def _curve_passes(attack: Attack, curve: PlannedCurve) -> int:

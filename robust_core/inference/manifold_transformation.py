@@ -48,12 +48,12 @@ class ManifoldTransformed(Classifier):
     ATLD is the full step, ATLD+ the limited one. Attack through it: Croce, Gowal, Brunner,
     Shelhamer, Hein and Cemgil, "Evaluating the Adversarial Robustness of Adaptive Test-time
     Defenses", ICML 2022, arXiv:2202.13711. Difference: one rule for every data set and attack, that
-    of the released CIFAR-10 inference on natural images; the code has other masks and radii
+    of the released CIFAR-10 inference on natural images; the code has other masks and epsilons
     elsewhere.
 
     Args:
         model: the trained classifier; shared, not changed.
-        discriminator: judges its logits; must be in eval mode when images are classified.
+        discriminator: evaluates its logits; must be in eval mode when images are classified.
         epsilon: length of the step in pixel units, in the range of `ThreatModel`.
         norm: measures the step.
         limited: take half a step where the discriminator is undecided (ATLD+).

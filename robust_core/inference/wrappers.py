@@ -10,29 +10,8 @@ from robust_core.gradients import check_logits
 from robust_core.models.guard import ModelWrapper, attack_surrogates
 
 
-class ScaledLogits(ModelWrapper):
-    """The same predictions with all logits multiplied by `scale`.
-
-    A large scale saturates the softmax and hides the gradient of cross-entropy; a small one
-    brings it back: Carlini and Wagner, "Defensive Distillation is Not Robust to Adversarial
-    Examples", arXiv:1607.04311.
-    """
-
-    def __init__(self, model: nn.Module, scale: float) -> None:
-        super().__init__(model)
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return scale * logits: [N,C,H,W] -> [N,K]."""
-        return self.scale * self.model(x)
-
-    def attack_surrogates(self) -> tuple[nn.Module, ...]:
-        """Return those of the model, with their logits scaled, too."""
-        return tuple(ScaledLogits(other, self.scale) for other in attack_surrogates(self.model))
-
-
 class AveragedPasses(ModelWrapper):
-    """The mean of the logits of several passes, each of which draws anew (EOT).
+    """The mean of the logits of several passes, each of which draws again (EOT).
 
     z(x) = 1/n sum_i z_i(x). The gradient flows through all n passes, whose graphs are in memory
     together. A model that is not random answers as before, but for rounding, at n times the cost.
@@ -46,7 +25,7 @@ class AveragedPasses(ModelWrapper):
         """Wrap a model, which is left as it is.
 
         Args:
-            model: maps [N,C,H,W] in [0, 1] to logits [N,K]; of a prepared one the float32 twin
+            model: maps [N,C,H,W] in [0, 1] to logits [N,K]; of an optimised one the float32 clone
                 answers.
             num_passes: n, at least 1.
 
@@ -69,7 +48,7 @@ class AveragedPasses(ModelWrapper):
 
 
 def averaged(model: nn.Module, num_passes: int) -> nn.Module:
-    """Return `AveragedPasses` of a model; one pass is the model itself, prepared or not."""
+    """Return `AveragedPasses` of a model; one pass is the model itself, optimised or not."""
     return model if num_passes == 1 else AveragedPasses(model, num_passes)
 
 
@@ -116,9 +95,9 @@ def with_substituted_backward(
         AttributeError: no such submodule.
     """
     shared = {id(value): value for value in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, shared)
+    clone = copy.deepcopy(model, shared)
     for name in parts:
-        replacement = SubstitutedBackward(twin.get_submodule(name), substitute or nn.Identity())
-        replacement.train(twin.training)
-        twin.set_submodule(name, replacement)
-    return twin
+        replacement = SubstitutedBackward(clone.get_submodule(name), substitute or nn.Identity())
+        replacement.train(clone.training)
+        clone.set_submodule(name, replacement)
+    return clone

@@ -1,1 +1,23 @@
-"""A process with a directory: what it writes there, and how it is stopped and followed."""
+"""Work in a process of its own, known by its directory: start, stop, resume, delete, find, list."""
+
+from robust_core.jobs.control import (
+    before,
+    delete,
+    find,
+    resume,
+    start,
+    start_waiting,
+    stop,
+    summaries,
+)
+
+__all__ = [
+    "before",
+    "delete",
+    "find",
+    "resume",
+    "start",
+    "start_waiting",
+    "stop",
+    "summaries",
+]

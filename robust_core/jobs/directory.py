@@ -1,39 +1,35 @@
 """A directory that a working process and a page share: status, heartbeat, log, request to stop."""
 
-import errno
-import fcntl
 import json
 import logging
 import os
-import re
+import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-import torch
+from filelock import FileLock
+from pydantic import Field, TypeAdapter, ValidationError
 
-from robust_core.config.run import parse_json_object
 from robust_core.errors import InputError
-from robust_core.files import write_atomically
+from robust_core.files import parse_json_object, reason_words, write_atomically
+from robust_core.jobs.folders import free_path, make_whole, one_at_a_time
+from robust_core.jobs.lock import PATIENCE, is_held, take
+from robust_core.parameters import validation_sentence
+from robust_core.paths import checkpoints_folder
 
-State = Literal["starting", "running", "finished", "stopped", "failed", "lost"]
-LOST_AFTER = 20.0  # seconds without a heartbeat; importing torch on a busy machine takes a few
+State = Literal["queued", "starting", "running", "finished", "stopped", "failed", "lost"]
+SILENT_AFTER = 20.0  # seconds without a heartbeat; importing torch on a busy machine takes a few
 HEARTBEAT_INTERVAL = 2.0  # seconds
-STATUS_INTERVAL = 0.5  # seconds between two writings of the status
-LOCK_INTERVAL = 0.05  # seconds between two attempts at the lock
+Seconds = Annotated[float, Field(ge=-1e12, le=1e12)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
 LONGEST_LOG = 1_000_000  # bytes of the log's end that are looked at
-
-logger = logging.getLogger("robust_core.training")
-
-
-class StopRequested(Exception):  # noqa: N818 (a request, not an error)
-    """Somebody asked the work to stop."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,8 @@ class WorkStatus:
     """Where a piece of work stands.
 
     Attributes:
-        state: "starting", "running", "finished", "stopped", "failed", or "lost" when it should be
-            alive but its heartbeat is old.
+        state: "queued" while it waits for a free place, "starting", "running", "finished",
+            "stopped", "failed", or "lost" when it has not ended but no process holds its lock.
         seconds_left: estimate; None while unknown or not running.
         heartbeat_age: seconds since the last sign of life; None without any.
         error: one sentence, when failed.
@@ -51,7 +47,7 @@ class WorkStatus:
     """
 
     state: State
-    seconds_left: float | None = field(default=None, kw_only=True)
+    seconds_left: Seconds | None = field(default=None, kw_only=True)
     heartbeat_age: float | None = field(default=None, kw_only=True)
     error: str | None = field(default=None, kw_only=True)
     phase: str = field(default="", kw_only=True)
@@ -62,28 +58,124 @@ class WorkStatus:
         """Whether the work is being done."""
         return self.state in ("starting", "running")
 
+    @property
+    def pending(self) -> bool:
+        """Whether the state changes without anybody's doing: at work, or waiting for a place."""
+        return self.active or self.state == "queued"
 
-StatusT = TypeVar("StatusT", bound=WorkStatus)
+    @property
+    def silent(self) -> bool:
+        """Whether a process is there but gives no sign of life, as one that hangs or is paused."""
+        return self.active and (self.heartbeat_age is None or self.heartbeat_age > SILENT_AFTER)
+
+    @property
+    def words(self) -> str:
+        """The state, and since when a process that is there does not respond."""
+        if not self.silent:
+            return self.state
+        if self.heartbeat_age is None:
+            return f"{self.state}, not responding"
+        since = datetime.now().astimezone() - timedelta(seconds=self.heartbeat_age)
+        return f"{self.state}, not responding since {since:%d %b %H:%M:%S}"
 
 
 @dataclass(frozen=True)
-class WorkDirectory(ABC, Generic[StatusT]):
+class WorkSummary:
+    """One piece of work in a list.
+
+    Attributes:
+        run_id: its name.
+        title: what the person called it.
+        created: time of its making, seconds since 1970.
+        status: where it stands.
+    """
+
+    run_id: str
+    title: str
+    created: float
+    status: WorkStatus
+
+
+StatusT = TypeVar("StatusT", bound=WorkStatus)
+SummaryT = TypeVar("SummaryT", bound=WorkSummary)
+
+
+@dataclass(frozen=True)
+class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
     """The files by which a process is started, watched and stopped.
 
     status.json, log.txt, heartbeat (its time of change is the sign of life), stop (a request), lock
-    (held while a process is at work in it).
+    (held while a process is at work in it), launcher (held while a process that was started by
+    another is watched by that one). Whoever holds one of the locks is alive, nobody else is; the
+    heartbeat only tells one that hangs from one that works.
 
     Attributes:
         path: the folder.
         kind: a word for sentences. command: of `python -m robust_core`, does the work.
-        Status: the type of the status.
+        shelf: the folder of all of that kind, among the checkpoints.
+        plan_file: says what to do.
+        Status: the type of the status. Plan: that of what there is to do.
     """
 
     path: Path
 
     kind: ClassVar[str]
     command: ClassVar[str]
+    shelf: ClassVar[str]
+    plan_file: ClassVar[str]
     Status: ClassVar[type[WorkStatus]]
+    Plan: ClassVar[type]
+
+    @classmethod
+    def folder(cls) -> Path:
+        """Return the folder of all work of this kind."""
+        return checkpoints_folder() / cls.shelf
+
+    @classmethod
+    def create(cls, plan: Any) -> Self:
+        """Make the directory of new work on the shelf, in state "starting".
+
+        Its name says what it is about and when it was made, such as
+        "digits-trades-20260131-142501", with a number behind it where that is taken.
+
+        Raises:
+            InputError: the plan asks for something that is not there, or the folder cannot be
+                written.
+        """
+        stem = cls.stem(plan)
+        with one_at_a_time(cls.folder()):
+            return cls.initialise(free_path(cls.folder(), stem), plan)
+
+    @classmethod
+    def initialise(cls, path: Path, plan: Any) -> Self:
+        """Make the folder `path` of new work: with all its first files, or not at all.
+
+        Raises:
+            InputError: it cannot be written, or is there with something in it.
+        """
+
+        def write(folder: Path) -> None:
+            work = cls(folder)
+            write_atomically(folder / cls.plan_file, plan.to_json().encode())
+            work.beat()
+            work.write_status(work.fresh_status())
+
+        try:
+            make_whole(path, write)
+        except OSError as error:
+            raise InputError(
+                f"the {cls.kind} folder {path} cannot be written: {error.strerror}"
+            ) from None
+        return cls(path)
+
+    @classmethod
+    @abstractmethod
+    def stem(cls, plan: Any) -> str:
+        """Return what the folder's name begins with; raise `InputError` where nothing can be."""
+
+    @abstractmethod
+    def summary(self) -> SummaryT:
+        """Return what a list says of it; never fails, whatever the files contain."""
 
     @property
     def run_id(self) -> str:
@@ -95,17 +187,18 @@ class WorkDirectory(ABC, Generic[StatusT]):
         """The log file."""
         return self.path / "log.txt"
 
-    def status(self, *, lost_after: float = LOST_AFTER) -> StatusT:
-        """Return where the work stands; never fails, whatever the files contain.
+    def status(self) -> StatusT:
+        """Return where the work stands; never fails, whatever the files contain."""
+        status = self._stored_status()
+        if status.active and not self.is_held():
+            status = self._stored_status()  # it may have ended since
+            if status.active:
+                status = replace(status, state="lost", seconds_left=None)
+        return replace(status, heartbeat_age=self._heartbeat_age())
 
-        Args:
-            lost_after: seconds without a heartbeat after which active work counts as lost.
-        """
-        age = self._heartbeat_age()
-        status = replace(self._stored_status(), heartbeat_age=age)
-        if status.active and (age is None or age > lost_after):
-            return replace(status, state="lost", seconds_left=None)
-        return status
+    def is_held(self) -> bool:
+        """Return whether a process is at work here, or one that was started for it lives."""
+        return is_held(self.path / "lock") or is_held(self.path / "launcher")
 
     def write_status(self, status: StatusT) -> None:
         """Replace status.json; the heartbeat's age is not stored."""
@@ -116,6 +209,16 @@ class WorkDirectory(ABC, Generic[StatusT]):
     @abstractmethod
     def fresh_status(self) -> StatusT:
         """Return the status to begin or go on with; raise `InputError` where that cannot be."""
+
+    def described(self) -> tuple[float, dict[str, Any], StatusT]:
+        """Return when the plan was written, its values, and the status; damaged work has failed."""
+        created = 0.0
+        try:
+            file = self.path / self.plan_file
+            created = file.stat().st_mtime
+            return created, parse_json_object(file.read_bytes(), self.plan_file), self.status()
+        except (OSError, InputError):
+            return created, {}, self.failed(f"{self.plan_file} is missing or damaged")
 
     def failed(self, error: str) -> StatusT:
         """Return the status of work that failed for the reason given in one sentence."""
@@ -137,7 +240,11 @@ class WorkDirectory(ABC, Generic[StatusT]):
 
     def withdraw_stop(self) -> None:
         """Forget an earlier request to stop."""
-        (self.path / "stop").unlink(missing_ok=True)
+        stop = self.path / "stop"
+        if stop.is_dir():
+            shutil.rmtree(stop)
+        else:
+            stop.unlink(missing_ok=True)
 
     def stop_requested(self) -> bool:
         """Return whether somebody asked the work to stop."""
@@ -169,31 +276,46 @@ class WorkDirectory(ABC, Generic[StatusT]):
             thread.join()
 
     @contextmanager
-    def lock(self, patience: float = 0.0) -> Iterator[None]:
+    def lock(self, patience: float = PATIENCE) -> Iterator[None]:
         """Hold the directory for this process; the system lets go of it when the process dies.
+
+        What killed processes left behind is swept away.
 
         Args:
             patience: seconds to wait for a process that has finished and is about to end.
 
         Raises:
-            InputError: the folder does not exist, or a process is at work in it.
+            InputError: the folder does not exist or cannot be written, or a process is at work in
+                it.
         """
+        lock = self._take("lock", patience)
         try:
-            file = (self.path / "lock").open("w")
-        except OSError:
-            article = "an" if self.kind[0] in "aeiou" else "a"
-            raise InputError(
-                f"{self.path} should be {article} {self.kind} directory, but is none"
-            ) from None
-        deadline = time.monotonic() + patience
-        with file:
-            while not _locked(file):
-                if time.monotonic() >= deadline:
-                    raise InputError(
-                        f"{self.kind} {self.run_id!r} is being worked on by another process"
-                    )
-                time.sleep(LOCK_INTERVAL)
+            self.sweep()
             yield
+        finally:
+            lock.release()
+
+    def launching(self, patience: float = PATIENCE) -> FileLock:
+        """Take and return the lock of whoever starts a process here and watches it.
+
+        Raises:
+            InputError: as `lock`.
+        """
+        return self._take("launcher", patience)
+
+    def sweep(self) -> None:
+        """Remove the temporary files of killed writers; called with the lock held."""
+        for left in self.path.rglob(".*.part"):
+            left.unlink(missing_ok=True)
+
+    def _take(self, name: str, patience: float) -> FileLock:
+        if not self.path.is_dir():
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise InputError(f"{self.path} should be {article} {self.kind} directory, but is none")
+        lock = take(self.path / name, patience)
+        if lock is None:
+            raise InputError(f"{self.kind} {self.run_id!r} is being worked on by another process")
+        return lock
 
     def _heartbeat_age(self) -> float | None:
         try:
@@ -204,143 +326,19 @@ class WorkDirectory(ABC, Generic[StatusT]):
     def _stored_status(self) -> StatusT:
         try:
             text = (self.path / "status.json").read_bytes()
-            values = parse_json_object(text, "status.json")
-            names = {field.name for field in fields(self.Status)}
-            known: Any = {key: value for key, value in values.items() if key in names}
-            status = self.Status(**known)
-        except (OSError, InputError, TypeError):
-            return self.failed("status.json is missing or damaged")
-        if status.state not in get_args(State):
-            return self.failed("status.json is damaged: it names no known state")
-        return status  # type: ignore[return-value]
+            parse_json_object(text, "status.json")
+            return TypeAdapter(self.Status).validate_json(text, strict=True)  # type: ignore[return-value]
+        except FileNotFoundError:
+            return self.failed("status.json is missing")
+        except OSError as error:
+            return self.failed(f"status.json cannot be read: {reason_words(error)}")
+        except ValidationError as error:
+            sentence = validation_sentence(error, [one.name for one in fields(self.Status)])
+            return self.failed(f"status.json is damaged: {sentence}")
+        except InputError as error:
+            return self.failed(f"status.json is damaged: {error}")
 
 
-def make_folder(parent: Path, stem: str) -> Path:
-    """Make and return a new folder in `parent`: `stem`, the time, and a number where it is taken.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    stem = re.sub(r"[^a-z0-9_-]+", "_", stem.lower()).strip("_-")[:60]
-    stem = f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    number = 1
-    parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        path = parent / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            path.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return path
-
-
-class Reporter(Protocol):
-    """What is told about the progress of work."""
-
-    def update(self, *, now: bool = False, **changes: Any) -> None:
-        """Note changes of the status; write them at once if `now`."""
-
-
-class Silence:
-    """The reporter of a process whose leader reports for all."""
-
-    def update(self, *, now: bool = False, **changes: Any) -> None:
-        """Say nothing."""
-
-
-@dataclass
-class Progress(Generic[StatusT]):
-    """Keeps status.json up to date."""
-
-    run: WorkDirectory[StatusT]
-    on_progress: Callable[[StatusT], None] | None
-    status: StatusT
-    written: float = 0.0
-
-    def update(self, *, now: bool = False, **changes: Any) -> None:
-        """Change the status; write it if `now`, or if the last writing is a while ago."""
-        self.status = replace(self.status, **changes)
-        if now or time.monotonic() - self.written >= STATUS_INTERVAL:
-            self.written = time.monotonic()
-            self.run.write_status(self.status)
-            if self.on_progress is not None:
-                self.on_progress(self.status)
-
-
-@contextmanager
-def recorded(
-    progress: Progress[Any], *, so_far: Callable[[], str], kept: Callable[[], str]
-) -> Iterator[None]:
-    """Beat, log and note how the work ends, whatever happens.
-
-    Args:
-        progress: with the status to begin with.
-        so_far: how far the work has come, such as "after epoch 3", for the log.
-        kept: what is safe when the disk is full, such as "nothing was kept".
-    """
-    run = progress.run
-    with run.heartbeat(), _log_file(run):
-        try:
-            progress.update(now=True)
-            yield
-        except StopRequested:
-            logger.info("stopped on request %s", so_far())
-            progress.update(now=True, state="stopped", phase="", seconds_left=None)
-            run.withdraw_stop()
-        except KeyboardInterrupt:
-            logger.info("interrupted %s", so_far())
-            progress.update(now=True, state="stopped", phase="", seconds_left=None)
-            raise
-        except (InputError, OSError, MemoryError, torch.OutOfMemoryError) as error:
-            sentence = _sentence(error, run, kept)
-            _note_failure(progress, sentence)
-            raise InputError(sentence) from error
-        except Exception as error:
-            logger.exception("unexpected error")
-            _note_failure(progress, f"unexpected {type(error).__name__}: {error}"[:500])
-            raise
-
-
-def _note_failure(progress: Progress[Any], sentence: str) -> None:
-    logger.error(sentence)
-    try:
-        progress.update(now=True, state="failed", error=sentence, phase="", seconds_left=None)
-    except OSError:
-        logger.error("the status cannot be written either")
-
-
-def _sentence(error: BaseException, run: WorkDirectory[Any], kept: Callable[[], str]) -> str:
-    if isinstance(error, InputError):
-        return str(error)
-    name = f"{run.kind} {run.run_id!r}"
-    if isinstance(error, OSError):
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else (error.strerror or str(error)).lower()
-        return f"{name} could not be saved because {reason}; {kept()}"
-    return f"{name} ran out of memory; expected a smaller batch size or network"
-
-
-@contextmanager
-def _log_file(run: WorkDirectory[Any]) -> Iterator[None]:
-    """Copy what this package logs into the log.txt of `run`."""
-    package = logging.getLogger("robust_core")
-    handler = logging.FileHandler(run.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    level = package.level
-    package.setLevel(min(level, logging.INFO) if level else logging.INFO)
-    package.addHandler(handler)
-    try:
-        yield
-    finally:
-        package.removeHandler(handler)
-        package.setLevel(level)
-        handler.close()
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def chosen_name(choice: Any) -> str:
+    """Return the name in a choice of a plan that may be damaged; "" without one."""
+    return str(choice.get("name", "")) if isinstance(choice, dict) else ""

@@ -20,9 +20,10 @@ from robust_core.methods.parts.label_smoothing import (
     soft_cross_entropy,
 )
 from robust_core.methods.parts.one_step import one_step_attack
+from robust_core.methods.recipe import UNCHANGED, WIDE_28, Departure, QuickRun, Recipe
 from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator, Verdict, detection_auroc
-from robust_core.threat_model import BallParameters
+from robust_core.threat_model import ThreatModelParameters
 
 INFERENCES = ("imt", "imt_plus", "imt_smooth")
 MOMENTUM, WEIGHT_DECAY = 0.9, 2e-4  # of the discriminator's SGD, as released
@@ -30,7 +31,7 @@ LEAST_AUROC = 0.7  # of a discriminator that is said to discriminate
 SMALLEST_PULL = 1e-8  # guards the ratio of gradients where both batches have the same logits
 
 
-class ATLDParameters(BallParameters):
+class ATLDParameters(ThreatModelParameters):
     """Parameters of ATLD; defaults: CIFAR-10, the version named v7 (see `ATLD`)."""
 
     label_smoothing: LabelSmoothing = 0.5
@@ -39,34 +40,46 @@ class ATLDParameters(BallParameters):
         Field(
             ge=0.0,
             le=10.0,
-            description="Weight w of the pairing of clean and attacked logits: 0.5; CIFAR-100 0.1.",
+            description="Weight w of the pairing of clean and adversarial logits: 0.5; 0.1 for "
+            "CIFAR-100.",
         ),
     ] = 0.5
     nat_branch: Annotated[
         Literal["live", "frozen"],
         Field(
-            description="Clean logits: of the network in train mode, with gradient (live), or in "
-            "eval mode, without (frozen, the released variant)."
+            description="Clean logits in the pairing: in train mode with gradient (live), or in "
+            "eval mode without gradient (frozen, as in the released code)."
         ),
     ] = "live"
     cls_in_attack: Annotated[
         bool,
         Field(
-            description="Let the discriminator's class head take part in the training attack; off "
-            "in the released variant."
+            description="Use the discriminator's class head in the training attack; off in the "
+            "released code."
         ),
     ] = True
     discriminator_learning_rate: Annotated[
-        float, Field(gt=0.0, le=1.0, description="Learning rate of the discriminator's SGD.")
+        float, Field(gt=0.0, le=1.0, description="Learning rate of the discriminator (SGD).")
     ] = 1e-3
     discriminator_steps: Annotated[
-        int, Field(ge=1, le=20, description="Discriminator steps a batch.")
+        int, Field(ge=1, le=20, description="Discriminator steps per batch.")
     ] = 2
     discriminator_blocks: Annotated[
-        int, Field(ge=1, le=6, description="Residual blocks in each of its three groups.")
+        int,
+        Field(
+            ge=1,
+            le=6,
+            description="Residual blocks in each of the three groups of the discriminator.",
+        ),
     ] = 4
     discriminator_width: Annotated[
-        int, Field(ge=1, le=10, description="Features of its groups: 16, 32, 64 times this.")
+        int,
+        Field(
+            ge=1,
+            le=10,
+            description="Width of the discriminator: its groups have 16, 32 "
+            "and 64 times this many features.",
+        ),
     ] = 5
     warmup_epochs: WarmupEpochs = 0
 
@@ -89,7 +102,7 @@ class ATLD(TrainingMethod):
     The trained network is used in three ways: as it is (ATLD-), and behind a test-time step
     towards what D finds natural, "imt" (ATLD) and "imt_plus" (ATLD+): see `ManifoldTransformed`.
     "imt_smooth" answers as "imt" does and shows an attack the smooth backward pass. Published
-    numbers of ATLD and ATLD+ were crafted on the bare network, so they are transfer.
+    numbers of ATLD and ATLD+ were computed on the base network, so they are transfer.
 
     Source: Qian, Zhang, Huang, Wang, Zhang and Yi, "Improving Model Robustness with Latent
     Distribution Locally and Globally", arXiv:2107.04401, and the released code with its supplement
@@ -104,16 +117,27 @@ class ATLD(TrainingMethod):
     With gradient accumulation every piece counts as a batch: D takes its steps on each, 4 pieces
     make 4 times as many, and s is the ratio of a piece (as in Feature Scattering the transport plan
     is that of a piece).
-    Option: a radius that grows over the first epochs.
+    Option: an epsilon that grows over the first epochs.
     """
 
     Parameters = ATLDParameters
+    recipe = Recipe(
+        {**WIDE_28, "epochs": 400, "batch_size": 50},
+        published=("cifar10", "cifar100", "svhn"),
+        elsewhere={
+            "cifar100": Departure(parameters={"pairing_weight": 0.1}),
+            "svhn": Departure(
+                {"optimiser": {**WIDE_28["optimiser"], "learning_rate": 0.01}, **UNCHANGED}
+            ),
+        },
+        quick=QuickRun({"discriminator_blocks": 2, "discriminator_width": 2}),
+    )
     shipped_parts = ("discriminator",)
     discriminator: Discriminator
     discriminator_optimiser: torch.optim.Optimizer
 
     def __init__(self, parameters: ATLDParameters) -> None:
-        """Start at the full radius."""
+        """Start at full epsilon."""
         super().__init__(parameters)
         self.radius = RadiusWarmup(parameters.threat_model, None, parameters.warmup_epochs)
 
@@ -135,11 +159,11 @@ class ATLD(TrainingMethod):
 
     @classmethod
     def onsets(cls, settings: ATLDParameters) -> tuple[Onset, ...]:
-        """Return when the radius is full."""
+        """Return when epsilon is full."""
         return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch."""
+        """Set epsilon of this epoch."""
         self.radius.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
@@ -148,7 +172,7 @@ class ATLD(TrainingMethod):
         clean_logits = self._clean_logits(model, batch.x)
         target = smooth_labels(batch.y, clean_logits.shape[1], settings.label_smoothing)
         x_adv = self._attack(model, batch.x, clean_logits.detach(), target)
-        x_adv = x_adv.detach().requires_grad_()  # without a radius it is batch.x itself
+        x_adv = x_adv.detach().requires_grad_()  # without an epsilon it is batch.x itself
         logits = model(x_adv).float()
         terms = self._train_discriminator(clean_logits.detach(), logits.detach(), target)
         classification = soft_cross_entropy(logits, target).mean()
@@ -227,7 +251,7 @@ class ATLD(TrainingMethod):
         area = detection_auroc(clean.detach().cpu(), attacked.detach().cpu())
         fact = f"AUROC {area:.2f} between {len(x)} clean test images and the same under PGD-20"
         if area >= LEAST_AUROC:
-            return (f"The discriminator tells clean from attacked images: {fact}.",)
+            return (f"The discriminator separates clean from adversarial images: {fact}.",)
         undecided = (clean > UNDECIDED[0]) & (clean < UNDECIDED[1])
         share = float(undecided.float().mean())
         return (

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from robust_core.data.augmentation import Change
 from robust_core.methods.parts.angular_margin import AngularMargin, EmbeddingChoice
+from robust_core.methods.recipe import Recipe
 from robust_core.models.base import Classifier
 from robust_core.models.heads import retract_weights
 from robust_core.parameters import Parameters
@@ -59,7 +60,7 @@ class Onset:
     """Something of a method that sets in only after some epochs.
 
     Attributes:
-        what: the sentence that becomes true, e.g. "the attack has its full radius".
+        what: the sentence that becomes true, e.g. "the attack has its full epsilon".
         setting: what delays it, e.g. "warmup_epochs 5".
         epoch: the first, from 0, in which it is true.
         needed: whether a run without such an epoch is refused, and its best epoch is one of them;
@@ -81,12 +82,13 @@ class TrainingMethod(nn.Module, ABC):
     at the end `reason_to_stop`.
 
     The method may own auxiliary networks and their optimisers (they travel in its state dict; an
-    optimiser's state through `get_extra_state`). What each process of a team has for itself travels
-    through `own_state`. Randomness comes from torch's default generator,
+    optimiser's state through `get_extra_state`). The state of each single process travels through
+    `own_state`. Randomness comes from torch's default generator,
     which the trainer seeds for every epoch, so a resumed run repeats an uninterrupted one bit for
     bit.
 
     Attributes:
+        recipe: what it is trained with; every method declares its own.
         num_replays: optimiser steps taken on every batch, each with a `training_loss` of its own.
         shipped_parts: names of the submodules that a checkpoint carries beside the network's
             weights, because `inference` needs them.
@@ -96,6 +98,7 @@ class TrainingMethod(nn.Module, ABC):
     """
 
     Parameters: ClassVar[type[Parameters]]
+    recipe: ClassVar[Recipe]
     shipped_parts: ClassVar[tuple[str, ...]] = ()
     differentiates_twice: ClassVar[bool] = False
     needs_stored_images: ClassVar[bool] = False
@@ -180,7 +183,7 @@ class TrainingMethod(nn.Module, ABC):
         return {}
 
     def own_state(self) -> Tensor | None:
-        """Return what this process has learnt that the others of its team have not; None: nothing.
+        """Return what this process has learnt that the other processes have not; None: nothing.
 
         It is kept beside the state dict, which is the same in all processes.
         """
@@ -189,7 +192,7 @@ class TrainingMethod(nn.Module, ABC):
     def set_own_state(self, state: Tensor | None) -> None:
         """Go on with what `own_state` returned in this process, on the device of training.
 
-        None: nothing was kept for it, for instance because the team has grown.
+        None: nothing was kept for it, for instance because there are more processes now.
         """
 
     def card_notes(self, model: Classifier, x: Tensor, y: Tensor, data: str) -> tuple[str, ...]:

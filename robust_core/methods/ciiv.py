@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal, cast
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,45 +15,77 @@ from robust_core.errors import InputError
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.inner_attack import InnerSteps, inner_maximisation
+from robust_core.methods.recipe import Departure, QuickRun, Recipe
 from robust_core.models.base import MODELS, Classifier
 from robust_core.models.retina.classifier import RetinotopicClassifier, ViewOutputs
-from robust_core.threat_model import BallParameters
+from robust_core.models.retina.parameters import STATISTICS
+from robust_core.threat_model import ThreatModelParameters
 
 Difference = Callable[[Tensor, Tensor], Tensor]  # [V,N,D], [V,N,D] -> [V,N,D]
 
 
-class CiiVParameters(BallParameters):
+class CiiVParameters(ThreatModelParameters):
     """Parameters of CiiV; defaults: v2 on CIFAR-10 of the released code."""
 
     regulariser: Annotated[
         Literal["smooth_l1", "squared_l2", "neighbour", "none"],
         Field(
-            description="What ties the views' features: smooth L1 or squared L2 distance to what "
-            "the other views say, smooth L1 to the next view (neighbour; v1 only), or nothing."
+            description="Regulariser of the views' features: smooth L1 or squared L2 distance to "
+            "the other views, smooth L1 distance to the next view (neighbour; v1 only), or none."
         ),
     ] = "smooth_l1"
     weight: Annotated[
-        float, Field(ge=0.0, le=1000.0, description="Weight of the regulariser at first.")
+        float, Field(ge=0.0, le=1000.0, description="Initial weight of the regulariser.")
     ] = 0.1
     growth: Annotated[
-        float, Field(ge=1.0, le=100.0, description="Factor by which the weight grows.")
+        float, Field(ge=1.0, le=100.0, description="Factor by which the weight is increased.")
     ] = 10.0
     growth_interval: Annotated[
-        int, Field(ge=1, le=10_000, description="Epochs from one growth of the weight to the next.")
+        int, Field(ge=1, le=10_000, description="Epochs between increases of the weight.")
     ] = 25
-    num_growths: Annotated[int, Field(ge=0, le=10, description="How often the weight grows.")] = 3
+    num_growths: Annotated[
+        int, Field(ge=0, le=10, description="Number of increases of the weight.")
+    ] = 3
     mixup: Annotated[
-        bool, Field(description="Mix every image and its label with another one of the batch.")
+        bool,
+        Field(description="Mixup: mix every image and its label with another one of the batch."),
     ] = False
     adversarial: Annotated[
         bool,
         Field(
-            description="Train on adversarial images in place of the clean ones: PGD on one view, "
-            "from the clean image, in the ball of norm and epsilon."
+            description="Train on adversarial instead of clean images: PGD on one view, from the "
+            "clean image, within norm and epsilon."
         ),
     ] = False
     step_size: StepSize = 2 / 255
     num_steps: InnerSteps = 10
+
+
+def behind_a_sampler(model: dict[str, Any], data: str, budget: str) -> dict[str, Any]:
+    """Return a retinotopic network with `model` behind its sampler, unless it is one."""
+    if model["name"] == "retinotopic":
+        return model
+    width = model.get("parameters", {}).get("width")
+    norm = Path(data).name if Path(data).name in STATISTICS else "none"
+    parameters = {"backbone": model["name"], "backbone_width": width, "normalisation": norm}
+    return {"name": "retinotopic", "parameters": parameters}
+
+
+# the only one with MNIST; there a stem for large images, 32x32 pixels and crops
+VERSION_1 = Departure(
+    {
+        "model": {
+            "name": "retinotopic",
+            "parameters": {
+                **{"backbone": "resnet18", "version": "v1", "num_views": 20, "weight": 0.8},
+                "normalisation": "none",  # it samples the pixels as they are
+            },
+        },
+        "schedule": {"name": "step", "milestones": [25, 50, 75], "factor": 0.2},
+        "epochs": 100,
+        "crop_border": "black",
+    }
+)
 
 
 @METHODS.register("ciiv")
@@ -76,6 +109,25 @@ class CiiV(TrainingMethod):
     """
 
     Parameters = CiiVParameters
+    recipe = Recipe(
+        {
+            "model": {"name": "preact_resnet18"},
+            "schedule": {"name": "step", "milestones": [10, 100, 105], "factor": 0.1},
+            "epochs": 110,
+            "crop_border": "reflect",
+        },
+        published=("cifar10", "cifar100", "mnist"),  # version 2 the first two
+        elsewhere={"mnist": VERSION_1},
+        quick=QuickRun(
+            {"growth_interval": 4},
+            grey_epochs=3,
+            colour_epochs=1,
+            short_attack=False,  # it attacks only if it is told to
+        ),
+        network=behind_a_sampler,
+        best_by_clean=True,
+        many_passes=True,
+    )
     current_weight: float = 0.0  # lambda in the current epoch
 
     def card_notes(self, model: Classifier, x: Tensor, y: Tensor, data: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Training of a denoiser, whose scores serve as targets of PAG."""
 
 import math
-from typing import Annotated, Self, cast
+from typing import Annotated, Any, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -10,12 +10,16 @@ from torch import Tensor, nn
 from robust_core.errors import InputError
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
+from robust_core.methods.recipe import QuickRun, Recipe
 from robust_core.models.base import Classifier, Normalize
 from robust_core.models.denoiser import DATA_DEVIATION, Denoiser
 from robust_core.parameters import Parameters
 
 Noise = Annotated[float, Field(ge=0.05, le=10.0)]
 CALIBRATION_SHARE = 8  # one image of so many calibrates the posterior: it costs K passes
+
+
+QUICK_NOISE = {"noise": 2.0}  # at which a denoiser tells coarse images apart
 
 
 class DenoisingParameters(Parameters):
@@ -34,7 +38,7 @@ class DenoisingParameters(Parameters):
         Field(
             gt=0.0,
             lt=1.0,
-            description="Share of the images whose class is withheld, to learn the unconditional "
+            description="Share of images without class conditioning, to learn the unconditional "
             "score.",
         ),
     ] = 0.2
@@ -47,6 +51,11 @@ class DenoisingParameters(Parameters):
                 f"and {self.largest_noise:g}"
             )
         return self
+
+
+def a_denoiser(model: dict[str, Any], data: str, budget: str) -> dict[str, Any]:
+    """Return a denoiser, whatever `model` is."""
+    return {"name": "denoiser", "parameters": QUICK_NOISE if budget == "quick" else {}}
 
 
 @METHODS.register("denoising")
@@ -65,6 +74,22 @@ class Denoising(TrainingMethod):
     """
 
     Parameters = DenoisingParameters
+    recipe = Recipe(  # our own: nothing is published
+        {
+            "model": {"name": "denoiser"},
+            "optimiser": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+            "schedule": {"name": "cyclic", "peak": 0.3},
+            "epochs": 200,
+        },
+        published=(),
+        quick=QuickRun(
+            {"smallest_noise": 0.5, "largest_noise": 4.0},  # around QUICK_NOISE
+            grey_epochs=3,
+        ),
+        network=a_denoiser,
+        best_by_clean=True,
+        many_passes=True,
+    )
 
     def attach(self, model: Classifier) -> None:
         """Check that the network is a denoiser.

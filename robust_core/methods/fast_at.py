@@ -12,11 +12,12 @@ from robust_core.losses import accuracy_count, cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.parts.inner_attack import BatchNormMode, attack_mode, inner_maximisation
+from robust_core.methods.recipe import EMBEDDING, SGD, Recipe
 from robust_core.parameters import PIXEL_UNIT
-from robust_core.threat_model import BallParameters
+from robust_core.threat_model import ThreatModelParameters
 
 
-class FastATParameters(BallParameters):
+class FastATParameters(ThreatModelParameters):
     """Parameters of FGSM-RS training; defaults: CIFAR-10 of the released code."""
 
     step_size: Annotated[
@@ -24,7 +25,7 @@ class FastATParameters(BallParameters):
         Field(
             ge=0.0,
             le=2.0,
-            description="Length of the one step in pixel units; automatic: 1.25 * epsilon.",
+            description="Step size in pixel units ([0, 1]); automatic: 1.25 * epsilon.",
             json_schema_extra=PIXEL_UNIT,
         ),
     ] = None
@@ -33,8 +34,9 @@ class FastATParameters(BallParameters):
         Field(
             ge=0.0,
             le=1.0,
-            description="Stop when accuracy under PGD-5 on an epoch's first batch falls by more "
-            "than this from one epoch to the next (catastrophic overfitting); none: never stop.",
+            description="Stop training if accuracy under PGD-5 on the first batch of an epoch "
+            "drops by more than this from one epoch to the next (catastrophic overfitting); none: "
+            "never stop.",
         ),
     ] = 0.2
     batch_norm: BatchNormMode = "train"
@@ -57,6 +59,15 @@ class FastAT(TrainingMethod):
     """
 
     Parameters = FastATParameters
+    recipe = Recipe(
+        {
+            "model": {"name": "preact_resnet18"},
+            "optimiser": {**SGD, "learning_rate": 0.2},
+            "schedule": {"name": "cyclic"},
+            "epochs": 15,
+        },
+        options={"he": EMBEDDING},
+    )
     previous_accuracy: Tensor
 
     def __init__(self, parameters: FastATParameters) -> None:

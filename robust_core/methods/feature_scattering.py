@@ -14,10 +14,11 @@ from robust_core.methods.parts.label_smoothing import (
 )
 from robust_core.methods.parts.one_step import one_step_attack
 from robust_core.methods.parts.optimal_transport import cosine_cost, sinkhorn
-from robust_core.threat_model import BallParameters
+from robust_core.methods.recipe import EMBEDDING, UNCHANGED, WIDE_28, Departure, Recipe
+from robust_core.threat_model import ThreatModelParameters
 
 
-class FeatureScatteringParameters(BallParameters):
+class FeatureScatteringParameters(ThreatModelParameters):
     """Parameters of Feature Scattering; defaults: CIFAR-10 of the released code."""
 
     label_smoothing: LabelSmoothing = 0.5
@@ -40,25 +41,31 @@ class FeatureScattering(TrainingMethod):
 
     Source: Zhang and Wang, "Defense Against Adversarial Attacks Using Feature Scattering-based
     Adversarial Training", NeurIPS 2019, arXiv:1907.10764, and its released code. Difference: no
-    logging pass of clean images through batch norm. Options: a radius that grows over the first
+    logging pass of clean images through batch norm. Options: an epsilon that grows over the first
     epochs; hypersphere embedding, see `AngularMargin`, with the margin in the soft CE, whose
     optimum it moves by m; C does not depend on the scale.
     """
 
     Parameters = FeatureScatteringParameters
+    recipe = Recipe(
+        {**WIDE_28, "epochs": 200, "batch_size": 60},
+        published=("cifar10", "svhn"),
+        elsewhere={"svhn": Departure(UNCHANGED)},
+        options={"he": EMBEDDING},
+    )
 
     def __init__(self, parameters: FeatureScatteringParameters) -> None:
-        """Start at the full radius."""
+        """Start at full epsilon."""
         super().__init__(parameters)
         self.radius = RadiusWarmup(parameters.threat_model, None, parameters.warmup_epochs)
 
     @classmethod
     def onsets(cls, settings: FeatureScatteringParameters) -> tuple[Onset, ...]:
-        """Return when the radius is full."""
+        """Return when epsilon is full."""
         return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch."""
+        """Set epsilon of this epoch."""
         self.radius.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:

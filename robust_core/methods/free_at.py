@@ -10,11 +10,12 @@ from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.recipe import EMBEDDING, SGD, QuickRun, Recipe
 from robust_core.parameters import PIXEL_UNIT
-from robust_core.threat_model import BallParameters
+from robust_core.threat_model import ThreatModelParameters
 
 
-class FreeATParameters(BallParameters):
+class FreeATParameters(ThreatModelParameters):
     """Parameters of Free-AT; defaults: CIFAR-10 of the port, with this package's own 8/255."""
 
     num_replays: Annotated[
@@ -22,8 +23,8 @@ class FreeATParameters(BallParameters):
         Field(
             ge=1,
             le=100,
-            description="Optimiser steps on every batch (m). An epoch costs as much as so many "
-            "epochs of ordinary training.",
+            description="Optimiser steps per batch (m, replays). An epoch costs as much as m "
+            "epochs of standard training.",
         ),
     ] = 8
     step_size: Annotated[
@@ -31,7 +32,8 @@ class FreeATParameters(BallParameters):
         Field(
             ge=0.0,
             le=100.0,
-            description="Length of the perturbation's step in pixel units; automatic: epsilon.",
+            description="Step size of the perturbation in pixel units ([0, 1]); automatic: "
+            "epsilon.",
             json_schema_extra=PIXEL_UNIT,
         ),
     ] = None
@@ -43,7 +45,7 @@ class FreeATParameters(BallParameters):
 
 @METHODS.register("free_at")
 class FreeAT(TrainingMethod):
-    """Minimise CE(f(x + delta), y) with a perturbation that the same backward passes move.
+    """Minimise CE(f(x + delta), y), with delta updated from the same backward passes.
 
     Every batch is replayed m times. Each replay takes one backward pass, which gives the gradients
     of the weights and of the image:
@@ -62,13 +64,23 @@ class FreeAT(TrainingMethod):
     algorithm 1, and its port in the code of Wong, Rice and Kolter (arXiv:2001.03994).
     Differences: the port clips x + delta to the image box after an update only, so the first replay
     of a batch sees pixels outside of it; here x + delta always lies in the box. A step size other
-    than epsilon, an L2 ball and a radius that grows over the first epochs are offered.
+    than epsilon, L2 and an epsilon that grows over the first epochs are offered.
     Option: hypersphere embedding, see `AngularMargin`. The one backward pass is that of the loss
     with the margin, and delta climbs as without: the margin of the label changes the length of an
     image's gradient, sum_{j != y} p_j (grad z_j - grad z_y), by a positive factor only.
     """
 
     Parameters = FreeATParameters
+    recipe = Recipe(
+        {
+            "model": {"name": "preact_resnet18"},
+            "optimiser": {**SGD, "learning_rate": 0.04},
+            "schedule": {"name": "cyclic"},
+            "epochs": 10,
+        },
+        options={"he": EMBEDDING},
+        quick=QuickRun({"num_replays": 4}),
+    )
 
     def __init__(self, parameters: FreeATParameters) -> None:
         """Start without a perturbation."""
@@ -82,11 +94,11 @@ class FreeAT(TrainingMethod):
 
     @classmethod
     def onsets(cls, settings: FreeATParameters) -> tuple[Onset, ...]:
-        """Return when the radius is full."""
+        """Return when epsilon is full."""
         return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch, and the step with it."""
+        """Set epsilon of this epoch, and the step with it."""
         self.radius.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:

@@ -9,14 +9,20 @@ from torch import nn
 from robust_core.gradients import class_gradients
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
-from robust_core.threat_model import BallParameters, Norm
+from robust_core.methods.recipe import Recipe
+from robust_core.threat_model import Norm, ThreatModelParameters
 
 
-class GradientNormParameters(BallParameters):
+class GradientNormParameters(ThreatModelParameters):
     """Parameters of the gradient-norm penalty."""
 
     weight: Annotated[
-        float, Field(ge=0.0, le=100.0, description="Weight of the penalty, in units of the radius.")
+        float,
+        Field(
+            ge=0.0,
+            le=100.0,
+            description="Weight of the penalty, as a perturbation size in pixel units ([0, 1]).",
+        ),
     ] = 1.0
 
 
@@ -24,8 +30,9 @@ class GradientNormParameters(BallParameters):
 class GradientNorm(TrainingMethod):
     """Minimise the mean of CE(f(x), y) + weight * epsilon * ||grad_x CE(f(x), y)||_q.
 
-    q is dual to the norm of the ball: 1 for Linf, 2 for L2. With weight 1 this is the worst
-    cross-entropy in the ball to first order in epsilon, so adversarial training without an attack.
+    q is dual to the norm of the threat model: 1 for Linf, 2 for L2. With weight 1 this is the worst
+    cross-entropy within the threat model to first order in epsilon, so adversarial training without
+    an attack.
 
     Source: Simon-Gabriel, Ollivier, Bottou, Schoelkopf and Lopez-Paz, "First-order Adversarial
     Vulnerability of Neural Networks and Input Dimension", ICML 2019, arXiv:1802.01421; the idea is
@@ -33,6 +40,7 @@ class GradientNorm(TrainingMethod):
     """
 
     Parameters = GradientNormParameters
+    recipe = Recipe(published=())
     differentiates_twice = True
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:

@@ -23,12 +23,13 @@ from robust_core.methods.parts.inner_attack import (
     gaussian_start,
     inner_maximisation,
 )
-from robust_core.threat_model import BallParameters, Epsilon
+from robust_core.methods.recipe import EMBEDDING, SGD, QuickRun, Recipe
+from robust_core.threat_model import Epsilon, ThreatModelParameters
 
 LARGEST_PROBABILITY = 1.0001  # in place of 1, as released: the boost is at most log 10^4
 
 
-class MARTParameters(BallParameters):
+class MARTParameters(ThreatModelParameters):
     """Parameters of MART; defaults: ResNet-18 on CIFAR-10 of the released code."""
 
     epsilon: Epsilon = 0.031
@@ -59,15 +60,25 @@ class MART(TrainingMethod):
     Source: Wang et al., "Improving Adversarial Robustness Requires Revisiting Misclassified
     Examples", ICLR 2020, and the released code (its constant 1.0001 in place of the 1 in BCE).
     Differences: the released code's 1e-12 inside the logarithms is left out, they are taken of the
-    logits; and so is the 1e-7 by which it keeps 1 - p_y above zero. Options: a radius that
+    logits; and so is the 1e-7 by which it keeps 1 - p_y above zero. Options: an epsilon that
     grows over the first epochs; hypersphere embedding, see `AngularMargin`, with the margin in the
     CE of the loss and the scaled cosines in all probabilities.
     """
 
     Parameters = MARTParameters
+    recipe = Recipe(
+        {
+            "model": {"name": "resnet18"},
+            "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 3.5e-3},
+            "schedule": {"name": "step", "milestones": [74, 89, 99], "factor": 0.1},
+            "epochs": 120,
+        },
+        options={"he": EMBEDDING},
+        quick=QuickRun(colour_epochs=3),
+    )
 
     def __init__(self, parameters: MARTParameters) -> None:
-        """Start at the full radius."""
+        """Start at full epsilon."""
         super().__init__(parameters)
         self.radius = RadiusWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
@@ -75,11 +86,11 @@ class MART(TrainingMethod):
 
     @classmethod
     def onsets(cls, settings: MARTParameters) -> tuple[Onset, ...]:
-        """Return when the radius is full."""
+        """Return when epsilon is full."""
         return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch."""
+        """Set epsilon of this epoch."""
         self.radius.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:

@@ -1,6 +1,5 @@
 """PAG: training for perceptually aligned gradients, without an attack."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal, Self
 
@@ -8,13 +7,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from robust_core.data.augmentation import Change
 from robust_core.errors import InputError
 from robust_core.gradients import ClassScore, class_gradients, cosine
 from robust_core.losses import class_logit, cross_entropy, log_odds
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.gradient_targets import (
+    Augmented,
     KeptByIndex,
+    TargetFunction,
     class_means,
     direction_only,
     members_of_classes,
@@ -22,16 +22,16 @@ from robust_core.methods.parts.gradient_targets import (
     one_image_of_each_class,
     score_differences,
     towards,
+    towards_fixed,
 )
 from robust_core.methods.parts.inner_attack import InnerSteps, attack_mode, inner_maximisation
+from robust_core.methods.recipe import SGD, QuickRun, Recipe
 from robust_core.models.base import Classifier
 from robust_core.models.denoiser import Denoiser
 from robust_core.parameters import PIXEL_UNIT, Parameters
 from robust_core.threat_model import Norm, ThreatModel
 
 WARMUP_SHARE = 2 / 3  # of the weight, in the first epochs of the released ViT recipe
-
-TargetFunction = Callable[[Tensor, Tensor], Tensor]  # x [B,C,H,W], index [B] -> [B,K,C,H,W]
 
 
 class PAGParameters(Parameters):
@@ -40,8 +40,9 @@ class PAGParameters(Parameters):
     targets: Annotated[
         Literal["OI", "CM", "NN", "SBG"],
         Field(
-            description="Where gradients should point: to one image of the class (OI), to its mean "
-            "(CM), to its nearest image (NN), or along a denoiser's scores (SBG)."
+            description="Target that gradients are aligned with: one image of the class (OI), the "
+            "class mean (CM), the nearest image of the class (NN), or score-based gradients of a "
+            "denoiser (SBG)."
         ),
     ] = "CM"
     weight: Annotated[
@@ -49,19 +50,15 @@ class PAGParameters(Parameters):
     ] = 1.5
     reduced_epochs: Annotated[
         int,
-        Field(ge=0, le=10_000, description="First epochs, which take two thirds of the weight."),
+        Field(ge=0, le=10_000, description="Warm-up epochs with two thirds of the weight."),
     ] = 0
     num_sampled_classes: Annotated[
         int | None,
-        Field(
-            ge=1,
-            le=1000,
-            description="Classes drawn for each image and step; automatic: all of them.",
-        ),
+        Field(ge=1, le=1000, description="Classes sampled per image and step; automatic: all."),
     ] = None
-    true_class: Annotated[
-        bool, Field(description="Align the gradient of the image's own class, too.")
-    ] = True
+    true_class: Annotated[bool, Field(description="Also align the gradient of the true class.")] = (
+        True
+    )
     score: Annotated[
         Literal["log_probability", "logit"],
         Field(description="Class score whose gradient is aligned."),
@@ -69,30 +66,29 @@ class PAGParameters(Parameters):
     control: Annotated[
         Literal["none", "shuffled", "random"],
         Field(
-            description="Targets without meaning, at the same cost: shuffled among the images and "
-            "classes of a batch, or one random direction for each class."
+            description="Control with meaningless targets at the same cost: shuffled over images "
+            "and classes of a batch, or one random direction per class."
         ),
     ] = "none"
     batch_norm: Annotated[
         Literal["train", "eval"],
         Field(
-            description="Batch norm in the alignment term: statistics of the batch (train), or the "
-            "running ones, which costs a forward pass more (eval)."
+            description="Batch norm in the alignment term: batch statistics (train), or running "
+            "statistics (eval), which costs one more forward pass."
         ),
     ] = "train"
     match_length: Annotated[
-        bool, Field(description="CM: make a mean image as long as images of its class are.")
+        bool,
+        Field(description="CM: scale the mean image to the typical norm of images of its class."),
     ] = False
     pool_size: Annotated[
         int | None,
         Field(
-            ge=2,
-            le=100_000,
-            description="NN: random images of each class to choose from; automatic: all of them.",
+            ge=2, le=100_000, description="NN: random candidate images per class; automatic: all."
         ),
     ] = None
     target_seed: Annotated[
-        int, Field(ge=0, le=2**31 - 1, description="Seed of the choice of target images and noise.")
+        int, Field(ge=0, le=2**31 - 1, description="Random seed of target images and noise.")
     ] = 0
     denoiser: Annotated[
         str, Field(max_length=1000, description="SBG: checkpoint of the denoiser.")
@@ -102,21 +98,22 @@ class PAGParameters(Parameters):
         Field(
             ge=0.05,
             le=10.0,
-            description="SBG: noise level of the scores, standard deviation of pixels in [-1, 1].",
+            description="SBG: noise level of the scores, standard deviation for pixels in [-1, 1].",
         ),
     ] = 0.5
     num_draws: Annotated[
-        int, Field(ge=1, le=100, description="SBG: noisy copies that a target is averaged over.")
+        int, Field(ge=1, le=100, description="SBG: noisy copies averaged per target.")
     ] = 1
     adversarial_norm: Annotated[
-        Norm, Field(description="Norm of the training attack, where there is one.")
+        Norm, Field(description="Norm of the training attack, if there is one.")
     ] = Norm.LINF
     adversarial_epsilon: Annotated[
         float,
         Field(
             ge=0.0,
             le=100.0,
-            description="Radius of a PGD attack on the images of the cross-entropy; 0: none.",
+            description="Epsilon of the PGD attack on the images of the cross-entropy term; 0: no "
+            "attack.",
             json_schema_extra=PIXEL_UNIT,
         ),
     ] = 0.0
@@ -152,6 +149,21 @@ class PAG(TrainingMethod):
     """
 
     Parameters = PAGParameters
+    recipe = Recipe(
+        {
+            "model": {"name": "resnet18"},
+            "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 1e-4},
+            "schedule": {"name": "step", "milestones": [49, 74, 99], "factor": 0.1},
+            "epochs": 100,
+            "batch_size": 64,
+            "crop_border": "grey",
+        },
+        quick=QuickRun(
+            {"num_sampled_classes": 3},
+            {"weight": 0.1},  # with 1.5 MNIST and a person's own few images stayed at chance
+            colour_epochs=2,
+        ),
+    )
     differentiates_twice = True
     needs_stored_images = True
     share_of_weight: float = 1.0  # in the current epoch
@@ -220,10 +232,10 @@ class PAG(TrainingMethod):
             self.target_function = lambda x, index: directions.expand(len(x), *shape)
         elif settings.targets == "OI":
             self.one_image = one_image_of_each_class(y, self.num_classes, generator)
-            self.target_function = _towards(x[self.one_image])
+            self.target_function = towards_fixed(x[self.one_image])
         elif settings.targets == "CM":
             means = class_means(x, y, self.num_classes, match_length=settings.match_length)
-            self.target_function = _towards(means)
+            self.target_function = towards_fixed(means)
         elif settings.targets == "NN":
             self.target_function = self._nearest(x, y, generator)
         else:
@@ -284,7 +296,7 @@ class PAG(TrainingMethod):
         with torch.autocast(batch.x.device.type, enabled=False):
             x = batch.x.float()
             stored = x if batch.before is None else batch.before.float()
-            seen = model if batch.change is None else _Augmented(model, batch.change)
+            seen = model if batch.change is None else Augmented(model, batch.change)
             classes = self.draw_classes(batch.y)
             targets = self.draw_targets(stored, batch.index, classes)
             with attack_mode(model, settings.batch_norm):
@@ -333,18 +345,3 @@ class PAG(TrainingMethod):
             num_steps=settings.adversarial_steps,
             batch_norm="eval",
         )
-
-
-class _Augmented(nn.Module):
-    """A network that sees its images after a change of them."""
-
-    def __init__(self, model: nn.Module, change: Change) -> None:
-        super().__init__()
-        self.model, self.change = model, change
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model(self.change(x))
-
-
-def _towards(representatives: Tensor) -> TargetFunction:
-    return lambda x, index: towards(x, representatives)

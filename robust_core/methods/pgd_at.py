@@ -1,5 +1,7 @@
 """PGD adversarial training."""
 
+from dataclasses import replace
+
 from torch import nn
 
 from robust_core.losses import cross_entropy
@@ -9,6 +11,17 @@ from robust_core.methods.parts.adversarial_training import (
     AdversarialTrainingParameters,
 )
 from robust_core.methods.parts.inner_attack import inner_maximisation
+from robust_core.methods.recipe import (
+    EMBEDDING,
+    QUICK_AWP_WARMUP,
+    SGD,
+    STEP,
+    UNCHANGED,
+    WIDE_34,
+    Departure,
+    Option,
+    Recipe,
+)
 
 
 class PGDATParameters(AdversarialTrainingParameters):
@@ -17,16 +30,35 @@ class PGDATParameters(AdversarialTrainingParameters):
 
 @METHODS.register("pgd_at")
 class PGDAT(AdversarialTraining):
-    """Minimise CE(f(x_adv), y) at x_adv = PGD(x), started uniformly in the ball.
+    """Minimise CE(f(x_adv), y) at x_adv = PGD(x), started uniformly within the threat model.
 
     Source: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR
     2018, arXiv:1706.06083, eq. 2.1. Difference: the attack sees batch norm in eval mode unless
-    `batch_norm` says otherwise. Options: a radius that grows over the first epochs; the loss taken
-    at adversarially perturbed weights (AT-AWP: `awp_gamma` 0.01), see `WeightPerturbation`;
+    `batch_norm` says otherwise. Options: an epsilon that grows over the first epochs; the loss
+    taken at adversarially perturbed weights (AT-AWP: `awp_gamma` 0.01), see `WeightPerturbation`;
     hypersphere embedding, see `AngularMargin`.
     """
 
     Parameters = PGDATParameters
+    recipe = Recipe(
+        # published as 80,000 steps, here of 45,000 images: the last tenth of the file is validation
+        {**WIDE_34, "schedule": STEP, "epochs": 228},
+        options={
+            "awp": Option(
+                {"awp_gamma": 0.01},
+                {"model": {"name": "preact_resnet18"}, "optimiser": SGD, "epochs": 200},
+                published=True,
+                elsewhere={
+                    "svhn": Departure(
+                        {"optimiser": {**SGD, "learning_rate": 0.01}, **UNCHANGED},
+                        {"step_size": 1 / 255, "awp_warmup_epochs": 5},
+                    )
+                },
+                quick_parameters={"awp_gamma": 0.01, "awp_warmup_epochs": QUICK_AWP_WARMUP},
+            ),
+            "he": replace(EMBEDDING, published=True),
+        },
+    )
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x_adv), y)."""

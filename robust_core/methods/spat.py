@@ -1,7 +1,7 @@
 """SPAT: self-paced hard-class-pair adversarial training, on the cosines of the network."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -23,27 +23,28 @@ from robust_core.methods.parts.inner_attack import (
     gaussian_start,
     inner_maximisation,
 )
+from robust_core.methods.recipe import SGD, UNCHANGED, Departure, QuickRun, Recipe
 from robust_core.models.base import Classifier
 from robust_core.models.heads import cosine_head, with_raw_features, with_scaled_logits
 from robust_core.registry import unknown_name
-from robust_core.threat_model import BallParameters, Epsilon
+from robust_core.threat_model import Epsilon, ThreatModelParameters
 
 
-class SPATParameters(BallParameters):
+class SPATParameters(ThreatModelParameters):
     """Parameters of SPAT; defaults: WRN-34-10 on CIFAR-10, the last release of its code."""
 
     epsilon: Epsilon = 0.031
     step_size: StepSize = 0.007
     num_steps: InnerSteps = 10
     beta: Annotated[
-        float, Field(ge=0.0, le=100.0, description="Weight of the pair consistency.")
+        float, Field(ge=0.0, le=100.0, description="Weight of the pair-consistency term.")
     ] = 6.0
     scale: Annotated[
         float,
         Field(
             gt=0.0,
             le=1000.0,
-            description="Factor of the cosines in both losses (s); more classes need a larger one.",
+            description="Scale of the cosines in both losses (s); more classes need a larger one.",
         ),
     ] = 8.0
     margin: Annotated[
@@ -54,10 +55,15 @@ class SPATParameters(BallParameters):
         Field(
             ge=0.0,
             le=1000.0,
-            description="Weight of the plain KL divergence within the pair consistency (n).",
+            description="Weight of the plain KL divergence in the pair-consistency term (n).",
         ),
     ] = 0.2
     warmup_epochs: WarmupEpochs = 0
+
+
+def with_cosine_head(model: dict[str, Any], data: str, budget: str) -> dict[str, Any]:
+    """Return `model` with a cosine head."""
+    return {**model, "parameters": {**model.get("parameters", {}), "head": "cosine"}}
 
 
 @METHODS.register("spat")
@@ -77,13 +83,36 @@ class SPAT(TrainingMethod):
     Reweighting", AAAI 2023, arXiv:2210.15068; the formulas are those of the released code.
     Differences: natural and robust accuracy are measured on the same cosines; every network here
     maps pixels to [-1, 1], while the released code feeds them in [0, 1] without a normalisation.
-    Option: a radius that grows over the first epochs.
+    Option: an epsilon that grows over the first epochs.
     """
 
     Parameters = SPATParameters
+    recipe = Recipe(
+        {
+            "model": {
+                "name": "wide_resnet",
+                "parameters": {"depth": 34, "widen_factor": 10, "head": "cosine"},
+            },
+            "optimiser": {**SGD, "weight_decay": 2e-4},
+            "schedule": {"name": "step", "milestones": [74, 89], "factor": 0.1},
+            "epochs": 100,
+        },
+        # our own, after AWP's recipe of SVHN: nothing is published
+        elsewhere={
+            "svhn": Departure(
+                {
+                    "optimiser": {**SGD, "learning_rate": 0.01, "weight_decay": 2e-4},
+                    **UNCHANGED,
+                },
+                {"step_size": 1 / 255},
+            )
+        },
+        quick=QuickRun(colour_epochs=3),
+        network=with_cosine_head,
+    )
 
     def __init__(self, parameters: SPATParameters) -> None:
-        """Start at the full radius."""
+        """Start at full epsilon."""
         super().__init__(parameters)
         self.radius = RadiusWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
@@ -95,11 +124,11 @@ class SPAT(TrainingMethod):
 
     @classmethod
     def onsets(cls, settings: SPATParameters) -> tuple[Onset, ...]:
-        """Return when the radius is full."""
+        """Return when epsilon is full."""
         return RadiusWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch."""
+        """Set epsilon of this epoch."""
         self.radius.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:

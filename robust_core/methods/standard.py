@@ -5,6 +5,7 @@ from torch import nn
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, TrainingMethod
 from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
+from robust_core.methods.recipe import EMBEDDING, Recipe
 from robust_core.parameters import Parameters
 
 
@@ -24,6 +25,7 @@ class Standard(TrainingMethod):
     """
 
     Parameters = StandardParameters
+    recipe = Recipe(published=(), options={"he": EMBEDDING}, best_by_clean=True)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x), y)."""

@@ -1,5 +1,6 @@
 """TRADES: clean cross-entropy plus the divergence between clean and attacked output."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -15,6 +16,16 @@ from robust_core.methods.parts.adversarial_training import (
 )
 from robust_core.methods.parts.angular_margin import PLAIN, AngularMargin
 from robust_core.methods.parts.inner_attack import attack_mode, gaussian_start, inner_maximisation
+from robust_core.methods.recipe import (
+    EMBEDDING,
+    QUICK_AWP_WARMUP,
+    SGD,
+    STEP,
+    WIDE_34,
+    Option,
+    QuickRun,
+    Recipe,
+)
 from robust_core.threat_model import Epsilon
 
 
@@ -38,7 +49,7 @@ class TRADES(AdversarialTraining):
     Source: Zhang et al., "Theoretically Principled Trade-off between Robustness and Accuracy", ICML
     2019, arXiv:1901.08573, eq. 5 and algorithm 1. Difference: the released code sends the clean
     batch forward a second time in train mode; here it goes forward once, together with the
-    attacked batch's own pass, so batch norm sees each batch once. Options: a radius that
+    attacked batch's own pass, so batch norm sees each batch once. Options: an epsilon that
     grows over the first epochs; the loss taken at adversarially perturbed weights (TRADES-AWP:
     `awp_gamma` 0.005 after 10 warm-up epochs, epsilon 8/255, step size 2/255), see
     `WeightPerturbation`; hypersphere embedding, see `AngularMargin`, with the KL between the scaled
@@ -46,6 +57,24 @@ class TRADES(AdversarialTraining):
     """
 
     Parameters = TRADESParameters
+    recipe = Recipe(
+        {
+            **WIDE_34,
+            "schedule": {"name": "step", "milestones": [74, 89, 99], "factor": 0.1},
+            "epochs": 76,
+        },
+        options={
+            "awp": Option(
+                {"awp_gamma": 0.005, "awp_warmup_epochs": 10},
+                {"optimiser": SGD, "schedule": STEP, "epochs": 200},
+                published=True,
+                colour_parameters={"epsilon": 8 / 255, "step_size": 2 / 255},  # TRADES itself: .031
+                quick_parameters={"awp_gamma": 0.005, "awp_warmup_epochs": QUICK_AWP_WARMUP},
+            ),
+            "he": replace(EMBEDDING, published=True),
+        },
+        quick=QuickRun(colour_epochs=3),
+    )
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x), y) + beta * mean KL(f(x) || f(x_adv))."""

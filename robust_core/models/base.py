@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_core.errors import InputError
+from robust_core.models.fusion import FusedForm
 from robust_core.parameters import Parameters
 from robust_core.registry import Registry, unknown_name
 
@@ -25,6 +26,8 @@ class Classifier(nn.Module):
     `create_model`.
 
     Attributes:
+        fused_form: how an optimised copy is made; None: attacks compute with the network as it is.
+            Every network declares its own, for it is not inherited.
         image_shape: (C, H, W) of the images the network was made for.
         num_classes: K. num_features: D.
         stochastic: whether two passes of one image can differ in eval mode.
@@ -33,6 +36,7 @@ class Classifier(nn.Module):
     """
 
     Parameters: ClassVar[type[Parameters]]
+    fused_form: ClassVar[FusedForm | None] = None
     stochastic: bool = False
     masking_parts: tuple[str, ...] = ()
     inferences: tuple[str, ...] = ()
@@ -84,7 +88,7 @@ class Classifier(nn.Module):
         """Return models whose gradients an attacker of this one follows besides its own.
 
         They share its weights; each maps [N,C,H,W] to logits [N,K] that are the same or near, with
-        another backward pass. Cheap ones first; this model alone decides what has fallen.
+        another backward pass. Cheap ones first; this model alone decides what is fooled.
         """
         return ()
 

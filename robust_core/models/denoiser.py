@@ -21,7 +21,7 @@ class DenoiserParameters(Parameters):
         Field(
             ge=4,
             le=128,
-            description="Channels at half the image's size; twice as many at a quarter.",
+            description="Channels at half resolution; twice as many at quarter resolution.",
         ),
     ] = 32
     noise: Annotated[
@@ -29,8 +29,7 @@ class DenoiserParameters(Parameters):
         Field(
             ge=0.05,
             le=10.0,
-            description="Noise level at which it classifies: standard deviation of pixels "
-            "in [-1, 1].",
+            description="Noise level for classification: standard deviation for pixels in [-1, 1].",
         ),
     ] = 0.5
 
@@ -76,7 +75,7 @@ class DenoisingPass(nn.Module):
 
 @MODELS.register("denoiser")
 class Denoiser(Classifier):
-    """E[x | x_t, c]: guesses the clean image behind a noisy one, given a class or none.
+    """E[x | x_t, c]: estimates the clean image from a noisy one, given a class or none.
 
     With x in [-1, 1] and x_t = x + sigma e, e ~ N(0, I), its score is (D(x_t, sigma, c) - x_t) /
     sigma^2, the gradient of log p(x_t | c); the class "none" gives that of log p(x_t). As a
@@ -95,6 +94,7 @@ class Denoiser(Classifier):
     """
 
     Parameters = DenoiserParameters
+    fused_form = None
     classes: Tensor
 
     def __init__(

@@ -14,16 +14,16 @@ from robust_core.models.base import Classifier
 HeadKind = Annotated[
     Literal["linear", "cosine"],
     Field(
-        description="Last layer: a linear map, or the cosines between the features and the weight "
+        description="Output layer: linear, or the cosines between the features and the weight "
         "vectors of the classes."
     ),
 ]
-HeadBias = Annotated[bool, Field(description="Cosine head: add a bias for each class.")]
+HeadBias = Annotated[bool, Field(description="Cosine head: add a bias per class.")]
 HeadNormalisation = Annotated[
     Literal["functional", "retraction"],
     Field(
-        description="Cosine head: differentiate the normalisation of the weights (functional), or "
-        "put them back on the sphere after every step (retraction)."
+        description="Cosine head: differentiate through the normalisation of the weights "
+        "(functional), or project them onto the unit sphere after every step (retraction)."
     ),
 ]
 
@@ -68,7 +68,7 @@ class CosineHead(nn.Linear):
     that is pure; a step of the optimiser is the same.
 
     Attributes:
-        scale: factor of the logits; 1 but in the twin of `with_scaled_logits`.
+        scale: factor of the logits; 1 but in the clone of `with_scaled_logits`.
         unit_features: whether features are normalised; only `with_raw_features` does not.
     """
 
@@ -179,6 +179,6 @@ def with_raw_features(model: Classifier) -> Classifier:
 
 
 def _with_head(model: Classifier, head: nn.Module) -> Classifier:
-    twin = copy.copy(model)
-    twin._modules = {**model._modules, "classifier": head}
-    return twin
+    clone = copy.copy(model)
+    clone._modules = {**model._modules, "classifier": head}
+    return clone

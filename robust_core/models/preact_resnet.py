@@ -6,8 +6,9 @@ from pydantic import Field
 from torch import Tensor
 
 from robust_core.models.base import MODELS, Classifier, Normalize
-from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
-from robust_core.models.preact_trunk import PreActTrunk
+from robust_core.models.fusion import FusedForm
+from robust_core.models.heads import CosineHead, HeadBias, HeadKind, HeadNormalisation, create_head
+from robust_core.models.preact_trunk import FusedPreActTrunk, PreActBlock, PreActTrunk
 from robust_core.parameters import Parameters
 
 
@@ -16,7 +17,11 @@ class PreActResNet18Parameters(Parameters):
 
     width: Annotated[
         int,
-        Field(ge=4, le=128, description="Channels of the first group; doubled in each further."),
+        Field(
+            ge=4,
+            le=128,
+            description="Channels of the first group; doubled in each following group.",
+        ),
     ] = 64
     head: HeadKind = "linear"
     head_bias: HeadBias = True
@@ -37,6 +42,9 @@ class PreActResNet18(Classifier):
     """
 
     Parameters = PreActResNet18Parameters
+    fused_form = FusedForm(
+        "trunk", (Normalize, PreActTrunk, PreActBlock, CosineHead), FusedPreActTrunk
+    )
 
     def __init__(
         self,

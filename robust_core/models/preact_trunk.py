@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from robust_core.models.fusion import copied_convolution
+
+LARGEST_SHIFT = 16.0  # beyond it, the shifted stream would lose digits of what it carries
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -68,3 +75,82 @@ class PreActTrunk(nn.Module):
         """Return the pooled features: [N,C,H,W] -> [N,D], D the last group's width."""
         maps = self.relu(self.norm(self.blocks(self.stem(x))))  # [N, D, H', W']
         return self.pool(maps).flatten(1)
+
+
+class FusedPreActTrunk(nn.Module):
+    """A frozen `PreActTrunk` in eval mode, without batch norm: the same function.
+
+    The second norm of a block goes into the convolution before it. The first stands behind a sum
+    and in front of relu: relu(s h + t) = s relu(h + t / s) for s > 0. There s goes into the weights
+    of the convolutions that follow, and the sum carries u = h + t / s instead of h, with the shift
+    in the biases of the convolutions that are summed. Where some s is not positive, or a shift is
+    so large that it would cost digits, or in low precision, the norm remains as s h + t.
+    """
+
+    def __init__(self, trunk: PreActTrunk, dtype: torch.dtype) -> None:
+        super().__init__()
+        shift_sums = dtype is torch.float32
+        blocks = [block for block in trunk.blocks if isinstance(block, PreActBlock)]
+        norms = [_Norm(norm, shift_sums) for norm in (*(b.norm1 for b in blocks), trunk.norm)]
+        self.stem = copied_convolution(trunk.stem, bias=norms[0].moved_shift)
+        self.blocks = nn.Sequential(
+            *(_FusedBlock(*parts) for parts in zip(blocks, norms[:-1], norms[1:], strict=True))
+        )
+        self.norm = norms[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pooled features: [N,C,H,W] -> [N,D]."""
+        maps = F.relu_(self.norm(self.blocks(self.stem(x))))  # [N, D, H', W']
+        return maps.mean(dim=(2, 3), dtype=torch.float32) * self.norm.moved_scale
+
+
+class _Norm(nn.Module):
+    """A frozen batch norm, s h + t, of which scale and shift may have been moved elsewhere."""
+
+    moved_scale: Tensor
+    moved_shift: Tensor
+    scale: Tensor | None
+    shift: Tensor | None
+
+    def __init__(self, norm: nn.BatchNorm2d, may_move: bool) -> None:
+        super().__init__()
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        shift = norm.bias - norm.running_mean * scale
+        ratio = shift / scale
+        moved = may_move and bool(((scale > 0) & (ratio.abs() <= LARGEST_SHIFT)).all())
+        self.register_buffer("moved_scale", scale if moved else torch.ones_like(scale))
+        self.register_buffer("moved_shift", ratio if moved else torch.zeros_like(scale))
+        self.register_buffer("scale", None if moved else scale.view(1, -1, 1, 1))
+        self.register_buffer("shift", None if moved else shift.view(1, -1, 1, 1))
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return what stands in front of relu, up to the moved scale: [N,C,H,W]."""
+        return (
+            u
+            if self.scale is None or self.shift is None
+            else torch.addcmul(self.shift, u, self.scale)
+        )
+
+
+class _FusedBlock(nn.Module):
+    """A `PreActBlock` between two sums that carry the moved shifts of the norms behind them."""
+
+    def __init__(self, block: PreActBlock, norm: _Norm, next_norm: _Norm) -> None:
+        super().__init__()
+        fused = fuse_conv_bn_eval(block.conv1, block.norm2)
+        self.norm = norm
+        self.first = copied_convolution(fused, bias=fused.bias, input_scale=norm.moved_scale)
+        shift = next_norm.moved_shift
+        if block.shortcut is None:
+            self.shortcut = None
+            self.second = copied_convolution(block.conv2, bias=shift - norm.moved_shift)
+        else:
+            self.shortcut = copied_convolution(block.shortcut, input_scale=norm.moved_scale)
+            self.second = copied_convolution(block.conv2, bias=shift)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Return the next sum: [N,A,H,W] -> [N,B,H',W']."""
+        active = F.relu(self.norm(u))
+        summand = u if self.shortcut is None else self.shortcut(active)
+        return self.second(F.relu_(self.first(active))).add_(summand)

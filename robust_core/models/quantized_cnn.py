@@ -26,13 +26,13 @@ class QuantizedCNNParameters(SmallCNNParameters):
     """Parameters of the masked network."""
 
     levels: Annotated[
-        int, Field(ge=2, le=256, description="Values that a pixel can take after rounding.")
+        int, Field(ge=2, le=256, description="Number of values of a pixel after quantisation.")
     ] = 8
 
 
 @MODELS.register("quantized_cnn")
 class QuantizedCNN(SmallCNN):
-    """`small_cnn` that sees its image rounded to a few grey levels; a lesson, not a defence.
+    """`small_cnn` on an image quantised to a few grey levels; an example of masked gradients.
 
     Rounding has no gradient, so plain gradient attacks stand still and the model looks robust.
     The checks of `evaluation.reliability` say so, and BPDA or Square breaks it. The pattern is
@@ -41,6 +41,7 @@ class QuantizedCNN(SmallCNN):
     """
 
     Parameters = QuantizedCNNParameters
+    fused_form = None
     masking_parts = ("quantize",)
 
     def __init__(

@@ -1,15 +1,18 @@
 """ResNet-18 with activations behind the sums, the network of many published defences."""
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robust_core.models.base import MODELS, Classifier, Normalize
-from robust_core.models.heads import create_head
+from robust_core.models.fusion import FusedForm, fused_convolution
+from robust_core.models.heads import CosineHead, create_head
 from robust_core.models.preact_resnet import PreActResNet18Parameters
 from robust_core.models.preact_trunk import conv3x3
 
 
 class ResNet18Parameters(PreActResNet18Parameters):
-    """Parameters of `resnet18`, those of its pre-activation twin."""
+    """Parameters of `resnet18`, those of the pre-activation ResNet."""
 
 
 class Shortcut(nn.Module):
@@ -75,6 +78,39 @@ class ResNetTrunk(nn.Module):
         return self.pool(maps).flatten(1)
 
 
+class FusedResNetTrunk(nn.Module):
+    """A frozen `ResNetTrunk` in eval mode, each norm in the convolution before it."""
+
+    def __init__(self, trunk: ResNetTrunk, dtype: torch.dtype) -> None:
+        super().__init__()
+        blocks = [block for block in trunk.blocks if isinstance(block, ResNetBlock)]
+        self.stem = fused_convolution(trunk.stem, trunk.norm)
+        self.blocks = nn.Sequential(*(_FusedBlock(block) for block in blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pooled features: [N,C,H,W] -> [N,D]."""
+        maps = self.blocks(F.relu_(self.stem(x)))  # [N, D, H', W']
+        return maps.mean(dim=(2, 3), dtype=torch.float32)
+
+
+class _FusedBlock(nn.Module):
+    """A `ResNetBlock` of three convolutions at most."""
+
+    def __init__(self, block: ResNetBlock) -> None:
+        super().__init__()
+        self.first = fused_convolution(block.conv1, block.norm1)
+        self.second = fused_convolution(block.conv2, block.norm2)
+        shortcut = block.shortcut
+        self.shortcut = (
+            None if shortcut is None else fused_convolution(shortcut.conv, shortcut.norm)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output: [N,A,H,W] -> [N,B,H',W']."""
+        summand = x if self.shortcut is None else self.shortcut(x)
+        return F.relu_(self.second(F.relu_(self.first(x))).add_(summand))
+
+
 @MODELS.register("resnet18")
 class ResNet18(Classifier):
     """ResNet-18 with the stem for small images: 3x3, stride 1, no max-pooling.
@@ -88,6 +124,11 @@ class ResNet18(Classifier):
     """
 
     Parameters = ResNet18Parameters
+    fused_form = FusedForm(
+        "trunk",
+        (Normalize, ResNetTrunk, ResNetBlock, Shortcut, CosineHead),
+        FusedResNetTrunk,
+    )
 
     def __init__(
         self, image_shape: tuple[int, int, int], num_classes: int, parameters: ResNet18Parameters

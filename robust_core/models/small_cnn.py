@@ -6,7 +6,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from robust_core.models.base import MODELS, Classifier, Normalize
-from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
+from robust_core.models.fusion import FusedForm
+from robust_core.models.heads import CosineHead, HeadBias, HeadKind, HeadNormalisation, create_head
 from robust_core.parameters import Parameters
 
 
@@ -15,7 +16,9 @@ class SmallCNNParameters(Parameters):
 
     width: Annotated[
         int,
-        Field(ge=4, le=128, description="Channels of the first layer; the others follow from it."),
+        Field(
+            ge=4, le=128, description="Channels of the first layer; the other layers scale with it."
+        ),
     ] = 32
     head: HeadKind = "linear"
     head_bias: HeadBias = True
@@ -31,6 +34,7 @@ class SmallCNN(Classifier):
     """
 
     Parameters = SmallCNNParameters
+    fused_form = FusedForm("layers", (Normalize, CosineHead))  # no norm to fuse
 
     def __init__(
         self, image_shape: tuple[int, int, int], num_classes: int, parameters: SmallCNNParameters

@@ -18,13 +18,15 @@ class ViTParameters(Parameters):
     """Parameters of `vit`."""
 
     patch_size: Annotated[
-        int, Field(ge=1, le=32, description="Side of a square patch; it divides height and width.")
+        int, Field(ge=1, le=32, description="Side of a square patch; must divide height and width.")
     ] = 4
     depth: Annotated[int, Field(ge=1, le=12, description="Encoder layers.")] = 7
     hidden: Annotated[
-        int, Field(ge=8, le=768, description="Size of a token and of the MLP's hidden layer.")
+        int, Field(ge=8, le=768, description="Size of a token and of the hidden layer of the MLP.")
     ] = 384
-    heads: Annotated[int, Field(ge=1, le=16, description="Attention heads; divides hidden.")] = 12
+    heads: Annotated[
+        int, Field(ge=1, le=16, description="Attention heads; must divide hidden.")
+    ] = 12
     head: HeadKind = "linear"
     head_bias: HeadBias = True
     head_normalisation: HeadNormalisation = "functional"
@@ -86,7 +88,7 @@ class EncoderLayer(nn.Module):
 
 @MODELS.register("vit")
 class ViT(Classifier):
-    """Vision transformer with one class token, whose last state after layer norm is the features.
+    """Vision transformer with a class token, whose final layer-normalised state is the features.
 
     Defaults on 3x32x32, K = 10: 64 patches of 4x4, 7 layers of size 384, MLP hidden size 384, 12
     heads, no dropout, 6,268,810 parameters. Class token and positions start as N(0, 1).
@@ -98,6 +100,7 @@ class ViT(Classifier):
     """
 
     Parameters = ViTParameters
+    fused_form = None
 
     def __init__(
         self, image_shape: tuple[int, int, int], num_classes: int, parameters: ViTParameters

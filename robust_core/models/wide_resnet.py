@@ -6,8 +6,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from robust_core.models.base import MODELS, Classifier, Normalize
-from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
-from robust_core.models.preact_trunk import PreActTrunk
+from robust_core.models.fusion import FusedForm
+from robust_core.models.heads import CosineHead, HeadBias, HeadKind, HeadNormalisation, create_head
+from robust_core.models.preact_trunk import FusedPreActTrunk, PreActBlock, PreActTrunk
 from robust_core.parameters import Parameters
 
 STEM_WIDTH = 16
@@ -18,10 +19,17 @@ class WideResNetParameters(Parameters):
 
     depth: Annotated[
         int,
-        Field(ge=10, le=40, description="Layers: 6n + 4, with n blocks in each of three groups."),
+        Field(
+            ge=10, le=40, description="Depth: 6n + 4 layers, with n blocks in each of three groups."
+        ),
     ] = 28
     widen_factor: Annotated[
-        int, Field(ge=1, le=12, description="Channels of the groups: 16, 32, 64 times this.")
+        int,
+        Field(
+            ge=1,
+            le=12,
+            description="Widen factor: the groups have 16, 32 and 64 times this many channels.",
+        ),
     ] = 10
     head: HeadKind = "linear"
     head_bias: HeadBias = True
@@ -48,6 +56,9 @@ class WideResNet(Classifier):
     """
 
     Parameters = WideResNetParameters
+    fused_form = FusedForm(
+        "trunk", (Normalize, PreActTrunk, PreActBlock, CosineHead), FusedPreActTrunk
+    )
 
     def __init__(
         self, image_shape: tuple[int, int, int], num_classes: int, parameters: WideResNetParameters

@@ -15,6 +15,8 @@ class WeightAverage:
     The smaller d at the beginning keeps the random initial weights out of the average. Running
     statistics of batch norm are averaged too; integer buffers are copied.
 
+    torch's `AveragedModel` has no such warm-up: its first update copies, and its decay is fixed.
+
     Source: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J.
     Control and Optimization 1992; the warm-up is TensorFlow's ExponentialMovingAverage.
     """

@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from robust_core.acceleration.compilation import MOST_VARIANTS
 from robust_core.config.run import OptimiserConfig, RunConfig
 from robust_core.errors import InputError
-from robust_core.files import write_atomically
+from robust_core.files import reason_words, write_atomically
 from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
 from robust_core.training.averaging import WeightAverage
+from robust_core.training.metrics import EpochMetrics
 
 
 @dataclass
 class TrainingState:
     """Everything that changes while a run goes on.
 
-    Randomness is not part of it: the trainer seeds every epoch anew. The place in the learning
+    Randomness is not part of it: the trainer seeds every epoch again. The place in the learning
     rate schedule follows from `epoch`.
 
     Attributes:
@@ -31,9 +32,9 @@ class TrainingState:
         optimiser: with its momentum.
         average: the moving average, or None.
         epoch: complete epochs.
-        best: the metrics record of the best epoch so far, or None.
+        best: the record of the best epoch so far, or None.
         metrics: one record an epoch.
-        own: the method's `own_state` in each process of the team, by rank.
+        own: the method's `own_state` in each process of the group, by rank.
     """
 
     model: Classifier
@@ -41,12 +42,12 @@ class TrainingState:
     optimiser: torch.optim.Optimizer
     average: WeightAverage | None
     epoch: int = 0
-    best: dict[str, Any] | None = None
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    best: EpochMetrics | None = None
+    metrics: list[EpochMetrics] = field(default_factory=list)
     own: list[Tensor | None] = field(default_factory=list)
 
     @property
-    def judged_model(self) -> Classifier:
+    def evaluated_model(self) -> Classifier:
         """The network that is evaluated and saved: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
@@ -182,13 +183,30 @@ def save_state(path: Path, config: RunConfig, state: TrainingState) -> None:
         "optimiser": state.optimiser.state_dict(),
         "average": None if state.average is None else state.average.model.state_dict(),
         "epoch": state.epoch,
-        "best": state.best,
-        "metrics": state.metrics,
+        "best": None if state.best is None else state.best.model_dump(),
+        "metrics": [record.model_dump() for record in state.metrics],
         "own": state.own,
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomically(path, buffer.getvalue())
+
+
+def read_state(path: Path) -> bytes | None:
+    """Return the bytes that `save_state` wrote; None where there are none.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(
+            f"{path} should be the saved state of a run, but {reason_words(error)}; start the run "
+            "anew"
+        ) from None
 
 
 def load_state(saved: bytes, path: str, config: RunConfig, state: TrainingState) -> None:
@@ -205,7 +223,7 @@ def load_state(saved: bytes, path: str, config: RunConfig, state: TrainingState)
         # A damaged file raises whatever the bytes lead to: EOFError, RuntimeError, KeyError, ...
         raise InputError(
             f"{path} should be the saved state of a run, but it is damaged "
-            f"({type(error).__name__}); start the run anew"
+            f"({type(error).__name__}); start the run again"
         ) from None
     if not same:
         raise InputError(f"{path} should belong to the run's config.json, but was saved by another")
@@ -215,8 +233,10 @@ def load_state(saved: bytes, path: str, config: RunConfig, state: TrainingState)
         state.optimiser.load_state_dict(content["optimiser"])
         if state.average is not None:
             state.average.model.load_state_dict(content["average"])
-        state.epoch, state.best = int(content["epoch"]), content["best"]
-        state.metrics = list(content["metrics"])
+        best = content["best"]
+        state.epoch = int(content["epoch"])
+        state.best = None if best is None else EpochMetrics.model_validate(best)
+        state.metrics = [EpochMetrics.model_validate(record) for record in content["metrics"]]
         state.own = list(content["own"])
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         first = str(error).splitlines()[0]

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from robust_core.config.run import RunConfig
 from robust_core.data.augmentation import Augmentation, draw_change, rand_augment
-from robust_core.distributed import Team, average_gradients
+from robust_core.distributed import ProcessGroup, average_gradients
 from robust_core.errors import InputError
 from robust_core.methods.base import Batch
 from robust_core.training.state import TrainingState, use_bfloat16
@@ -24,12 +24,12 @@ class TrainingStep:
         y: Tensor,
         *,
         augmentation: Augmentation = "none",
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         """Take the training set [N,C,H,W] and its labels [N], on the device of `state`'s model."""
         self.config, self.state, self.x, self.y = config, state, x, y
         self.augmentation: Augmentation = augmentation
-        self.team = team or Team()
+        self.group = group or ProcessGroup()
         self.bfloat16 = use_bfloat16(config, x.device)
 
     def __call__(self, index: Tensor, rate: float, step: int) -> dict[str, float]:
@@ -41,10 +41,10 @@ class TrainingStep:
             step: its number, from 0, for the average of the weights.
 
         Raises:
-            InputError: the loss is no finite number.
+            InputError: the loss is not finite.
         """
-        state, team = self.state, self.team
-        part = index[team.rank :: team.size]
+        state, group = self.state, self.group
+        part = index[group.rank :: group.size]
         stored = self.x[part]
         if self.config.rand_augment:
             stored = rand_augment(stored)
@@ -75,7 +75,7 @@ class TrainingStep:
         state = self.state
         state.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
-        smallest_part = batch_size // self.team.size  # so that every process makes as many pieces
+        smallest_part = batch_size // self.group.size  # so that every process makes as many pieces
         num_pieces = max(1, min(self.config.accumulate, smallest_part // SMALLEST_PART))
         for batch in whole.split(num_pieces):
             weight = len(batch.x) / len(whole.x)

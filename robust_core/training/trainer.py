@@ -3,22 +3,28 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from robust_core.checkpoints.catalog import load_model
 from robust_core.config.run import RunConfig
 from robust_core.data import data_source
-from robust_core.distributed import Team
+from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
 from robust_core.evaluation.chance import learning_warning
-from robust_core.jobs.directory import Progress, Reporter, Silence, StopRequested, recorded
+from robust_core.jobs.recorder import Progress, Reporter, Silence, StopRequested, recorded
 from robust_core.training.clock import Clock
-from robust_core.training.judge import Judge, load_split
-from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
+from robust_core.training.directory import RunDirectory, RunStatus
+from robust_core.training.evaluator import RunEvaluator, load_split
+from robust_core.training.metrics import EpochMetrics
 from robust_core.training.schedules import learning_rate
-from robust_core.training.state import compile_network, create_state, load_state, save_state
+from robust_core.training.state import (
+    compile_network,
+    create_state,
+    load_state,
+    read_state,
+    save_state,
+)
 from robust_core.training.step import SMALLEST_PART, TrainingStep, diverged
 
 logger = logging.getLogger("robust_core.training")
@@ -30,23 +36,23 @@ def train(
     config: RunConfig | None = None,
     run: RunDirectory | None = None,
     *,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
 ) -> RunDirectory:
     """Train as `config` says, in this process, and return the run's directory.
 
-    Each epoch: train, judge on validation images, save. The best epoch is, of those at the method's
-    full radius, the one with the highest robust accuracy on validation images, then the highest
-    clean accuracy, then the earliest (the other way round with `evaluation.best_by`
+    Each epoch: train, evaluate on validation images, save. The best epoch is, of those at the
+    method's full epsilon, the one with the highest robust accuracy on validation images, then the
+    highest clean accuracy, then the earliest (the other way round with `evaluation.best_by`
     "clean_accuracy"); at the end its weights are measured
     on test images, for the card of the checkpoint. A run that was stopped or killed goes on after
     its last complete epoch and ends as if it had not been: the order of the data, the augmentation
     and the method's randomness come from (seed, epoch).
 
-    The processes of a team share every batch out; the leader alone judges and writes. The gradient
-    is that of the whole batch; batch norm sees each process's part (the running statistics are
-    averaged after every epoch), and the random numbers of each process are its own.
+    The processes of a group share every batch out; the main process alone evaluates and writes. The
+    gradient is that of the whole batch; batch norm sees each process's part (the running statistics
+    are averaged after every epoch), and the random numbers of each process are its own.
 
     A request to stop (`RunDirectory.request_stop`, or `should_stop`) ends the run in state
     "stopped"; the epoch under way is lost.
@@ -54,8 +60,8 @@ def train(
     Args:
         config: what to do; None takes it from `run`.
         run: a directory to work in, new or to be resumed; None makes one.
-        team: the processes; None is this one alone. With several, all pass the same configuration
-            and run; only the leader needs to see the run's folder.
+        group: the processes; None is this one alone. With several, all pass the same configuration
+            and run; only the main process needs to see the run's folder.
         should_stop: asked at every step.
         on_progress: told the status whenever it is written, about twice a second.
 
@@ -63,27 +69,28 @@ def train(
         InputError: the run cannot begin or go on, in one sentence that its status shows, too;
             another process is at work on it; it has finished.
     """
-    team = team or Team()
+    group = group or ProcessGroup()
     if run is None:
         if config is None:
             raise InputError("training needs a configuration or a run directory, got neither")
-        run = create_run(config)
-    if not team.leads:
+        run = RunDirectory.create(config)
+    if not group.is_main:
         with torch.random.fork_rng():
-            _work_along(config or run.config(), run, team)
+            _work_along(config or run.config(), run, group)
         return run
     with run.lock():
         status = run.status()
         if status.state == "finished":
             raise InputError(f"run {run.run_id!r} has finished; there is nothing left to train")
         fresh = RunStatus("starting", status.epoch, status.num_epochs, phase="starting")
-        _train_recorded(config, run, team, Progress(run, on_progress, fresh), should_stop)
+        _train_recorded(config, run, group, Progress(run, on_progress, fresh), should_stop)
+        run.sweep()
     return run
 
 
-def _work_along(config: RunConfig, run: RunDirectory, team: Team) -> None:
-    """Do this process's part of every step, until the leader ends the training."""
-    loop = _Loop(config, run, team, Silence(), lambda: False)
+def _work_along(config: RunConfig, run: RunDirectory, group: ProcessGroup) -> None:
+    """Do this process's part of every step, until the main process ends the training."""
+    loop = _Loop(config, run, group, Silence(), lambda: False)
     try:
         for epoch in range(loop.state.epoch, config.epochs):
             loop.train_epoch(epoch)
@@ -91,13 +98,13 @@ def _work_along(config: RunConfig, run: RunDirectory, team: Team) -> None:
                 break
             loop.state.epoch = epoch + 1
     except StopRequested:
-        logger.info("process %d stops with the leader", team.rank)
+        logger.info("process %d stops with the main process", group.rank)
 
 
 def _train_recorded(
     config: RunConfig | None,
     run: RunDirectory,
-    team: Team,
+    group: ProcessGroup,
     progress: Progress[RunStatus],
     should_stop: Callable[[], bool],
 ) -> None:
@@ -112,17 +119,17 @@ def _train_recorded(
         if config is not None and config != stored:
             raise InputError(f"run {run.run_id!r} was started with another configuration")
         with torch.random.fork_rng():
-            _train(stored, run, team, progress, lambda: should_stop() or run.stop_requested())
+            _train(stored, run, group, progress, lambda: should_stop() or run.stop_requested())
 
 
 def _train(
     config: RunConfig,
     run: RunDirectory,
-    team: Team,
+    group: ProcessGroup,
     progress: Progress[RunStatus],
     should_stop: Callable[[], bool],
 ) -> None:
-    loop = _Loop(config, run, team, progress, should_stop)
+    loop = _Loop(config, run, group, progress, should_stop)
     state = loop.state
     note = None
     for epoch in range(state.epoch, config.epochs):
@@ -132,35 +139,35 @@ def _train(
         if reason is not None:
             note = _early_end(epoch, reason)
             break
-        with team.awaited():
-            report = loop.judge.validate()
+        with group.awaited():
+            report = loop.evaluator.validate()
             loop.clock.validated(report)
             state.epoch = epoch + 1
-            record = {
-                "epoch": state.epoch,
-                "terms": terms,
-                "floors": state.method.loss_floors(state.model.num_classes),
-                "clean_accuracy": report.clean_accuracy,
-                "robust_accuracy": report.robust_accuracy,
-                "warning": learning_warning(report.prediction.cpu(), loop.judge.validation_set.y),
-                "learning_rate": rate,
-                "num_images": report.num_images,
-                "seconds": time.perf_counter() - started,
-            }
+            record = EpochMetrics(
+                epoch=state.epoch,
+                terms=terms,
+                floors=state.method.loss_floors(state.model.num_classes),
+                clean_accuracy=report.clean_accuracy,
+                robust_accuracy=report.robust_accuracy,
+                warning=learning_warning(report.prediction.cpu(), loop.evaluator.validation_set.y),
+                learning_rate=rate,
+                num_images=report.num_images,
+                seconds=time.perf_counter() - started,
+            )
             state.metrics.append(record)
-            if state.best is None or config.rank(record) > config.rank(state.best):
+            if state.best is None or record.rank(config) > state.best.rank(config):
                 state.best = record
-                loop.judge.save_best(report)
+                loop.evaluator.save_best(report)
             save_state(run.last, config, state)
             run.write_metrics(state.metrics)
             progress.update(now=True, epoch=state.epoch)
             logger.info(_epoch_line(record))
-            if record["warning"]:
-                logger.warning(record["warning"])
+            if record.warning:
+                logger.warning(record.warning)
     run.write_metrics(state.metrics)
     assert state.best is not None, "every run has at least one complete epoch here"
     progress.update(now=True, phase="test", seconds_left=loop.clock.test_seconds)
-    loop.judge.test(state.best["epoch"])
+    loop.evaluator.test(state.best.epoch)
     progress.update(now=True, state="finished", phase="", seconds_left=None, note=note)
 
 
@@ -171,34 +178,36 @@ class _Loop:
         self,
         config: RunConfig,
         run: RunDirectory,
-        team: Team,
+        group: ProcessGroup,
         progress: Reporter,
         should_stop: Callable[[], bool],
     ) -> None:
         """Load the data and bring the state to where the run stands."""
-        self.config, self.run, self.team, self.progress = config, run, team, progress
+        self.config, self.run, self.group, self.progress = config, run, group, progress
         self._should_stop = should_stop
         self._check_stop()
-        self.device = team.device
+        self.device = group.device
         training_set = load_split(config, "train")
         x, y = training_set.x.to(self.device), training_set.y.to(self.device)
         self._check_stop()
         self.state = create_state(
             config, training_set.image_shape, training_set.num_classes, self.device
         )
-        self.judge = Judge(config, run, self.state, self.device, progress, self._check_own_stop)
+        self.evaluator = RunEvaluator(
+            config, run, self.state, self.device, progress, self._check_own_stop
+        )
         reference = self.state.method.reference()
         if reference is not None:
             self.state.method.consult(load_model(reference).to(self.device))
         self.state.method.prepare(x, y)
         if config.compile:
             compile_network(self.state.model, self.state.method)
-        saved = run.last.read_bytes() if team.leads and run.last.exists() else None
-        saved = team.broadcast(saved)
+        saved = read_state(run.last) if group.is_main else None
+        saved = group.broadcast(saved)
         if saved is not None:
             load_state(saved, str(run.last), config, self.state)
             own = self.state.own
-            self.state.method.set_own_state(own[team.rank] if team.rank < len(own) else None)
+            self.state.method.set_own_state(own[group.rank] if group.rank < len(own) else None)
         source = data_source(config.data.name)
         self.train_on = TrainingStep(
             config,
@@ -206,17 +215,17 @@ class _Loop:
             x,
             y,
             augmentation=source.augmentation if config.augment else "none",
-            team=team,
+            group=group,
         )
-        smallest = SMALLEST_PART * team.size
+        smallest = SMALLEST_PART * group.size
         self.num_batches = len(epoch_batches(len(y), config.batch_size, smallest))
         if self.num_batches == 0:
             raise InputError(
-                f"every batch should have at least {smallest} images for {team.size} process(es), "
+                f"every batch should have at least {smallest} images for {group.size} process(es), "
                 f"got {len(y)} images in batches of {config.batch_size}"
             )
-        if team.leads:
-            for note in dict.fromkeys((*training_set.notes, *self.judge.validation_set.notes)):
+        if group.is_main:
+            for note in dict.fromkeys((*training_set.notes, *self.evaluator.validation_set.notes)):
                 logger.info("%s: %s", config.data.name, note)
             for warning in config.warnings():
                 logger.warning(warning)
@@ -238,7 +247,7 @@ class _Loop:
             config.method.name,
             config.data.name,
             len(y),
-            team.size,
+            group.size,
             self.device.type,
             " in bfloat16" if self.train_on.bfloat16 else "",
             self.state.epoch,
@@ -250,9 +259,9 @@ class _Loop:
         config, state = self.config, self.state
         seed_epoch(config.seed, epoch)
         num_images = len(self.train_on.y)
-        batches = epoch_batches(num_images, config.batch_size, SMALLEST_PART * self.team.size)
-        if not self.team.leads:
-            seed_epoch(config.seed + 7919 * self.team.rank, epoch)  # noise of its own
+        batches = epoch_batches(num_images, config.batch_size, SMALLEST_PART * self.group.size)
+        if not self.group.is_main:
+            seed_epoch(config.seed + 7919 * self.group.rank, epoch)  # noise of its own
         state.method.on_epoch_start(epoch, config.epochs)
         state.model.train()
         sums: dict[str, float] = {}
@@ -273,10 +282,10 @@ class _Loop:
                 phase="training", step=step + 1, seconds_left=self.clock.seconds_left(step + 1)
             )
         averaged = () if state.average is None else (state.average.model,)
-        self.team.average_running_statistics(state.model, state.method, *averaged)
+        self.group.average_running_statistics(state.model, state.method, *averaged)
         if not state.is_finite():
             raise InputError(diverged(config, epoch))
-        everybody = self.team.gather((sums, state.method.own_state()))
+        everybody = self.group.gather((sums, state.method.own_state()))
         state.own = [own for _, own in everybody]
         means = {
             name: sum(one[name] for one, _ in everybody) / self.num_batches
@@ -285,12 +294,12 @@ class _Loop:
         return means, rate
 
     def reason_to_stop(self) -> str | None:
-        """Return why the method ends training after this epoch, as the leader sees it."""
-        return self.team.broadcast(self.state.method.reason_to_stop(self.state.model))
+        """Return why the method ends training after this epoch, as the main process sees it."""
+        return self.group.broadcast(self.state.method.reason_to_stop(self.state.model))
 
     def _check_stop(self) -> None:
-        """End the work of all processes where the leader has been asked to."""
-        if self.team.broadcast(self._should_stop()):
+        """End the work of all processes where the main process has been asked to."""
+        if self.group.broadcast(self._should_stop()):
             raise StopRequested
 
     def _check_own_stop(self) -> None:
@@ -321,12 +330,12 @@ def _early_end(epoch: int, reason: str) -> str:
     return f"epoch {epoch + 1} was discarded and training ended: {reason}"
 
 
-def _epoch_line(record: dict[str, Any]) -> str:
-    floors = {name: f" (floor {value:.4f})" for name, value in record["floors"].items()}
+def _epoch_line(record: EpochMetrics) -> str:
+    floors = {name: f" (floor {value:.4f})" for name, value in record.floors.items()}
     terms = ", ".join(
-        f"{name} {value:.4f}{floors.get(name, '')}" for name, value in record["terms"].items()
+        f"{name} {value:.4f}{floors.get(name, '')}" for name, value in record.terms.items()
     )
     return (
-        f"epoch {record['epoch']}: validation clean {record['clean_accuracy']:.1%}, "
-        f"robust {record['robust_accuracy']:.1%}; {terms}; {record['seconds']:.1f} s"
+        f"epoch {record.epoch}: validation clean {record.clean_accuracy:.1%}, "
+        f"robust {record.robust_accuracy:.1%}; {terms}; {record.seconds:.1f} s"
     )

@@ -10,10 +10,15 @@ from torch import Tensor, nn
 
 from robust_core.acceleration.compilation import CompiledStep
 from robust_core.acceleration.memory import keep_freed_memory
-from robust_core.acceleration.mode import Engine, current_engine, fastest_engine, use_engine
-from robust_core.acceleration.optimised import exact_model, is_prepared, prepared, search_model
+from robust_core.acceleration.mode import (
+    Acceleration,
+    current_acceleration,
+    fastest_acceleration,
+    use_acceleration,
+)
+from robust_core.acceleration.optimised import exact_model, is_optimised, optimised, search_model
 from robust_core.attacks.base import create_attack
-from robust_core.attacks.goal import Goal
+from robust_core.attacks.criterion import Criterion
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import (
     class_difference_gradients,
@@ -22,6 +27,7 @@ from robust_core.gradients import (
     predict_logits,
 )
 from robust_core.models.base import Classifier, create_model
+from robust_core.models.small_cnn import SmallCNN, SmallCNNParameters
 
 EPSILON = 0.01
 NETWORKS = [
@@ -64,16 +70,16 @@ def images(n=4) -> Tensor:
 def test_the_twin_is_the_same_function(name, parameters, spread):
     model, x = network(name, parameters, spread=spread), images()
     state = torch.get_rng_state()
-    twin = prepared(model)
+    twin = optimised(model)
     assert torch.equal(torch.get_rng_state(), state)
-    assert is_prepared(twin)
-    assert not is_prepared(model)
+    assert is_optimised(twin)
+    assert not is_optimised(model)
     assert type(twin) is type(model)
     torch.testing.assert_close(twin(x), model(x), atol=1e-5, rtol=1e-4)
     assert isinstance(twin, Classifier)
     torch.testing.assert_close(twin.features(x), model.features(x), atol=1e-5, rtol=1e-4)
-    goal = Goal("cross_entropy", torch.tensor([0, 1, 2, 3]))
-    ours, plain = input_gradient(twin, x, goal), input_gradient(model, x, goal)
+    criterion = Criterion("cross_entropy", torch.tensor([0, 1, 2, 3]))
+    ours, plain = input_gradient(twin, x, criterion), input_gradient(model, x, criterion)
     torch.testing.assert_close(ours.gradient, plain.gradient, atol=1e-5, rtol=1e-3)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in twin.modules())
 
@@ -83,26 +89,26 @@ def test_huge_shifts_stay_where_they_are():
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.weight.data[0] = 1e-6  # shift / scale is of the order of 10^5
-    torch.testing.assert_close(prepared(model)(x), model(x), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(optimised(model)(x), model(x), atol=1e-5, rtol=1e-4)
 
 
 def test_twins_are_kept_until_the_weights_change():
     model, x = network(), images()
-    twin = prepared(model)
-    assert prepared(model) is twin
+    twin = optimised(model)
+    assert optimised(model) is twin
     other = network(seed=1)
     model.load_state_dict(other.state_dict())
-    assert prepared(model) is not twin
-    torch.testing.assert_close(prepared(model)(x), other(x), atol=1e-5, rtol=1e-4)
+    assert optimised(model) is not twin
+    torch.testing.assert_close(optimised(model)(x), other(x), atol=1e-5, rtol=1e-4)
     head: Any = model.classifier
     with torch.no_grad():
         head.bias.add_(1.0)
-    torch.testing.assert_close(prepared(model)(x), model(x), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(optimised(model)(x), model(x), atol=1e-5, rtol=1e-4)
 
 
 def test_twins_do_not_keep_a_model_alive():
     model = network()
-    prepared(model)
+    optimised(model)
     gone = weakref.ref(model)
     del model
     gc.collect()
@@ -137,28 +143,38 @@ def _replaced(model: Classifier) -> None:
 def test_what_is_not_known_is_attacked_as_it_is(change):
     model = network()
     change(model)
-    assert prepared(model) is model
+    assert optimised(model) is model
 
 
 def test_masked_and_foreign_models_are_attacked_as_they_are():
     masked = create_model("quantized_cnn", (3, 8, 8), 3).eval().requires_grad_(False)
-    assert prepared(masked) is masked
+    assert optimised(masked) is masked
     foreign = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval().requires_grad_(False)
-    assert prepared(foreign) is foreign
+    assert optimised(foreign) is foreign
+
+
+def test_the_fused_form_of_a_class_is_not_that_of_its_subclass():
+    class Louder(SmallCNN):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    louder = Louder((3, 8, 8), 3, SmallCNNParameters()).eval().requires_grad_(False)
+    assert louder.fused_form is not None
+    assert optimised(louder) is louder
 
 
 def test_the_engine_belongs_to_a_context_and_a_thread():
     model = network()
-    assert current_engine() == Engine("float32", "no")
-    with use_engine(Engine("reference")):
-        assert prepared(model) is model
-        seen: list[Engine] = []
-        thread = threading.Thread(target=lambda: seen.append(current_engine()))
+    assert current_acceleration() == Acceleration("float32", "no")
+    with use_acceleration(Acceleration("reference")):
+        assert optimised(model) is model
+        seen: list[Acceleration] = []
+        thread = threading.Thread(target=lambda: seen.append(current_acceleration()))
         thread.start()
         thread.join()
-        assert seen == [Engine()]
-    assert prepared(model) is not model
-    assert fastest_engine(torch.device("cpu")).precision in {"float32", "bfloat16"}
+        assert seen == [Acceleration()]
+    assert optimised(model) is not model
+    assert fastest_acceleration(torch.device("cpu")).precision in {"float32", "bfloat16"}
 
 
 @pytest.mark.parametrize("name", ["pgd", "apgd", "fab", "square", "mim"])
@@ -169,9 +185,9 @@ def test_the_same_images_fall_as_in_the_reference(name, precision):
     quick = {"square": {"num_queries": 30}, "fab": {"num_targets": 2, "num_steps": 8}}
     given = quick.get(name, {"num_steps": 5})
     attack = create_attack(name, epsilon=0.06 if name == "square" else EPSILON, **given)
-    with use_engine(Engine("reference")):
+    with use_acceleration(Acceleration("reference")):
         expected = evaluate(model, x, y, attack)
-    with use_engine(Engine(precision)):
+    with use_acceleration(Acceleration(precision)):
         found = evaluate(model, x, y, attack)
     assert 0 < expected.robust_accuracy < 1
     changed = int((found.robust_correct != expected.robust_correct).sum())
@@ -185,22 +201,22 @@ def test_the_same_images_fall_as_in_the_reference(name, precision):
 def test_low_precision_decides_nothing():
     model, x = network(), images(6)
     y = model(x).argmax(dim=1)
-    with use_engine(Engine("bfloat16")):
-        ready = prepared(model)
+    with use_acceleration(Acceleration("bfloat16")):
+        ready = optimised(model)
     assert exact_model(ready) is not search_model(ready)
     torch.testing.assert_close(ready(x), model(x), atol=1e-5, rtol=1e-4)
     lies = torch.zeros(6, 5).scatter_(1, ((y + 1) % 5)[:, None], 1.0)  # "all have fallen"
-    goal = Goal("margin", y)
-    assert goal.reached(lies).all()
-    assert not goal.fallen(ready, x, lies).any()
+    criterion = Criterion("margin", y)
+    assert criterion.is_met(lies).all()
+    assert not criterion.fooled(ready, x, lies).any()
 
 
 def test_what_only_the_low_precision_broke_is_attacked_in_float32():
     model, x = network(), images(6)
     y = model(x).argmax(dim=1)
     attack = create_attack("pgd", num_steps=3, epsilon=EPSILON)
-    with use_engine(Engine("bfloat16")):
-        ready: Any = copy.deepcopy(prepared(model))
+    with use_acceleration(Acceleration("bfloat16")):
+        ready: Any = copy.deepcopy(optimised(model))
         ready.search_model.classifier.bias[(y[0] + 1) % 5] += 100.0  # it sees all fallen
         x_adv = attack._settle(ready, x, y, None, x.clone())
     expected = attack(model, x, y)
@@ -215,7 +231,7 @@ def test_what_only_the_low_precision_broke_is_attacked_in_float32():
 def test_class_gradients_together_are_those_one_by_one(num_images):
     model, x = network(), images(num_images)
     y = torch.zeros(num_images, dtype=torch.int64)
-    ours = class_difference_gradients(prepared(model), x, y)
+    ours = class_difference_gradients(optimised(model), x, y)
     plain = class_difference_gradients(model, x, y)
     assert ours.gradient.shape == (num_images, 4, 3, 12, 16)
     torch.testing.assert_close(ours.gradient, plain.gradient, atol=1e-5, rtol=1e-3)
@@ -224,21 +240,22 @@ def test_class_gradients_together_are_those_one_by_one(num_images):
     def score(logits: Tensor, chosen: Tensor) -> Tensor:
         return logits.log_softmax(dim=1).gather(1, chosen[:, None]).squeeze(1)
 
-    together, _ = class_gradients(prepared(model), x, classes, score)
+    together, _ = class_gradients(optimised(model), x, classes, score)
     one_by_one, _ = class_gradients(model, x, classes, score)
     torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_compiled_step_gives_the_gradient(precision):
     model = network("small_cnn", {"width": 4})
-    with use_engine(Engine(precision)):
-        network_ = search_model(prepared(model))
+    with use_acceleration(Acceleration(precision)):
+        network_ = search_model(optimised(model))
     step = CompiledStep(network_, in_background=False, backend="eager")
     for n in (1, 3, 4):
         x = images(n)
-        goal = Goal("cross_entropy", torch.arange(n))
-        found, plain = step(x, goal), input_gradient(network_, x, goal)
+        criterion = Criterion("cross_entropy", torch.arange(n))
+        found, plain = step(x, criterion), input_gradient(network_, x, criterion)
         assert found is not None
         torch.testing.assert_close(found[0], plain.gradient, atol=1e-5, rtol=1e-2)
         torch.testing.assert_close(found[1], plain.loss)
@@ -246,9 +263,10 @@ def test_a_compiled_step_gives_the_gradient(precision):
     assert step(images(), lambda logits: logits.sum(dim=1)) is None  # of no known kind
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_a_compiler_in_the_background(monkeypatch):
     begin, finished = threading.Event(), threading.Event()
-    network_ = prepared(network("small_cnn", {"width": 4}))
+    network_ = optimised(network("small_cnn", {"width": 4}))
     step = CompiledStep(network_, in_background=True, backend="eager")
     compile_ = step._compile
 
@@ -258,13 +276,13 @@ def test_nobody_waits_for_a_compiler_in_the_background(monkeypatch):
         finished.set()
 
     monkeypatch.setattr(step, "_compile", slowly)
-    x, goal = images(2), Goal("margin", torch.tensor([0, 1]))
-    assert step(x, goal) is None
+    x, criterion = images(2), Criterion("margin", torch.tensor([0, 1]))
+    assert step(x, criterion) is None
     begin.set()
     assert finished.wait(60)
-    found = step(x, goal)
+    found = step(x, criterion)
     assert found is not None
-    torch.testing.assert_close(found[0], input_gradient(network_, x, goal).gradient)
+    torch.testing.assert_close(found[0], input_gradient(network_, x, criterion).gradient)
 
 
 def test_without_a_compiler_it_goes_on_eagerly(caplog):
@@ -273,9 +291,9 @@ def test_without_a_compiler_it_goes_on_eagerly(caplog):
 
     model, x = network("small_cnn", {"width": 4}), images(2)
     y = model(x).argmax(dim=1)
-    step = CompiledStep(prepared(model), in_background=False, backend=no_compiler)
-    assert step(x, Goal("margin", y)) is None
-    assert step(x, Goal("margin", y)) is None
+    step = CompiledStep(optimised(model), in_background=False, backend=no_compiler)
+    assert step(x, Criterion("margin", y)) is None
+    assert step(x, Criterion("margin", y)) is None
     ours = [record for record in caplog.records if record.name == "robust_core.acceleration"]
     assert len(ours) == 1
     assert "going on without" in ours[0].getMessage()

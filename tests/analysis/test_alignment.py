@@ -1,17 +1,25 @@
 """Gradients of every class, their alignment, and how they are shown."""
 
+from typing import cast
+
 import pytest
 import torch
 
 from robust_core.analysis.alignment import (
+    TargetName,
     alignment,
     channel_sum,
     deviations_of_channels,
     gradients_of_classes,
     signed_maximum,
+    target_directions,
     three_deviations,
+    zero_gradient_share,
 )
+from robust_core.data import ImageSet
 from robust_core.errors import InputError
+from robust_core.models.base import create_model
+from robust_core.models.denoiser import Denoiser
 from tests.toys import LinearModel, SmallNet, middle_images
 
 
@@ -129,3 +137,66 @@ def test_a_gradient_of_zero_can_be_shown(show):
 def test_wrong_input(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call(LinearModel(), middle_images(5))
+
+
+def training_images() -> ImageSet:
+    x = middle_images(9)
+    return ImageSet("toy", "train", x, torch.arange(9) % 3, ("a", "b", "c"), torch.arange(9))
+
+
+def test_targets_lead_to_images_of_their_class():
+    images, x = training_images(), middle_images(4, seed=5)
+    for kind in ("OI", "NN"):
+        ends = target_directions(kind, images)(x) + x[:, None]  # [4, 3, 1, 4, 4]
+        for label in range(3):
+            pool = images.x[images.y == label]
+            distance = torch.cdist(ends[:, label].flatten(1), pool.flatten(1))
+            assert float(distance.min(dim=1).values.max()) < 1e-5
+            if kind == "NN":
+                best = torch.cdist(x.flatten(1), pool.flatten(1)).argmin(dim=1)
+                assert torch.equal(distance.argmin(dim=1), best)
+            else:
+                assert len(distance.argmin(dim=1).unique()) == 1, "one image for all"
+    ends = target_directions("CM", images)(x) + x[:, None]
+    for label in range(3):
+        mean = images.x[images.y == label].mean(dim=0)
+        torch.testing.assert_close(ends[:, label], mean.expand(4, -1, -1, -1))
+
+
+def test_score_based_targets_need_a_denoiser_and_are_the_same_for_one_seed():
+    images = training_images()
+    with pytest.raises(InputError, match="need a denoiser, got none"):
+        target_directions("SBG", images)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        denoiser = create_model("denoiser", (1, 8, 8), 3, {"width": 8}).eval()
+    assert isinstance(denoiser, Denoiser)
+    x = middle_images(2, (1, 8, 8))
+    images = ImageSet("toy", "train", x, torch.tensor([0, 1]), ("a", "b", "c"), torch.arange(2))
+    one, again, other = (
+        target_directions("SBG", images, denoiser=denoiser, noise=0.5, seed=seed)(x)
+        for seed in (0, 0, 1)
+    )
+    assert one.shape == (2, 3, 1, 8, 8)
+    assert torch.equal(one, again) and not torch.equal(one, other)
+
+
+def test_targets_need_every_class_and_a_known_kind():
+    images = training_images()
+    for kind in ("OI", "CM", "NN"):
+        with pytest.raises(InputError, match="class 2 has none"):
+            target_directions(kind, images.subset(images.y < 2))
+    with pytest.raises(InputError, match="unknown kind of targets 'XX'"):
+        target_directions(cast(TargetName, "XX"), images)
+
+
+def test_a_gradient_is_zero_where_nothing_is_passed_on():
+    class Dead(LinearModel):
+        def forward(self, x):
+            return super().forward(x.where(x.flatten(1).sum(dim=1).view(-1, 1, 1, 1) > 0, 0.0 * x))
+
+    x = middle_images(4)
+    x[0] = 0.0
+    y = torch.zeros(4, dtype=torch.int64)
+    assert zero_gradient_share(Dead(), x, y) == 0.25
+    assert zero_gradient_share(LinearModel(), x, y) == 0.0

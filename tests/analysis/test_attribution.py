@@ -8,8 +8,8 @@ from robust_core.analysis.attribution import (
     BASELINE,
     AttributionName,
     attribute,
+    explanation_quality,
     not_applicable,
-    trust,
 )
 from robust_core.errors import InputError
 from robust_core.models.base import Classifier, create_model
@@ -102,19 +102,19 @@ def test_attributions_sum_to_the_change_of_the_logit(method):
 def test_a_faithful_map_of_a_linear_model_has_no_infidelity_and_no_sensitivity():
     model, y = Linear(), torch.tensor([1])
     x = torch.rand((1, 1, 8, 8), generator=torch.Generator().manual_seed(3))
-    found = trust(model, x, y, "saliency")
+    found = explanation_quality(model, x, y, "saliency")
     assert found.infidelity < 1e-8 and found.sensitivity < 1e-6
-    assert trust(model, x, y, "integrated_gradients").infidelity < 1e-6
-    assert trust(model, x, y, "input_x_gradient").sensitivity > 1e-3
+    assert explanation_quality(model, x, y, "integrated_gradients").infidelity < 1e-6
+    assert explanation_quality(model, x, y, "input_x_gradient").sensitivity > 1e-3
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_trust_is_finite_and_repeatable(method):
     model = small()
     x, y = images(1)
-    found = trust(model, x, y, method)
+    found = explanation_quality(model, x, y, method)
     assert 0 <= found.infidelity < float("inf") and 0 <= found.sensitivity < float("inf")
-    assert trust(model, x, y, method) == found
+    assert explanation_quality(model, x, y, method) == found
 
 
 def test_methods_say_where_they_do_not_apply():
@@ -143,8 +143,8 @@ def test_stochastic_models_take_local_gradients_only():
     assert not_applicable(model, "saliency") is None
     with pytest.raises(InputError, match="another draw"):
         attribute(model, x, y, "deep_lift")
-    with pytest.raises(InputError, match="answers the same twice"):
-        trust(model, x, y, "saliency")
+    with pytest.raises(InputError, match="deterministic model"):
+        explanation_quality(model, x, y, "saliency")
 
 
 def test_wrong_input_is_told():

@@ -162,7 +162,32 @@ def test_wrong_input_is_told_in_one_sentence():
         confusion_over_steps(model, x, y, create_attack("pgd", num_restarts=2, num_steps=2))
     with pytest.raises(InputError, match="at least one image, got none"):
         confusion_over_steps(model, x[:0], y[:0], create_attack("pgd"))
-    with pytest.raises(InputError, match="needs an attack with a budget and at least one radius"):
+    with pytest.raises(
+        InputError, match="needs an attack with a fixed epsilon and at least one value"
+    ):
         confusion_over_epsilons(model, x, y, create_attack("deepfool"), [0.1])
-    with pytest.raises(InputError, match="needs an attack with a budget and at least one radius"):
+    with pytest.raises(
+        InputError, match="needs an attack with a fixed epsilon and at least one value"
+    ):
         confusion_over_epsilons(model, x, y, create_attack("pgd"), [])
+
+
+def test_the_largest_error_share_is_that_of_the_commonest_wrong_classes():
+    found = confusion(Y, CLEAN, ATTACKED, 3)
+    assert found.largest_error_share() == (3 / 4, 4)  # 2 of 3 errors of class 0, 1 of 1 of class 1
+    assert confusion(Y, Y, Y, 3).largest_error_share() == (0.0, 0)
+
+
+def test_a_path_over_radii_tells_how_far_it_is():
+    model, x, y = LinearModel(), middle_images(5), labels(5)
+    told = []
+    confusion_over_epsilons(
+        model,
+        x,
+        y,
+        create_attack("fgsm", epsilon=0.1),
+        [0.1, 0.2],
+        batch_size=3,
+        on_progress=lambda *done: told.append(done),
+    )
+    assert told == [(3, 10), (5, 10), (8, 10), (10, 10)]

@@ -7,15 +7,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.page.gradients import measure as gradients_work
-from app.page.gradients import synthesis
-from app.page.gradients.alignment import SIZES
 from app.page.latent import link
 from app.page.retina import attack
 from app.page.robustness import form as evaluation_form
-from robust_core import job_control
+from app.ui import measure
+from robust_core import jobs
 from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.evaluation_runs import EvaluationDirectory
 from robust_core.paths import REPOSITORY
 from tests.app.page_driver import check_no_error, open_view, press, said
+from tests.pretended import pretend_processes
+from tests.shelves import use_only
 
 PRETRAINED = REPOSITORY / "checkpoints" / "pretrained"
 MODELS = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
@@ -28,7 +30,7 @@ RIVALS = {
     "shapes-colour_standard": "shapes-colour_ciiv",
     "shapes-colour_ciiv": "shapes-colour_standard",
 }
-GRADIENTS = {"morph": "Morph", "attribution": "Explain", "synthesis": "Draw"}
+GRADIENTS = {"morph": "Morph", "attribution": "Explain", "synthesis": "Generate"}
 STEP = {"attack": "pgd", "num_steps": 1}
 HARD_PAIRS = ("Similarity", "Gradient", "Self-paced loss")  # what looks inside the network
 
@@ -37,20 +39,26 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def slow_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A shelf of the shipped models on a machine so slow that all work waits for its button."""
+    """A catalogue of the shipped models on a machine so slow that all work waits for its button."""
     shelf = tmp_path_factory.mktemp("shelf")
     (shelf / "pretrained").symlink_to(PRETRAINED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROBUST_CHECKPOINTS", str(shelf))
-        patch.setattr("app.ui.cached.seconds_per_pass", lambda info, batch_size=1: 10.0)
-        patch.setattr(link, "FEWEST", 10)
+        use_only(shelf, patch)
+        patch.setattr("app.ui.models.seconds_per_pass", lambda info, batch_size=1: 10.0)
+        patch.setattr(link.IMAGES, "low", 10)
         patch.setattr(gradients_work, "MORPH_STEPS", 1)
-        patch.setattr(synthesis, "NUM_STEPS", 1)
+        patch.setattr(gradients_work, "DRAW_STEPS", 1)
         patch.setattr(attack, "NUM_STEPS", 1)
         patch.setattr(evaluation_form, "DOUBLE_CLICK", 0.0)
-        patch.setattr(job_control, "_launch", lambda run: None)
-        patch.setattr(job_control, "_check_room", lambda max_jobs: None)
+        pretend_processes(patch)
+        patch.setattr("robust_core.jobs.control._check_room", lambda max_jobs: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured() -> None:
+    """What another test has measured would be shown at once, with the buttons behind it."""
+    measure._results.clear()
 
 
 def press_main(view: str, label: str, state: dict[str, Any]) -> AppTest:
@@ -72,7 +80,7 @@ def test_attack(model):
 def test_compare(model):
     state = {"model": model, "with": RIVALS.get(model, f"{model.split('-')[0]}-standard"), **STEP}
     page = press_main("compare", "Run attack on all", state)
-    assert "Does it transfer?" in [one.value for one in page.subheader]
+    assert "Transferability" in [one.value for one in page.subheader]
 
 
 @pytest.mark.parametrize("model", [*(n for n in CLASSIFIERS if "digits" in n), "shapes-ciiv"])
@@ -84,7 +92,7 @@ def test_gradients(model, view):
 def test_alignment_of_all_models():
     state = {"model": "digits-standard", "view": "alignment"}
     page = open_view("gradients", state, timeout=60)
-    page.session_state["gradients.sample"] = SIZES[0]
+    page.session_state["gradients.sample"] = "16"
     check_no_error(page.run())
     check_no_error(press(page, "Measure alignment"))
 
@@ -110,12 +118,12 @@ def test_retina(model):
     if checkpoint_info(model).config.model.name != "retinotopic":
         assert "only the sampler is shown" in said(page)
         return
-    page.toggle[0].set_value(True)  # let the model decide
+    page.toggle[0].set_value(True)  # predict at every change
     check_no_error(press(check_no_error(page.run()), "Attack this image"))
 
 
 @pytest.mark.parametrize("model", FAMILIES)
 def test_robustness(model):
-    before = len(job_control.list_evaluations())
+    before = len(jobs.summaries(EvaluationDirectory))
     press_main("robustness", "Start evaluation", {"model": model})
-    assert len(job_control.list_evaluations()) == before + 1
+    assert len(jobs.summaries(EvaluationDirectory)) == before + 1

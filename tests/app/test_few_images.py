@@ -6,6 +6,7 @@ import pytest
 
 from tests.app.page_driver import check, check_no_error, open_view, press, said
 from tests.app.tiny_data import make_few
+from tests.shelves import use_only
 
 ATTACK = {"attack": "pgd", "num_steps": 1}
 
@@ -13,17 +14,17 @@ ATTACK = {"attack": "pgd", "num_steps": 1}
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROBUST_DATA", str(tmp_path))
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     return tmp_path
 
 
 def test_one_image_a_class_gets_a_map_and_no_numbers_of_classes(home):
     page = open_view("latent", {"model": make_few(home, 12), **ATTACK})
-    assert "1 pass of 12 test images" in said(page)
-    assert "12 images of the test split, 1 to 1 of a class" in said(page)
+    assert "Cost: 12 forward-backward passes of one image" in said(page)
+    assert "12 images of the test split, 1 to 1 per class" in said(page)
     assert "a class with one image has none" in said(page)
-    assert "No class has two images in this map" in said(page)
-    for tab in ("On the way", "Discriminator"):
+    assert "No class has two images in this sample" in said(page)
+    for tab in ("Along the path", "Discriminator"):
         page.session_state["latent.tabs"] = tab
         check_no_error(page.run())
     assert list(page.dataframe[0].value["Class"]) == ["all"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from robust_core.checkpoints.card import Card
 from robust_core.checkpoints.catalog import save_checkpoint
 from robust_core.data import load_data
 from robust_core.models.base import create_model
@@ -51,6 +52,6 @@ def make_few(root: Path, num_classes: int, *, constant: bool = False) -> str:
         config=tiny_config(data={"name": name}),
         class_names=images.class_names,
         epoch=1,
-        card=card,
+        card=Card.create(card),
     )
     return name

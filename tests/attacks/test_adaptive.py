@@ -7,15 +7,16 @@ from torch import Tensor, nn
 import robust_core as rc
 from robust_core.attacks.adaptive import Adaptive
 from robust_core.attacks.base import Attack, AttackStep, create_attack
+from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.ensemble import AutoAttack
-from robust_core.attacks.goal import Goal
 from robust_core.attacks.momentum_ascent import Ascent
 from robust_core.attacks.notes import note, noted
 from robust_core.attacks.survivors import Survivors, TimeUp
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import predict_logits
-from robust_core.inference.wrappers import AveragedPasses, ScaledLogits
+from robust_core.inference.scaled_logits import ScaledLogits
+from robust_core.inference.wrappers import AveragedPasses
 from robust_core.losses import margin
 from robust_core.models.guard import attack_surrogates
 from robust_core.threat_model import Norm, ThreatModel
@@ -124,7 +125,7 @@ def test_the_time_limit_leaves_valid_images_and_names_what_was_cut_off():
     report = evaluate(model, x, y, attack)
     (sentence,) = report.notes
     assert sentence.startswith("adaptive reached its time limit of 0.05 s with ")
-    assert "images standing, during: " in sentence
+    assert "images still robust, during: " in sentence
     assert "AutoAttack's Square" in sentence
     assert report.to_json()["notes"] == [sentence]
     assert report.seconds < 5
@@ -142,7 +143,7 @@ def test_what_fell_before_the_time_was_up_has_fallen(short_autoattack):
     survivors = Survivors(
         model,
         x,
-        Goal("margin", y),
+        Criterion("margin", y),
         ThreatModel(Norm.LINF, 0.03),
         eot_samples=1,
         stochastic=False,
@@ -162,9 +163,9 @@ def test_what_fell_before_the_time_was_up_has_fallen(short_autoattack):
     with noted() as notes:
         whole._run(whole._members(), survivors, [model])
     assert len(notes) == 1 and "during: AutoAttack's APGD-CE" in notes[0]
-    assert 0 < int(survivors.standing.sum()) < 12
+    assert 0 < int(survivors.remaining.sum()) < 12
     wrong = model(survivors.best).argmax(dim=1) != y
-    assert torch.equal(wrong, ~survivors.standing)
+    assert torch.equal(wrong, ~survivors.remaining)
 
 
 def test_a_note_without_a_listener_is_a_warning():
@@ -226,14 +227,14 @@ def test_an_image_that_is_wrong_every_other_time_is_searched_further_but_not_rob
     y = torch.zeros(8, dtype=torch.int64)
     ball, settings = ThreatModel(Norm.LINF, 0.1), {"eot_samples": 50, "seconds": None}
     survivors = Survivors(
-        model, x, Goal("margin", y), ball, stochastic=True, on_step=None, **settings
+        model, x, Criterion("margin", y), ball, stochastic=True, on_step=None, **settings
     )
-    left = survivors.look(survivors.index, x, survivors.answer(x))
-    assert not bool(left.any()) and bool(survivors.standing.all())
+    left = survivors.update(survivors.index, x, survivors.answer(x))
+    assert not bool(left.any()) and bool(survivors.remaining.all())
     assert survivors.num_robust == 0
     model.bias.data = torch.tensor([0.0, 200.0, -100.0])
-    assert bool(survivors.look(survivors.index, x, survivors.answer(x)).all())
-    assert not bool(survivors.standing.any())
+    assert bool(survivors.update(survivors.index, x, survivors.answer(x)).all())
+    assert not bool(survivors.remaining.any())
 
 
 def test_a_weak_stochastic_model_falls_in_the_mean():
@@ -297,6 +298,7 @@ def test_wrong_settings_get_one_sentence():
         create_attack("adaptive", eot_samples=0)
 
 
+@pytest.mark.slow
 def test_the_transformed_digits_fall_far_below_apgd():
     """ATLD with its test-time transformation: APGD leaves 54 % of these images."""
     model, data = rc.load_model("digits-atld:imt"), rc.load_data("digits", split="test")

@@ -15,6 +15,8 @@ from torch import Tensor
 import robust_core as rc
 from robust_core.models.base import Classifier
 
+pytestmark = pytest.mark.slow
+
 LONG = bool(os.environ.get("ROBUST_LONG_TESTS"))
 TOLERATED = 0.005  # of robust accuracy, by which ours may be the weaker one
 CASES = [

@@ -15,6 +15,8 @@ from torch import Tensor
 import robust_core as rc
 from robust_core.models.base import Classifier
 
+pytestmark = pytest.mark.slow
+
 LONG = bool(os.environ.get("ROBUST_LONG_TESTS"))  # the full tables: half an hour of one core
 MODELS = ["digits-standard", "digits-pgd_at", "shapes-standard", "shapes-pgd_at"]
 TOLERATED = 2 / 500  # images on which two implementations of PGD may differ

@@ -42,6 +42,7 @@ def test_outputs_are_enough_where_gradients_are_masked(name, parameters):
     assert found.robust_accuracy <= 0.4
 
 
+@pytest.mark.slow
 def test_square_gets_near_the_optimum_of_a_linear_model():
     model, x = LinearModel((3, 8, 8), num_classes=2, scale=0.1), middle_images(6, (3, 8, 8))
     y = model(x).argmax(1)
@@ -147,6 +148,7 @@ def test_autoattack_is_the_published_ensemble():
     assert [(m.name, m.model_dump()["eot_samples"]) for m in rand.members()] == [("apgd", 20)] * 2
 
 
+@pytest.mark.slow
 def test_autoattack_leaves_no_breakable_image_standing():
     model, x = LinearModel(num_classes=4), middle_images(8)
     y = model(x).argmax(1)

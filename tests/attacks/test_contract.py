@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from robust_core.attacks import list_attacks
-from robust_core.attacks.base import ATTACKS, Attack, AttackStep, create_attack
+from robust_core.attacks.base import ATTACKS, Attack, AttackStep, attack_presets, create_attack
 from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
 from robust_core.losses import is_correct
@@ -207,3 +207,24 @@ def test_the_seed_decides_what_a_random_model_draws(name) -> None:
     assert torch.equal(first, again)
     torch.manual_seed(5)
     assert torch.equal(after, torch.random.get_rng_state())  # the generator is left alone
+
+
+def test_every_attack_declares_what_evaluations_offer_of_it():
+    presets = attack_presets()
+    assert {name for name, _ in presets.values()} == set(ATTACKS.names()) - {"worst_case"}
+    assert list(presets)[:4] == ["FGSM", "PGD-20", "PGD-20, margin loss", "PGD-50 x 5"]
+    assert list(presets)[-3:] == ["Spatial (turns and shifts)", "AutoAttack", "Adaptive"]
+    assert len({preset.place for _, preset in presets.values()}) == len(presets)
+    declared = [one for name in ATTACKS.names() for one in ATTACKS.get(name).presets]
+    assert len(declared) == len(presets), "a title is given once, and none is inherited"
+    for name, preset in presets.values():
+        create_attack(name, **preset.parameters)
+        create_attack(name, **preset.parameters, **ATTACKS.get(name).for_stochastic_models)
+
+
+def test_advanced_parameters_are_there():
+    known = {field for name in ATTACKS.names() for field in ATTACKS.get(name).model_fields}
+    assert known >= set(Attack.advanced)
+    for name in ATTACKS.names():
+        attack = ATTACKS.get(name)
+        assert set(attack.advanced) - set(Attack.advanced) <= attack.model_fields.keys()

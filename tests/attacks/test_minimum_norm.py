@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linprog, minimize
 from torch import Tensor
 
-from robust_core.acceleration.mode import Engine, use_engine
+from robust_core.acceleration.mode import Acceleration, use_acceleration
 from robust_core.attacks.base import create_attack
 from robust_core.attacks.fab import hyperplane_step
 from robust_core.evaluation.evaluation import evaluate
@@ -106,7 +106,7 @@ def test_passes_of_a_model_that_is_not_random_change_nothing(name, precision):
         create_attack(name, norm="L2", epsilon=3.0, eot_samples=n, **QUICK[name]) for n in (1, 2)
     )
     expected = once.threat_model.distance(once(model, x, y), x)
-    with use_engine(Engine(precision)):
+    with use_acceleration(Acceleration(precision)):
         found = often.threat_model.distance(often(model, x, y), x)
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
 

@@ -77,6 +77,7 @@ def test_what_is_no_tensor_and_no_attack_is_named() -> None:
         evaluate(model, x, LABELS, "pgd")  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["spsa", "deepfool", "pgd", "fab", "square", "cw"])
 @pytest.mark.filterwarnings("ignore:the model's outputs for")
 def test_pixels_stay_numbers_where_outputs_do_not(name) -> None:

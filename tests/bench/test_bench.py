@@ -67,6 +67,7 @@ def test_the_command_prints_peaks_and_shares(monkeypatch, capsys):
     assert "torchattacks" not in out
 
 
+@pytest.mark.slow
 def test_the_robust_section_takes_checkpoints(monkeypatch, capsys):
     monkeypatch.setattr(contestants_module, "is_installed", lambda package: False)
     monkeypatch.setattr(bench_command, "autoattack", lambda subject, epsilon: ["none"])
@@ -77,6 +78,7 @@ def test_the_robust_section_takes_checkpoints(monkeypatch, capsys):
     assert "small_cnn" not in out
 
 
+@pytest.mark.slow
 def test_a_training_step_is_measured_beside_pgd_at():
     lines = list(methods("digits", CPU, 1, ["standard"]))
     assert [line.split()[0] for line in lines] == ["pgd_at", "standard"]

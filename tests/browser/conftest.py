@@ -28,8 +28,11 @@ from playwright.sync_api import (
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from robust_core import job_control
+from robust_core import jobs
+from robust_core.evaluation_runs import EvaluationDirectory
+from robust_core.training.directory import RunDirectory
 from tests.browser.axe import SCHEMES, Known, violations
+from tests.shelves import use_only
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -129,11 +132,11 @@ def chromium() -> str:
 
 
 def start_server(
-    environment: dict[str, str], script: str = "app/main.py", folder: Path = ROOT
+    environment: dict[str, str], script: str = "app/main.py"
 ) -> tuple[subprocess.Popen, str]:
     """Start the dashboard, or another script, on a free port; return its process and address.
 
-    The settings are those of `folder`, from which it is started.
+    The settings are those beside the script.
     """
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
@@ -145,10 +148,10 @@ def start_server(
         f"--server.port={port}",
         "--server.headless=true",
         "--server.fileWatcherType=none",
-        "--browser.gatherUsageStats=false",  # `folder` may have no settings of its own
+        "--browser.gatherUsageStats=false",  # the script may have no settings
     ]
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     address = f"http://localhost:{port}"
     deadline = time.monotonic() + START_SECONDS
@@ -195,12 +198,12 @@ def visit(browser: Browser, dashboard: str) -> Iterator[Visitor]:
 
 
 @pytest.fixture(scope="session")
-def plain(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
+def plain(browser: Browser) -> Iterator[Known]:
     """Rule, part and theme of what axe finds on a page of plain Streamlit, in its own colours."""
     chromium()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     script = str(Path(__file__).parent / "plain_page.py")
-    process, address = start_server(environment, script, tmp_path_factory.mktemp("plain"))
+    process, address = start_server(environment, script)
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     visitor = Visitor(context.new_page(), address)
     visitor.open()
@@ -216,7 +219,7 @@ def plain(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @dataclass
 class Server:
-    """A dashboard with a folder of checkpoints of its own; it can be stopped and started again."""
+    """A dashboard with a folder of runs of its own; it can be stopped and started again."""
 
     folder: Path
     process: subprocess.Popen | None = None
@@ -237,19 +240,19 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A dashboard of the test's own with an empty shelf; its runs end with it."""
+    """A dashboard of the test's own without runs or evaluations yet; its runs end with it."""
     chromium()
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     running = Server(tmp_path)
     running.start()
     yield running
     running.stop()
-    for run in job_control.list_runs():
+    for run in jobs.summaries(RunDirectory):
         if run.status.active:
-            job_control.stop(run.run_id)
-    for evaluation in job_control.list_evaluations():
+            jobs.stop(jobs.find(RunDirectory, run.run_id))
+    for evaluation in jobs.summaries(EvaluationDirectory):
         if evaluation.status.active:
-            job_control.stop_evaluation(evaluation.run_id)
+            jobs.stop(jobs.find(EvaluationDirectory, evaluation.run_id))
 
 
 @pytest.fixture

@@ -37,10 +37,10 @@ def test_axe_finds_nothing_beyond_plain_streamlit(path: str, visit: Visitor, pla
 def hard_pairs(visitor: Visitor) -> Views:
     visitor.open(f"/hard_pairs?{PLAN}&other={OTHER}")
     press(visitor, "Run attack")
-    for view in HARD_PAIRS_VIEWS:
+    for view in HARD_PAIRS_VIEWS.values():
         choose(visitor, view)
-        show_what_is_behind(visitor, "Measure what perturbations follow")
-        show_what_is_behind(visitor, f"Attack {OTHER}, too")
+        show_what_is_behind(visitor, "Measure alignment of perturbations")
+        show_what_is_behind(visitor, f"Attack {OTHER}")
         yield view
 
 

@@ -12,8 +12,11 @@ pytestmark = pytest.mark.browser
 def test_a_visitor_compares_two_models_and_takes_the_link_along(visit: Visitor):
     image = telling_image()[0]
     query = {"model": STANDARD, "with": ROBUST, "image": image, "attack": "pgd", "num_steps": 10}
+    page, sent = visit.page, []
+    page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(len(frame)))
+    )
     visit.open("/compare?" + urlencode(query))
-    page = visit.page
     expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
     run = page.get_by_role("button", name="Run attack on all", exact=True)
     if run.count():  # a fast machine computes it at once
@@ -21,15 +24,18 @@ def test_a_visitor_compares_two_models_and_takes_the_link_along(visit: Visitor):
         visit.settle()
     expect(page.get_by_text("PGD fools the standard model")).to_be_visible()
     expect(page.get_by_text("the robust model resists PGD")).to_be_visible()
-    step = page.get_by_role("slider", name="Recorded step")
+    step = page.get_by_role("slider", name="Step of the attack")
+    words = page.locator("output")
+    expect(words).to_have_text("recorded step 10 of 10")
+    before = len(sent)
     step.focus()
     step.press("Home")
-    visit.settle()
+    expect(words).to_have_text("recorded step 0 of 10")
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     expect(step).to_have_value("10")
-    visit.settle()
+    assert len(sent) == before > 0, "stepping and playing need no server"
     expect(page.locator(".js-plotly-plot .heatmaplayer")).to_have_count(1)
     page.get_by_role("button", name="Measure transfer").click()
     visit.settle()

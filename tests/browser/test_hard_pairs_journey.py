@@ -1,4 +1,4 @@
-"""The page Hard pairs: from a cell of the map to the page Attack; what steers; two models."""
+"""The page Hard pairs: from a cell of the matrix to the page Attack; the gradient; two models."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ def test_a_cell_of_the_map_leads_to_its_images_and_on_to_the_attack(visit: Visit
     page = visit.page
     unasked = PLAN.replace("num_images=60", "num_images=59")  # so that the page begins empty
     visit.open(f"/hard_pairs?{unasked}&labelled=0&predicted=0")
-    expect(page.get_by_text("the map of who is taken for whom")).to_be_visible()
+    expect(page.get_by_text("to see the confusion matrix")).to_be_visible()
     page.get_by_role("button", name="Run attack").click()
     chart = page.get_by_test_id("stVegaLiteChart")
     expect(chart).to_be_visible(timeout=ATTACKING)
@@ -37,15 +37,15 @@ def test_a_cell_of_the_map_leads_to_its_images_and_on_to_the_attack(visit: Visit
     predicted = page.get_by_role("combobox", name="Predicted")
     expect(predicted).to_have_value("0")
 
-    fallen = chart.get_by_label(re.compile(r"^Predicted: 8; Labelled: 1; .* images: [1-9]"))
+    fooled = chart.get_by_label(re.compile(r"^Predicted: 8; Labelled: 1; .* images: [1-9]"))
     for _ in range(CLICKS):
-        fallen.first.click()
+        fooled.first.click()
         visit.settle()
         if predicted.input_value() == "8":
             break
     expect(predicted).to_have_value("8")
     visit.settle()
-    expect(page.get_by_text("become 8 under attack")).to_be_visible()
+    expect(page.get_by_text("are predicted as 8 under attack")).to_be_visible()
     page.get_by_text("Difference", exact=True).click()  # the cell stays
     visit.settle()
     expect(predicted).to_have_value("8")
@@ -59,26 +59,28 @@ def test_a_cell_of_the_map_leads_to_its_images_and_on_to_the_attack(visit: Visit
     visit.check()
 
 
-def test_what_steers_the_attack_is_measured_and_a_second_model_set_beside(visit: Visitor) -> None:
+def test_the_gradient_view_is_measured_and_a_second_model_compared(visit: Visitor) -> None:
     page = visit.page
     visit.open(f"/hard_pairs?{PLAN}&view=Gradient&other={OTHER}")
     page.get_by_role("button", name="Run attack").click()
     visit.settle()
-    expect(page.get_by_test_id("stMetric").filter(has_text="Hardest class holds")).to_be_visible()
-    show_what_is_behind(visit, "Measure what perturbations follow")
+    expect(
+        page.get_by_test_id("stMetric").filter(has_text="Gradient share of hardest class")
+    ).to_be_visible()
+    show_what_is_behind(visit, "Measure alignment of perturbations")
     expect(page.get_by_text(re.compile(r"^\d+ of \d+ classes$"))).to_be_visible()
     charts = page.get_by_test_id("stVegaLiteChart")
-    expect(charts).to_have_count(3)  # who holds the gradient, what is followed, who is alike
+    expect(charts).to_have_count(3)  # gradient share, alignment and similarity of perturbations
 
     page.get_by_role("radio", name="Two models", exact=True).click()
     visit.settle()
-    show_what_is_behind(visit, f"Attack {OTHER}, too")
+    show_what_is_behind(visit, f"Attack {OTHER}")
     expect(page.get_by_text("exact McNemar test")).to_be_visible(timeout=ATTACKING)
     for name in ("digits-standard", OTHER, "Difference"):
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
     expect(charts).to_have_count(3)
     with page.expect_download() as caught:
-        page.get_by_role("button", name="CSV of all pairs").click()
+        page.get_by_role("button", name="All pairs, CSV").click()
     rows = list(csv.DictReader(io.StringIO(caught.value.path().read_text(encoding="utf-8"))))
     changes = [float(row["Change"]) for row in rows]
     for row, change in zip(rows, changes, strict=True):

@@ -15,7 +15,7 @@ def test_a_lasso_shows_images_and_one_of_them_opens_on_the_attack_page(visit: Vi
     query = {"model": STANDARD, "image": image, "attack": "pgd", "images": 60} | ATTACK
     visit.open("/latent?" + urlencode(query))
     page = visit.page
-    expect(page.get_by_text("PGD takes the network from")).to_be_visible()
+    expect(page.get_by_text("PGD lowers the accuracy from")).to_be_visible()
     plot = page.locator(".js-plotly-plot").first
     expect(plot.locator(".scatterlayer .trace")).to_have_count(3)
     plot.locator("[data-title='Lasso Select']").click()
@@ -29,9 +29,7 @@ def test_a_lasso_shows_images_and_one_of_them_opens_on_the_attack_page(visit: Vi
         page.mouse.move(x, y, steps=6)
     page.mouse.up()
     visit.settle()
-    expect(
-        page.get_by_text(re.compile(r"\d+ points, \d+ of them predicted wrongly"))
-    ).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ points, \d+ of them misclassified"))).to_be_visible()
     expect(
         page.locator(".st-key-latent\\.selected img, .st-key-latent-selected img")
     ).to_have_count(24)

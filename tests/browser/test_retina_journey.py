@@ -20,7 +20,7 @@ def test_the_fixation_follows_keys_and_clicks_and_the_views_follow_it(
     page = visitor.page
     eye = page.get_by_role("application")
     expect(eye).to_have_attribute("aria-label", re.compile("column 16, row 16"))
-    steps = page.get_by_role("group", name="From the image to the views")
+    steps = page.get_by_role("group", name="Steps from the image to the views")
     density = steps.get_by_role("img", name=re.compile("Keep probability"))
     before = density.get_attribute("src")
     assert density.evaluate("i => i.width % i.naturalWidth") == 0

@@ -4,27 +4,20 @@ import csv
 import io
 import json
 import re
-import shutil
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from robust_core.paths import REPOSITORY
+from app.ui.finding_words import SEVERITY_WORDS
 from tests.browser.axe import Known, new_violations
-from tests.browser.conftest import Server, Visitor, set_number
+from tests.browser.conftest import Visitor, set_number
 
 pytestmark = pytest.mark.browser
 MODEL = "digits-standard"
+SEVERITIES = "|".join(SEVERITY_WORDS.values())
 EVALUATING = 240_000  # milliseconds; a busy machine takes long
 HEADER, ROW = 35, 35  # pixels of the table
 PGD = 1  # its row: the one above is the clean accuracy
-
-
-def stock(server: Server) -> None:
-    """Put one model on the shelf."""
-    source = REPOSITORY / "checkpoints" / "pretrained" / f"{MODEL}.safetensors"
-    (server.folder / "pretrained").mkdir()
-    shutil.copy(source, server.folder / "pretrained")
 
 
 def download(page: Page, name: str) -> str:
@@ -39,16 +32,15 @@ def mark_row(page: Page, number: int) -> None:
     scroller.click(position={"x": 15, "y": HEADER + number * ROW + ROW // 2})
 
 
-def test_a_model_is_judged_watched_looked_into_and_taken_away(
-    visitor: Visitor, server: Server, plain: Known
+def test_a_model_is_evaluated_inspected_and_its_results_downloaded(
+    visitor: Visitor, plain: Known
 ) -> None:
-    stock(server)
     page = visitor.page
     visitor.open(f"/robustness?model={MODEL}")
     expect(page.get_by_text("No evaluation yet")).to_be_visible()
     set_number(visitor, "Number of images", 30)
     page.get_by_text("More settings").click()
-    set_number(visitor, "Reliability images", 2)  # the badge is looked at here, not earned
+    set_number(visitor, "Reliability images", 2)  # enough to show the badge
     page.get_by_role("button", name="Start evaluation").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_text(re.compile(r"\d+% done"))).to_be_visible()
@@ -61,12 +53,12 @@ def test_a_model_is_judged_watched_looked_into_and_taken_away(
     expect(page.get_by_text(re.compile("finished$")).first).to_be_visible(timeout=EVALUATING)
     visitor.settle()
     for attack in ("PGD", "APGD", "SQUARE"):
-        badge = re.compile(rf"(fine|doubtful|alarm) · {MODEL} · {attack}[-,]")
+        badge = re.compile(rf"({SEVERITIES}) · {MODEL} · {attack}[-,]")
         expect(page.get_by_text(badge)).to_be_visible()
     cells = table.locator("canvas td")
-    expect(cells.filter(has_text=re.compile("fine|doubtful|alarm|beaten")).first).to_be_attached()
+    expect(cells.filter(has_text=re.compile(f"{SEVERITIES}|weak attack")).first).to_be_attached()
 
-    under = page.get_by_role("combobox", name="Under")
+    under = page.get_by_role("combobox", name="Under attack")
     expect(under).to_have_value(re.compile("PGD"))
     mark_row(page, PGD + 1)
     expect(under).to_have_value(re.compile("APGD"))
@@ -77,12 +69,14 @@ def test_a_model_is_judged_watched_looked_into_and_taken_away(
 
     rows = list(csv.DictReader(io.StringIO(download(page, "CSV"))))
     assert len(rows) == 30
-    fallen = [row["image"] for row in rows if (row["correct"], row["pgd correct"]) == ("1", "0")]
+    misclassified = [
+        row["image"] for row in rows if (row["correct"], row["pgd correct"]) == ("1", "0")
+    ]
     stored = json.loads(download(page, "JSON"))
-    assert stored["results"][0]["attacks"][0]["robust_correct"].count(False) == len(fallen)
+    assert stored["results"][0]["attacks"][0]["robust_correct"].count(False) == len(misclassified)
     assert "<title>" in download(page, "HTML report")
 
-    number = fallen[:18][-1].rpartition("/")[2]  # on the first page
+    number = misclassified[:18][-1].rpartition("/")[2]  # on the first page
     page.get_by_role("button", name=f"Attack {number}", exact=True).click()
     expect(page.get_by_role("heading", name="Attack", exact=True)).to_be_visible()
     expect(page).to_have_url(re.compile(f"image=digits%2Ftest%2F{number}&"))

@@ -3,6 +3,7 @@ from typing import Any
 
 import torch
 
+from robust_core.checkpoints.card import Card
 from robust_core.checkpoints.catalog import save_checkpoint
 from robust_core.data import load_data
 from robust_core.models.base import create_model
@@ -38,4 +39,4 @@ def write_checkpoint(path: Path, seed: int, **changes: Any) -> None:
         "versions": {},
     }
     names = images.class_names
-    save_checkpoint(path, model, config=config, class_names=names, epoch=1, card=card)
+    save_checkpoint(path, model, config=config, class_names=names, epoch=1, card=Card.create(card))

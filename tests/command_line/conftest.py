@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from robust_core.training.trainer import train
+from tests.shelves import use_only
 from tests.training.conftest import tiny_config
 
 
@@ -16,7 +17,7 @@ def restore_sigterm():
 
 @pytest.fixture(autouse=True)
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -25,7 +26,7 @@ def trained(tmp_path_factory) -> bytes:
     """A checkpoint that every test may put on its own shelf."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROBUST_CHECKPOINTS", str(folder))
+        use_only(folder, patch)
         return train(tiny_config(epochs=1)).best.read_bytes()
 
 

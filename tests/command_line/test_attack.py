@@ -5,13 +5,14 @@ from robust_core.attacks.base import ATTACKS
 from robust_core.checkpoints.catalog import load_model
 from robust_core.command_line.main import main
 from robust_core.command_line.options import help_text
-from robust_core.command_line.subject import with_balls
+from robust_core.command_line.selection import with_threat_models
 from robust_core.data import load_data
 from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
 from robust_core.threat_model import Norm, ThreatModel
 
 
+@pytest.mark.slow
 def test_attack_reports_and_saves(model, tmp_path, capsys) -> None:
     output = tmp_path / "adv.png"
     arguments = ["attack", "pgd", "--model", model, "--index", "3", "--num-steps", "2"]
@@ -54,7 +55,7 @@ CW, SPATIAL = ThreatModel(Norm.L2, 0.5), ThreatModel(Norm.LINF, 1.0)  # their ow
 )
 def test_every_attack_gets_as_much_of_the_ball_as_it_can_have(names, given, balls) -> None:
     attacks = [ATTACKS.get(name) for name in names]
-    found = with_balls(attacks, {"seed": 3, **given}, lambda: [LINF])
+    found = with_threat_models(attacks, {"seed": 3, **given}, lambda: [LINF])
     made = [attack.create(values) for attack, values in zip(attacks, found, strict=True)]
     assert [attack.threat_model for attack in made] == balls
     assert {attack.seed for attack in made} <= {3}
@@ -64,10 +65,10 @@ def test_standards_that_differ_are_asked_for_only_where_they_matter() -> None:
     pgd, spatial = ATTACKS.get("pgd"), ATTACKS.get("spatial")
     standards = [LINF, ThreatModel(Norm.LINF, 8 / 255)]
     with pytest.raises(InputError, match=r"different standards, .* expected --epsilon"):
-        with_balls([pgd], {}, lambda: standards)
-    (values,) = with_balls([pgd], {"epsilon": "0.2"}, lambda: standards)
+        with_threat_models([pgd], {}, lambda: standards)
+    (values,) = with_threat_models([pgd], {"epsilon": "0.2"}, lambda: standards)
     assert pgd.create(values).threat_model == ThreatModel(Norm.LINF, 0.2)
-    assert with_balls([spatial], {}, lambda: standards) == [{"norm": Norm.LINF}]
+    assert with_threat_models([spatial], {}, lambda: standards) == [{"norm": Norm.LINF}]
 
 
 def test_attacks_of_the_worst_case_are_json(model, capsys) -> None:
@@ -86,7 +87,7 @@ def test_attack_says_that_the_model_answers_at_random(monkeypatch, model, capsys
     network = type(load_model(model))
     monkeypatch.setattr(network, "stochastic", True)
     assert main(["attack", "fgsm", "--model", model]) == 0
-    assert "note      the model answers at random" in capsys.readouterr().out
+    assert "note      the model is stochastic" in capsys.readouterr().out
 
 
 def test_a_target_that_is_seen_without_an_attack_is_no_success(model, capsys) -> None:
@@ -97,7 +98,7 @@ def test_a_target_that_is_seen_without_an_attack_is_no_success(model, capsys) ->
     target = str(int(seen[wrong]))
     arguments = ["attack", "fgsm", "--model", model, "--index", str(wrong), "--target", target]
     assert main(arguments) == 0
-    assert f"is taken for {target}, the target" in capsys.readouterr().out
+    assert f"misclassified as {target}, the target" in capsys.readouterr().out
 
 
 def test_outputs_that_are_no_numbers_are_no_answers(monkeypatch, model, capsys) -> None:
@@ -116,7 +117,7 @@ def test_outputs_that_are_no_numbers_are_no_answers(monkeypatch, model, capsys) 
     arguments = ["attack", "fgsm", "--model", model, "--index", str(right)]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "after     outputs that are no finite numbers" in out
+    assert "after     outputs that are not finite" in out
     assert "the attack succeeded" in out and "nan" not in out
     index.append("every image")
     assert main(arguments) == 2

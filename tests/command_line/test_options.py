@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 
+from robust_core import paths
 from robust_core.attacks.base import ATTACKS
 from robust_core.command_line.main import main
-from robust_core.command_line.options import apply_settings, help_text, parse_value
-from robust_core.config.run import CardAttack
+from robust_core.command_line.options import apply_settings, configuration, help_text, parse_value
+from robust_core.config.attack_run import CardAttack
 from robust_core.errors import InputError
 from tests.training.conftest import tiny_config
 
@@ -50,7 +53,7 @@ def test_settings_reach_parameters_and_new_names_drop_old_ones() -> None:
     [
         ("epochs.x=3", "no field of a single value"),
         ("schedule.milestones=[1,", r"should be JSON such as \[1, 2\]"),
-        ("method.norm=L2", "needs --set method.epsilon, for a radius belongs to its norm"),
+        ("method.norm=L2", "needs --set method.epsilon: epsilon depends on the norm"),
     ],
 )
 def test_a_bad_setting_is_named(setting, sentence) -> None:
@@ -63,3 +66,14 @@ def test_values() -> None:
     assert parse_value("auto") is None
     assert parse_value("a/b") == "a/b"
     assert parse_value("3") == "3"
+
+
+def test_a_configuration_is_a_file_or_the_recipe_of_a_shipped_model(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(paths, "SHIPPED", paths.REPOSITORY / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    recipe = paths.REPOSITORY / "checkpoints" / "recipes" / "digits-trades.json"
+    assert configuration("digits-trades") == recipe
+    for text in ("nobody", "mine.json", "some/digits-trades"):
+        assert configuration(text) == Path(text)
+    (tmp_path / "digits-trades").touch()  # a file that is there is what was meant
+    assert configuration("digits-trades") == Path("digits-trades")

@@ -11,7 +11,7 @@ import pytest
 from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints
 from robust_core.command_line.main import main
 from robust_core.paths import REPOSITORY
-from robust_core.training.run_directory import RunDirectory
+from robust_core.training.directory import RunDirectory
 from tests.training.conftest import tiny_config
 
 
@@ -66,6 +66,7 @@ def start_long_run(tmp_path: Path) -> tuple[subprocess.Popen, RunDirectory]:
     return child, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "interrupt"]
 )

@@ -75,7 +75,10 @@ from robust_core.command_line.main import main
             ["evaluate", "--model", "tiny", "--attack", "fgsm", "--curve", "num_steps=1"],
             "no attack of the plan has num_steps",
         ),
-        (["evaluate", "--model", "tiny", "--crafted-on", "imt"], "unknown inference of tiny 'imt'"),
+        (
+            ["evaluate", "--model", "tiny", "--surrogate-mode", "imt"],
+            "unknown inference of tiny 'imt'",
+        ),
         (["evaluate", "--model", "tiny:imt"], "unknown inference of tiny 'imt'"),
         (["evaluate", "--model", "tiny", "--surrogate", "none"], "unknown checkpoint 'none'"),
         (["evaluate", "--model", "tiny", "--split", "tset"], "did you mean 'test'?"),

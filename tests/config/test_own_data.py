@@ -77,11 +77,12 @@ def test_a_set_that_does_not_fit_is_told_before_a_run_is_started(data) -> None:
 ATTACK = {"name": "fgsm", "parameters": {"epsilon": 8 / 255}}
 
 
+@pytest.mark.slow
 def test_a_quick_run_learns_from_few_images() -> None:
     values = preset("grey", "standard").model_dump(mode="json")
     values["evaluation"] |= {"attack": ATTACK, "test_attack": ATTACK, "num_images": 20}
     card = checkpoint_info(train(RunConfig.create(values)).best).card
-    assert card["clean_accuracy"] > 0.7  # of five classes
+    assert card.clean_accuracy > 0.7  # of five classes
 
 
 def test_the_log_says_what_was_done_to_the_data_and_what_the_run_is_too_short_for(caplog) -> None:
@@ -92,6 +93,6 @@ def test_the_log_says_what_was_done_to_the_data_and_what_the_run_is_too_short_fo
     values["evaluation"] |= {"attack": ATTACK, "test_attack": ATTACK}
     with caplog.at_level(logging.INFO):
         run = train(RunConfig.create(values))
-    assert checkpoint_info(run.best).card["epoch"] == 2  # the first at the full radius
+    assert checkpoint_info(run.best).card.epoch == 2  # the first at the full radius
     assert "things: pictures are 64x64 pixels; used at 32x32, the parameter size" in caplog.text
     assert "schedule: milestones 5 come after the end of the run, epoch 2" in caplog.text

@@ -1,7 +1,8 @@
 import pytest
 
-from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig, parse_json_object
+from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig
 from robust_core.errors import InputError
+from robust_core.files import parse_json_object
 from robust_core.methods import list_methods
 from robust_core.methods.base import METHODS, create_method
 from robust_core.methods.ciiv import CiiV
@@ -72,9 +73,9 @@ def test_the_best_epoch_is_what_the_configuration_says() -> None:
         {"epoch": 1, "robust_accuracy": 0.19, "clean_accuracy": 0.2},
         {"epoch": 2, "robust_accuracy": 0.1, "clean_accuracy": 0.97},
     )
-    assert max(early, late, key=tiny_config().rank) is early
+    assert max(early, late, key=lambda one: tiny_config().rank(**one)) is early
     by_clean = tiny_config(evaluation={"best_by": "clean_accuracy"})
-    assert max(early, late, key=by_clean.rank) is late
+    assert max(early, late, key=lambda one: by_clean.rank(**one)) is late
 
 
 def test_the_best_epoch_is_never_one_below_the_full_radius() -> None:
@@ -85,8 +86,8 @@ def test_the_best_epoch_is_never_one_below_the_full_radius() -> None:
         {"epoch": number, "robust_accuracy": accuracy, "clean_accuracy": accuracy}
         for number, accuracy in enumerate(accuracies, start=1)
     ]
-    assert max(records, key=config.rank)["epoch"] == 3
-    assert max(records[:2], key=config.rank)["epoch"] == 1  # so far
+    assert max(records, key=lambda one: config.rank(**one))["epoch"] == 3
+    assert max(records[:2], key=lambda one: config.rank(**one))["epoch"] == 1  # so far
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_the_best_epoch_is_never_one_below_the_full_radius() -> None:
                 name,
                 {"warmup_epochs": 3},
                 3,
-                f"method {name}: the training attack has its full radius only from epoch 4 on "
+                f"method {name}: the training attack reaches full epsilon only from epoch 4 on "
                 "(warmup_epochs 3), but the run ends after epoch 3",
             )
             for name in list_methods()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from robust_core.attacks.base import Attack, create_attack
 from robust_core.evaluation.finding import Severity
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from tests.toys import LinearModel, middle_images
 
 SHAPE = (1, 4, 4)
@@ -71,12 +71,12 @@ class Once(Attack):
         return 1
 
 
-def subject_of(model, attack=None, *, num_images=40, **options) -> Subject:
+def subject_of(model, attack=None, *, num_images=40, **options) -> ReliabilityCase:
     x = middle_images(num_images, SHAPE)
     y = LinearModel(SHAPE)(x).argmax(1)
     attack = attack or create_attack("pgd", epsilon=0.1, num_steps=10)
-    return Subject(model, x, y, attack, effort=0.3, **options)
+    return ReliabilityCase(model, x, y, attack, effort=0.3, **options)
 
 
-def severities(subject: Subject) -> dict[str, Severity]:
+def severities(subject: ReliabilityCase) -> dict[str, Severity]:
     return {finding.name: finding.severity for finding in check_reliability(subject)}

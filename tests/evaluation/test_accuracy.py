@@ -89,11 +89,11 @@ class CoinModel(LinearModel):
         return logits + 0.0 * super().forward(x)
 
 
-@pytest.mark.parametrize(("num_verdicts", "share"), [(1, 0.8), (3, 0.8**3)])
-def test_only_what_is_right_in_every_verdict_counts(num_verdicts, share):
+@pytest.mark.parametrize(("num_repeats", "share"), [(1, 0.8), (3, 0.8**3)])
+def test_only_what_is_right_in_every_verdict_counts(num_repeats, share):
     x, y = middle_images(4000), torch.ones(4000, dtype=torch.int64)
     attack = create_attack("fgsm", epsilon=0.01)
-    report = evaluate(CoinModel(), x, y, attack, num_verdicts=num_verdicts)
+    report = evaluate(CoinModel(), x, y, attack, num_repeats=num_repeats)
     assert report.clean_accuracy == pytest.approx(share, abs=0.03)
     assert report.robust_accuracy == pytest.approx(share**2, abs=0.03)  # right twice over
     assert torch.equal(report.prediction == y, report.clean_correct)

@@ -16,6 +16,7 @@ from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation_runs import EvaluationDirectory, evaluator, measurement
 from tests.checkpoints.examples import write_checkpoint
+from tests.shelves import use_only
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 
 SHAPE = (1, 4, 4)
@@ -144,7 +145,7 @@ def test_outputs_that_are_no_numbers_under_attack_are_warned_of():
         lowered = logits.gather(1, y[:, None]) < smallest[:, None]
         return torch.where(lowered, torch.nan, logits)
 
-    with pytest.warns(UserWarning, match=r"outputs for 6 attacked image\(s\) are not finite"):
+    with pytest.warns(UserWarning, match=r"outputs for 6 adversarial image\(s\) are not finite"):
         evaluate(Outputs(model, spoilt), x, y, PGD)
 
 
@@ -161,7 +162,7 @@ def test_outputs_that_are_no_numbers_beyond_the_radius_count_for_nothing():
     assert evaluate(Outputs(model, spoilt), x, y, attack).robust_accuracy == 1.0
 
 
-@pytest.mark.parametrize("name", ["batch_size", "eot_samples", "num_verdicts"])
+@pytest.mark.parametrize("name", ["batch_size", "eot_samples", "num_repeats"])
 def test_counts_below_one_are_refused(name):
     wrong: dict[str, Any] = {name: 0}
     with pytest.raises(InputError, match=f"{name} must be at least 1, got 0"):
@@ -177,7 +178,7 @@ def test_the_largest_seed_is_good_for_several_batches():
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shelf with the checkpoint "tiny"."""
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     (tmp_path / "pretrained").mkdir()
     write_checkpoint(tmp_path / "pretrained" / "tiny.safetensors", seed=0)
     return tmp_path

@@ -9,7 +9,7 @@ from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.models.guard import guarded, known_classes, masking_parts
 from tests.toys import LinearModel, middle_images
 
@@ -31,7 +31,7 @@ def test_inference_mode_around_it_changes_nothing():
     with torch.inference_mode():
         inside = evaluate(model, x.clone(), y.clone(), PGD)
         x_adv = PGD(model, x.clone(), y.clone())
-        findings = check_reliability(Subject(model, x.clone(), y.clone(), PGD, effort=0.1))
+        findings = check_reliability(ReliabilityCase(model, x.clone(), y.clone(), PGD, effort=0.1))
         curve = rc.create_attack("pgd", epsilon=0.1)(LinearModel(SHAPE), x.clone(), y.clone())
     assert torch.equal(inside.robust_correct, outside.robust_correct)
     assert torch.equal(x_adv, PGD(model, x, y)) and not x_adv.is_inference()

@@ -6,8 +6,8 @@ from robust_core.errors import InputError
 from robust_core.evaluation.chance import (
     chance_level,
     chance_sentence,
+    class_coverage,
     is_at_chance,
-    judge_predictions,
 )
 from robust_core.evaluation.finding import Severity
 
@@ -29,18 +29,18 @@ def test_at_chance_is_what_an_independent_interval_says(correct, chance):
 def test_the_sentence_names_both_numbers_and_is_empty_above_chance():
     assert chance_sentence(60, 100, 1 / 3) == ""
     sentence = chance_sentence(34, 100, 1 / 3)
-    assert "right on 34 of 100 images (95 % interval 25 to 44 %)" in sentence
-    assert "the most frequent class would be right on 33 %" in sentence
-    assert "cannot be told from a guess" in chance_sentence(2, 2, 0.5), "two are too few to tell"
-    assert "cannot be told from a guess" in chance_sentence(0, 1000, 0.1), "worse than chance"
+    assert "34 of 100 images correctly (95 % interval 25 to 44 %)" in sentence
+    assert "the most frequent class would be correct on 33 %" in sentence
+    assert "is at chance level" in chance_sentence(2, 2, 0.5), "two are too few to tell"
+    assert "is at chance level" in chance_sentence(0, 1000, 0.1), "worse than chance"
 
 
 def test_a_constant_classifier_on_its_own_class_is_no_finding_and_on_all_is_one():
     y = torch.arange(60) % 3
-    found = judge_predictions(torch.zeros_like(y), y)
+    found = class_coverage(torch.zeros_like(y), y)
     assert found.severity is Severity.FAIL and found.value == pytest.approx(2 / 3)
     assert "predicts 1 of the 3 classes" in found.sentence and found.advice
-    assert judge_predictions(torch.zeros(60), torch.zeros(60)).severity is Severity.OK
+    assert class_coverage(torch.zeros(60), torch.zeros(60)).severity is Severity.OK
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_a_constant_classifier_on_its_own_class_is_no_finding_and_on_all_is_one(
 )
 def test_few_of_ten_classes(number, predicted, severity):
     y = torch.arange(number) % 10
-    assert judge_predictions(y % predicted, y).severity is severity
+    assert class_coverage(y % predicted, y).severity is severity
 
 
 def test_a_handful_of_images_says_nothing_about_classes():
     y = torch.tensor([0, 1, 2, 0])
-    assert judge_predictions(torch.zeros_like(y), y).severity is Severity.OK
-    with pytest.raises(InputError, match=r"as many, at least one, got \[3\] and \[4\]"):
-        judge_predictions(y[:3], y)
+    assert class_coverage(torch.zeros_like(y), y).severity is Severity.OK
+    with pytest.raises(InputError, match=r"the same shape .* got \[3\] and \[4\]"):
+        class_coverage(y[:3], y)

@@ -14,7 +14,7 @@ from robust_core.evaluation.checks.outputs import (
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.outputs import look_like_sigmoid
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.models.base import create_model
 from robust_core.models.heads import CosineHead
 from tests.evaluation.diseased import (
@@ -81,14 +81,18 @@ def test_the_gradient_in_doubt_is_that_of_the_attack_s_own_loss(loss, severity, 
     finding = check_gradients(subject_of(Saturated(SHAPE), create_attack("pgd", loss=loss)))
     assert finding is not None and finding.severity is severity
     assert word in finding.sentence
-    assert ("Attack the margin" in finding.advice) == (loss == "cross_entropy")
+    assert ("Use the margin" in finding.advice) == (loss == "cross_entropy")
 
 
 @pytest.mark.parametrize(
     ("attack", "how", "advice"),
     [
-        (create_attack("pgd", epsilon=0.1), "looks once per gradient", "passes per gradient (EOT)"),
-        (create_attack("square", epsilon=0.1), "looks once per query", "passes per query (EOT)"),
+        (
+            create_attack("pgd", epsilon=0.1),
+            "uses one pass per gradient",
+            "passes per gradient (EOT)",
+        ),
+        (create_attack("square", epsilon=0.1), "uses one pass per query", "passes per query (EOT)"),
         (Once(epsilon=0.1), "cannot average several passes", "an attack that averages passes"),
     ],
 )
@@ -123,7 +127,7 @@ def test_small_outputs_of_a_linear_head_are_no_suspicion(head):
     if isinstance(layer, CosineHead):
         layer.scale = 0.3  # the cosines alone would fill [-1, 1]
     x, y = middle_images(20, (1, 8, 8)), labels(20)
-    subject = Subject(model.eval(), x, y, create_attack("fgsm", epsilon=0.1))
+    subject = ReliabilityCase(model.eval(), x, y, create_attack("fgsm", epsilon=0.1))
     logits = subject.predict()
     assert look_like_sigmoid(logits) and not look_like_sigmoid(logits, model)
     assert check_logits(subject).severity is Severity.OK
@@ -141,6 +145,6 @@ def test_outputs_that_the_attack_breaks_are_told():
     subject.report(subject.attack)
     finding = check_finite_outputs(subject)
     assert finding.severity is Severity.FAIL and 0 < finding.value < 1
-    assert finding.sentence.startswith("Once attacked")
+    assert finding.sentence.startswith("Under attack")
     moved = create_attack("fgsm", epsilon=0.2)(subject.model, subject.x, subject.y)
     assert finding.value == pytest.approx(float((moved[:, 0, 0, 0] > 0.7).float().mean()))

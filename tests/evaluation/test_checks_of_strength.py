@@ -15,7 +15,7 @@ from robust_core.evaluation.checks.strength import (
 )
 from robust_core.evaluation.checks.target import check_black_box
 from robust_core.evaluation.finding import Severity
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.models.heads import CosineHead
 from tests.evaluation.diseased import SHAPE, Noisy, Saturated, severities, subject_of
 from tests.toys import LinearModel, middle_images
@@ -59,7 +59,7 @@ def test_the_losses_are_compared_both_ways(loss):
     finding = losses_compared(Saturated(SHAPE), loss)
     assert finding.severity is Severity.WARN and finding.value > finding.threshold
     assert f"disagree by {100 * finding.value:.1f} points" in finding.sentence
-    assert "with cross-entropy the attack leaves" in finding.sentence
+    assert "% with cross-entropy" in finding.sentence
     assert "worst case of both" in finding.advice
     assert losses_compared(LinearModel(SHAPE), loss).severity is Severity.OK
 
@@ -69,8 +69,8 @@ def test_a_better_cross_entropy_is_an_alarm_for_the_margin():
     subject.__dict__["robust_accuracy"] = 1.0  # as if the margin had withstood
     finding = check_margin_loss(subject)
     assert finding is not None and finding.severity is Severity.FAIL
-    assert "With cross-entropy the attack leaves" in finding.sentence
-    assert "with the margin 100.0%" in finding.sentence
+    assert "% with cross-entropy" in finding.sentence
+    assert "100.0% with the margin" in finding.sentence
     assert "with cross-entropy, or AutoAttack" in finding.advice
 
 
@@ -81,7 +81,7 @@ def test_one_image_that_falls_is_no_disagreement_of_losses():
     assert subject.robust_accuracy == 0.0 and finding is not None
     other = subject.report(subject.changed(loss="cross_entropy"))
     assert other.robust_accuracy == 1.0 and finding.severity is Severity.OK
-    assert finding.sentence == "With cross-entropy the attack finds no more than with the margin."
+    assert finding.sentence == "The attack finds no more with cross-entropy than with the margin."
 
 
 def test_a_scale_that_only_harms_the_attack_is_told_so():
@@ -136,7 +136,7 @@ class Band(torch.nn.Module):
 def test_a_success_on_the_way_is_counted(name):
     parameters = {"epsilon": 0.3, "step_size": 0.1, "num_steps": 2, "random_start": False}
     x, y = torch.full((4, *SHAPE), 0.5), torch.zeros(4, dtype=torch.int64)
-    subject = Subject(Band().eval(), x, y, create_attack(name, **parameters))
+    subject = ReliabilityCase(Band().eval(), x, y, create_attack(name, **parameters))
     finding = check_silent_success(subject)  # the steps go to 0.6 and on to 0.7
     assert finding is not None and (finding.severity, finding.value) == (Severity.FAIL, 1.0)
 
@@ -171,7 +171,7 @@ def test_a_ball_that_cannot_reach_grey_is_not_asked_about():
     x = middle_images(2, shape)
     model = LinearModel(shape)
     attack = create_attack("pgd", norm="L2", epsilon=1.0, num_steps=2)
-    assert check_large_radius(Subject(model, x, model(x).argmax(1), attack)) is None
+    assert check_large_radius(ReliabilityCase(model, x, model(x).argmax(1), attack)) is None
 
 
 def test_momentum_is_asked_for_more_steps_and_one_start_for_no_restarts():

@@ -16,7 +16,7 @@ from robust_core.evaluation.checks.target import (
 )
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity
-from robust_core.evaluation.reliability import Subject, check_reliability
+from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from tests.evaluation.diseased import (
     SHAPE,
     Noisy,
@@ -31,25 +31,25 @@ from tests.toys import LinearModel, middle_images
 
 def test_transfer_from_a_better_surrogate_is_noticed():
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
-    subject = subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE))
+    subject = subject_of(Quantised(SHAPE), attack, transfer_model=LinearModel(SHAPE))
     assert severities(subject)["transfer"] is Severity.FAIL
 
 
 def test_an_attack_on_the_judged_model_is_told_from_one_on_another():
     own = check_attacked_model(subject_of(LinearModel(SHAPE)))
     assert (own.severity, own.value) == (Severity.OK, 0.0)
-    elsewhere = subject_of(LinearModel(SHAPE), crafted_on=LinearModel(SHAPE, seed=5))
+    elsewhere = subject_of(LinearModel(SHAPE), surrogate=LinearModel(SHAPE, seed=5))
     direct = evaluate(elsewhere.model, elsewhere.x, elsewhere.y, elsewhere.attack)
     finding = check_attacked_model(elsewhere)
     assert finding.severity is Severity.FAIL
     assert finding.value == pytest.approx(elsewhere.robust_accuracy - direct.robust_accuracy)
-    assert f"leaves {direct.robust_accuracy:.1%}" in finding.sentence
+    assert f"{direct.robust_accuracy:.1%}" in finding.sentence
     names = {one.name for one in check_reliability(elsewhere) if one.severity is Severity.FAIL}
     assert {"attacked_model", "black_box"} <= names
 
 
 def test_an_equal_model_elsewhere_is_a_doubt_and_no_alarm():
-    twin = subject_of(LinearModel(SHAPE), crafted_on=LinearModel(SHAPE))
+    twin = subject_of(LinearModel(SHAPE), surrogate=LinearModel(SHAPE))
     assert check_attacked_model(twin).severity is Severity.WARN
 
 
@@ -97,13 +97,13 @@ def test_an_attack_around_a_defence_at_test_time_is_called_out():
     x = middle_images(40, SHAPE)
     y = defended(x).argmax(1)
     attack = create_attack("pgd", epsilon=0.1, num_steps=10)
-    around = Subject(defended, x, y, attack, crafted_on=network, inference="imt")
+    around = ReliabilityCase(defended, x, y, attack, surrogate=network, inference="imt")
     finding = check_through_defence(around)
     assert finding is not None and finding.severity is Severity.FAIL
-    assert "went around the defence" in finding.sentence
-    through = check_through_defence(Subject(defended, x, y, attack, inference="imt"))
+    assert "ignored the test-time defence" in finding.sentence
+    through = check_through_defence(ReliabilityCase(defended, x, y, attack, inference="imt"))
     assert through is not None and through.severity is Severity.OK
-    assert check_through_defence(Subject(network, x, y, attack)) is None
+    assert check_through_defence(ReliabilityCase(network, x, y, attack)) is None
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_part_that_hides_its_gradient_is_not_gone_around():
     subject = subject_of(QuantisedPart(SHAPE), create_attack("mim", epsilon=0.1, num_steps=5))
     finding = check_through_defence(subject)
     assert finding is not None and finding.severity is Severity.FAIL
-    assert finding.sentence.startswith("A part of the model hides its gradient from this attack")
-    assert "BPDA, which passes through it, leaves" in finding.sentence
-    assert "around" not in finding.sentence
+    assert finding.sentence.startswith("A part of the model masks its gradient from this attack")
+    assert "BPDA through it leaves" in finding.sentence
+    assert "ignored" not in finding.sentence
     assert check_attacked_model(subject).severity is Severity.OK
-    elsewhere = subject_of(QuantisedPart(SHAPE), crafted_on=LinearModel(SHAPE, seed=5))
+    elsewhere = subject_of(QuantisedPart(SHAPE), surrogate=LinearModel(SHAPE, seed=5))
     finding = check_through_defence(elsewhere)
-    assert finding is not None and "went around the defence" in finding.sentence
+    assert finding is not None and "ignored the test-time defence" in finding.sentence
 
 
 def test_bpda_that_passes_through_another_part_does_not_get_through():
@@ -136,7 +136,7 @@ def test_bpda_that_passes_through_another_part_does_not_get_through():
     attack = create_attack("bpda", epsilon=0.1, num_steps=5, part="identity")
     finding = check_through_defence(subject_of(model, attack))
     assert finding is not None and finding.severity is Severity.FAIL
-    assert "BPDA, which passes through it, leaves" in finding.sentence
+    assert "BPDA through it leaves" in finding.sentence
 
 
 class HalfHidden(QuantisedPart):
@@ -156,8 +156,8 @@ def test_the_weakness_of_an_attack_is_not_blamed_on_the_part(name, parameters):
     finding = check_through_defence(subject)
     assert finding is not None
     assert (finding.severity, finding.value) == (Severity.OK, 0.0)
-    assert "hides its gradient" not in finding.sentence
-    assert finding.sentence.endswith("that may hide its gradient, finds nothing more.")
+    assert "masks its gradient" not in finding.sentence
+    assert finding.sentence.endswith("that may mask its gradient is not stronger.")
 
 
 class UndeclaredNoise(Noisy):
@@ -174,7 +174,7 @@ def test_an_attack_that_cannot_average_leaves_a_doubt():
 def test_noise_that_the_model_does_not_declare_is_measured():
     attack = create_attack("pgd", epsilon=0.1, num_steps=2)
     subject = subject_of(UndeclaredNoise(SHAPE), attack, num_images=8, eot_samples=8)
-    assert subject.random and not subject_of(LinearModel(SHAPE)).random
+    assert subject.stochastic and not subject_of(LinearModel(SHAPE)).stochastic
     assert check_attacked_model(subject).severity is not Severity.OK
     assert check_randomness(subject) is not None
 
@@ -187,7 +187,7 @@ def test_one_image_of_sixteen_is_no_reason_and_two_are_an_alarm(num_broken, seve
     surrogate = LinearModel(SHAPE, seed=5)
     report = subject.report(subject.attack)
     standing = torch.arange(16) >= num_broken
-    subject.surrogate = surrogate
+    subject.transfer_model = surrogate
     subject._reports[subject.attack, surrogate] = replace(report, robust_correct=standing)
     finding = check_transfer(subject)
     assert finding is not None and (finding.value, finding.severity) == (num_broken / 16, severity)
@@ -201,11 +201,11 @@ def bpda(part: str) -> dict:
 def test_a_part_of_the_judged_model_is_not_looked_for_in_another():
     for part in ("", "quantise"):
         attack = create_attack("bpda", epsilon=0.1, **bpda(part)["parameters"])
-        subject = subject_of(QuantisedPart(SHAPE), attack, surrogate=LinearModel(SHAPE))
+        subject = subject_of(QuantisedPart(SHAPE), attack, transfer_model=LinearModel(SHAPE))
         finding = check_transfer(subject)
         assert finding is not None and finding.severity is Severity.OK
     several = create_attack("worst_case", epsilon=0.1, attacks=[bpda("quantise")])
-    subject = subject_of(QuantisedPart(SHAPE), several, surrogate=LinearModel(SHAPE))
+    subject = subject_of(QuantisedPart(SHAPE), several, transfer_model=LinearModel(SHAPE))
     finding = check_transfer(subject)
     assert finding is not None and finding.severity is Severity.OK
 
@@ -213,7 +213,7 @@ def test_a_part_of_the_judged_model_is_not_looked_for_in_another():
 def test_one_step_says_nothing_of_gradients_either():
     attack = create_attack("fgsm", epsilon=0.1)
     finding = check_transfer(
-        subject_of(Quantised(SHAPE), attack, surrogate=LinearModel(SHAPE), num_images=8)
+        subject_of(Quantised(SHAPE), attack, transfer_model=LinearModel(SHAPE), num_images=8)
     )
     assert finding is not None and finding.severity is Severity.FAIL
     assert "one step is a weak attack" in finding.sentence
@@ -246,7 +246,7 @@ def test_randomness_of_a_search_without_gradients_speaks_of_queries():
 
 def test_a_ball_of_form_only_is_not_shared_with_other_attacks():
     attack = create_attack("spatial", num_rotations=1, num_shifts=1)
-    subject = subject_of(LinearModel(SHAPE), attack, surrogate=LinearModel(SHAPE, seed=5))
+    subject = subject_of(LinearModel(SHAPE), attack, transfer_model=LinearModel(SHAPE, seed=5))
     assert check_black_box(subject) is None and check_transfer(subject) is None
 
 
@@ -262,7 +262,7 @@ def test_the_loss_is_blamed_where_another_loss_breaks_the_images():
     subject = subject_of(SaturatedCrossEntropy(SHAPE), attack)
     finding = check_black_box(subject)
     assert finding is not None and finding.severity is Severity.FAIL
-    assert "its loss hides the weakness" in finding.sentence
+    assert "its loss is too weak" in finding.sentence
     assert "margin" in finding.advice and "gradients" not in finding.sentence
 
 
@@ -289,8 +289,8 @@ def test_overflow_is_blamed_where_the_outputs_are_no_numbers():
         y = model(x[:39]).argmax(dim=1)
     y = torch.cat([y, model(x[1:]).argmax(dim=1)[-1:]])
     attack = create_attack("pgd", epsilon=0.1, num_steps=3, random_start=False)
-    subject = Subject(model, x, y, attack, effort=0.1)
+    subject = ReliabilityCase(model, x, y, attack, effort=0.1)
     finding = check_black_box(subject)
     assert finding is not None and finding.severity is Severity.FAIL
-    assert "outputs there are no finite numbers" in finding.sentence
+    assert "outputs there are not finite" in finding.sentence
     assert "overflow" in finding.advice

@@ -203,7 +203,7 @@ def test_verdicts_of_a_curve_are_those_of_the_evaluation():
     model, x, y = NoisyModel(), middle_images(40), labels(40)
     attack = create_attack("pgd", epsilon=0.05, num_steps=2)
     found = [
-        accuracy_curve(model, x, y, attack, "epsilon", [0.05], num_verdicts=number).accuracies[0]
+        accuracy_curve(model, x, y, attack, "epsilon", [0.05], num_repeats=number).accuracies[0]
         for number in (1, 8)
     ]
     assert found[1] < found[0]

@@ -6,6 +6,7 @@ import torch
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.finding import Severity, graded, overall
 from robust_core.evaluation.reliability import check_reliability
+from robust_core.evaluation.variants import averaging
 from tests.evaluation.diseased import (
     SHAPE,
     Noisy,
@@ -62,7 +63,7 @@ def test_sentences_about_one_image_speak_of_one_image(model):
 def test_sentences_about_many_images_give_shares():
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     found = {f.name: f.sentence for f in check_reliability(subject_of(Quantised(SHAPE), attack))}
-    assert "zero at 100% of the images" in found["gradients"]
+    assert "zero for 100% of the images" in found["gradients"]
     assert "% of the images" in found["black_box"]
 
 
@@ -93,13 +94,13 @@ def test_grades_follow_the_thresholds():
 )
 def test_an_attack_is_made_to_average(name, parameters):
     attack = create_attack(name, epsilon=0.1, **parameters)
-    more = subject_of(LinearModel(SHAPE), attack, num_images=1).averaging(30)
+    more = averaging(attack, 30)
     assert attack.averaged_passes == 1
     assert more is not None and (more.averaged_passes, more.epsilon) == (30, 0.1)
 
 
 def test_an_attack_without_that_choice_cannot_average():
-    assert subject_of(LinearModel(SHAPE), Once(epsilon=0.1), num_images=1).averaging(2) is None
+    assert averaging(Once(epsilon=0.1), 2) is None
 
 
 @pytest.mark.parametrize(
@@ -120,14 +121,14 @@ def test_a_longer_attack_takes_more_of_what_it_takes(name, parameters, more):
     assert (None if longer is None else longer.model_dump()) == expected
 
 
-@pytest.mark.parametrize(("num_images", "words"), [(1, "the image"), (40, "every image")])
+@pytest.mark.parametrize(("num_images", "words"), [(1, "The image"), (40, "Every image")])
 def test_where_every_image_is_wrong_from_the_start_nothing_is_checked(num_images, words):
     subject = subject_of(LinearModel(SHAPE), num_images=num_images)
     subject.y = (subject.y + 1) % 3
     (finding,) = check_reliability(subject)
     assert (finding.name, finding.severity) == ("attacked_images", Severity.WARN)
     assert finding.value > finding.threshold
-    assert f"wrong about {words} without any attack" in finding.sentence
+    assert f"{words} is misclassified without an attack" in finding.sentence
     assert "nothing was attacked, so nothing can be checked" in finding.sentence
 
 
@@ -140,8 +141,8 @@ def test_one_image_that_is_right_is_enough_to_check():
 def test_what_reads_the_same_is_not_told_twice():
     subject = subject_of(LinearModel(SHAPE))
     subject.__dict__["robust_accuracy"] = 0.375
-    assert subject.left(0.3751) == "leaves 37.5%"
-    assert subject.left(0.25) == "leaves 25.0%, not 37.5%"
+    assert subject.compared(0.3751) == "leaves a robust accuracy of 37.5%"
+    assert subject.compared(0.25) == "leaves a robust accuracy of 25.0%, not 37.5%"
 
 
 @pytest.mark.parametrize("num_images", [2, 16, 25, 100])

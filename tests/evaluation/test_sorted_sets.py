@@ -9,7 +9,7 @@ import torch
 
 import robust_core as rc
 from app.page.robustness.form import Extent, make_plan
-from robust_core.checkpoints.card import versions
+from robust_core.checkpoints.card import Card, versions
 from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
 from robust_core.command_line.main import main
 from robust_core.evaluation_runs import run_evaluation
@@ -17,6 +17,7 @@ from robust_core.models.base import create_model
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
 from tests.data.own_sets import write_npz
+from tests.shelves import use_only
 from tests.training.conftest import tiny_config
 
 BALL = ThreatModel(Norm.LINF, 0.1)
@@ -28,7 +29,7 @@ def constant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "data").mkdir()
     (tmp_path / "checkpoints" / "pretrained").mkdir(parents=True)
     monkeypatch.setenv("ROBUST_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    use_only(tmp_path / "checkpoints", monkeypatch)
     write_npz(tmp_path / "data" / "sorted.npz")
     model = create_model("small_cnn", (1, 28, 28), 5, {"width": 4})
     with torch.no_grad():
@@ -44,20 +45,23 @@ def constant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ),
         class_names=tuple("01234"),
         epoch=1,
-        card={
-            "split": "test",
-            "num_images": 100,
-            "clean_accuracy": 0.2,
-            "clean_interval": [0.1, 0.3],
-            "robust": [result],
-            "epoch": 1,
-            "seed": 0,
-            "versions": versions(),
-        },
+        card=Card.create(
+            {
+                "split": "test",
+                "num_images": 100,
+                "clean_accuracy": 0.2,
+                "clean_interval": [0.1, 0.3],
+                "robust": [result],
+                "epoch": 1,
+                "seed": 0,
+                "versions": versions(),
+            }
+        ),
     )
     return "constant"
 
 
+@pytest.mark.slow
 def test_from_python(constant: str) -> None:
     model, images = rc.load_model(constant), rc.load_data("sorted")
     attack = rc.create_attack("pgd", epsilon=0.1, num_steps=2)
@@ -84,6 +88,7 @@ def test_from_the_page(constant: str) -> None:
     assert result.clean.clean_accuracy == 0.2
 
 
+@pytest.mark.slow
 def test_a_card_is_measured_anew_on_a_stratified_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,11 +109,11 @@ def test_a_card_is_measured_anew_on_a_stratified_sample(
     assert main(["card", str(path), "--recipe", str(recipe)]) == 0
     assert "% as reported, at most" in capsys.readouterr().out
     card = checkpoint_info(path).card
-    assert (card["sample"], card["num_images"]) == ("stratified", 40)
-    first, second = card["robust"]
-    assert len(first["correct"]) == 40 and len(first["checked_correct"]) == 20
-    assert {one["name"] for one in first["findings"]} >= {"through_defence", "black_box"}
-    assert second["findings"]  # the lowest number is checked, too
+    assert (card.sample, card.num_images) == ("stratified", 40)
+    first, second = card.robust
+    assert len(first.correct) == 40 and len(first.checked_correct) == 20
+    assert {one.name for one in first.findings} >= {"through_defence", "black_box"}
+    assert second.findings  # the lowest number is checked, too
     assert all(
         torch.equal(value, weights[key]) for key, value in rc.load_model(path).state_dict().items()
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoints.examples import write_checkpoint
+from tests.shelves import use_only
 
 
 @pytest.fixture(scope="session")
@@ -17,5 +18,5 @@ def models(tmp_path_factory) -> Path:
 @pytest.fixture
 def shelf(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two checkpoints: "tiny" and "other"."""
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     return shutil.copytree(models, tmp_path / "pretrained")

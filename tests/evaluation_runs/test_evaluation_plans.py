@@ -6,7 +6,6 @@ from robust_core.errors import InputError
 from robust_core.evaluation_runs import (
     EvaluationDirectory,
     EvaluationPlan,
-    create_evaluation,
     run_evaluation,
 )
 from tests.evaluation_runs.plans import ATTACKS, curve, make_plan
@@ -42,7 +41,7 @@ def test_plan_is_strict_json_with_defaults_written_out(tmp_path) -> None:
         ({"curves": 2 * curve("epsilon", 0.1)["curves"]}, "got epsilon twice"),
         (
             {"attacks": [ATTACKS[0] | {"surrogate": "other", "crafted_on": ""}]},
-            "made on one model",
+            "computed on one model",
         ),
         ({"num_images": 0}, "num_images must be >= 1, got 0"),
         ({"speed": 1}, "unknown parameter 'speed'"),
@@ -55,13 +54,13 @@ def test_wrong_plans_are_one_sentence(changes, sentence) -> None:
 
 def test_what_does_not_exist_or_fit_is_one_sentence(tmp_path) -> None:
     with pytest.raises(InputError, match="unknown checkpoint 'tiyn'"):
-        create_evaluation(make_plan(checkpoints=["tiyn"]))
+        EvaluationDirectory.create(make_plan(checkpoints=["tiyn"]))
     with pytest.raises(InputError, match="unknown checkpoint 'none'"):
-        create_evaluation(make_plan(attacks=[ATTACKS[0] | {"surrogate": "none"}]))
+        EvaluationDirectory.create(make_plan(attacks=[ATTACKS[0] | {"surrogate": "none"}]))
     with pytest.raises(InputError, match="a plan or a directory"):
         run_evaluation()
     shapes = {"name": "shapes"}
-    run = create_evaluation(make_plan(data=shapes))
+    run = EvaluationDirectory.create(make_plan(data=shapes))
     with pytest.raises(InputError, match="tiny takes images 1x32x32 of 10 classes, but shapes has"):
         run_evaluation(run=run)
     assert run.status().state == "failed"

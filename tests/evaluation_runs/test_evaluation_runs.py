@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import Engine, current_engine
+from robust_core.acceleration.mode import Acceleration, current_acceleration
 from robust_core.checkpoints.catalog import checkpoint_info, load_model, save_checkpoint
 from robust_core.data import load_data
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Finding, Severity
-from robust_core.evaluation_runs import create_evaluation, measurement, run_evaluation
+from robust_core.evaluation_runs import EvaluationDirectory, measurement, run_evaluation
 from robust_core.evaluation_runs.units import Unit
 from robust_core.methods.base import create_method
 from tests.evaluation_runs.plans import ATTACKS, make_plan, numbers
@@ -32,7 +32,7 @@ def test_results_are_those_of_evaluate_and_the_worst_case_is_per_image() -> None
         survives = one.clean.clean_correct
         for found, choice in zip(one.attacks, results.plan.attacks, strict=True):
             model = load_model(one.name)
-            expected = evaluate(model, images.x, images.y, choice.create(), batch_size=16)
+            expected = evaluate(model, images.x, images.y, choice.attack(), batch_size=16)
             report = found.report
             assert torch.equal(report.prediction, expected.prediction)
             assert torch.equal(report.robust_correct, expected.robust_correct)
@@ -49,6 +49,19 @@ def test_results_are_those_of_evaluate_and_the_worst_case_is_per_image() -> None
         assert one.image_id(3) == images.image_id(3)
 
 
+def test_images_that_one_attack_fools_alone_are_counted_among_those_it_fools() -> None:
+    (one, *_) = run_evaluation(make_plan()).results().checkpoints
+    labels = [found.label for found in one.attacks]
+    robust = {found.label: found.report.robust_correct for found in one.attacks}
+    for label in labels:
+        fooled = {
+            i for i in range(len(one.y)) if one.clean.clean_correct[i] and not robust[label][i]
+        }
+        assert set(one.fooled_by(label).tolist()) == fooled
+        alone = {i for i in fooled if all(robust[other][i] for other in labels if other != label)}
+        assert one.num_fooled_alone(label) == len(alone)
+
+
 def test_the_plans_seed_changes_the_attacks_seeds() -> None:
     first, second = (
         run_evaluation(make_plan(checkpoints=["tiny"], seed=seed)).results().checkpoints[0]
@@ -59,19 +72,19 @@ def test_the_plans_seed_changes_the_attacks_seeds() -> None:
 
 
 def test_the_plan_says_how_attacks_compute(monkeypatch) -> None:
-    seen: list[Engine] = []
+    seen: list[Acceleration] = []
     measure = measurement.Measurement.measure
 
     def note(self: measurement.Measurement, unit: Unit) -> dict[str, Any]:
-        seen.append(current_engine())
+        seen.append(current_acceleration())
         return measure(self, unit)
 
     monkeypatch.setattr(measurement.Measurement, "measure", note)
     found = run_evaluation(make_plan(precision="bfloat16")).results()
-    assert set(seen) == {Engine("bfloat16")}
-    assert current_engine() == Engine()
+    assert set(seen) == {Acceleration("bfloat16")}
+    assert current_acceleration() == Acceleration()
     expected = run_evaluation(make_plan(precision="reference")).results()
-    assert seen[-1] == Engine("reference")
+    assert seen[-1] == Acceleration("reference")
     for mine, exact in zip(found.checkpoints, expected.checkpoints, strict=True):
         assert int((mine.worst_case != exact.worst_case).sum()) <= 1
 
@@ -107,7 +120,7 @@ def test_transfer_is_made_on_the_surrogate() -> None:
         load_model("tiny"),
         images.x,
         images.y,
-        white.choice.create(),
+        white.choice.attack(),
         batch_size=16,
         surrogate=load_model("other"),
     )
@@ -190,37 +203,38 @@ def write_defended(path: Path, source: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_claim_is_crafted_on_one_inference_and_judged_on_another(shelf, monkeypatch) -> None:
     checked: list[tuple[bool, str]] = []
 
     def check(subject: Any, *, on_finding: Callable[[Finding], None]) -> list[Finding]:
-        checked.append((subject.crafted_on is None, subject.inference))
+        checked.append((subject.surrogate is None, subject.inference))
         return []
 
     monkeypatch.setattr(measurement, "check_reliability", check)
     write_defended(shelf / "defended.safetensors", shelf / "tiny.safetensors")
     parameters = {"epsilon": 0.08, "num_steps": 3}
-    claim = {"name": "pgd", "parameters": parameters, "crafted_on": "", "role": "claim"}
+    claim = {"name": "pgd", "parameters": parameters, "surrogate": ":", "role": "claim"}
     plan = make_plan(
         checkpoints=["defended:imt"],
         attacks=[claim, {"name": "pgd", "parameters": parameters}],
         check_reliability=True,
         reliability_images=4,
     )
-    assert plan.labels == ("pgd on the network itself", "pgd")
+    assert plan.labels == ("pgd on the base network", "pgd")
     results = run_evaluation(plan).results()
     (result,) = results.checkpoints
     images = load_data("digits").sample(50)
     judged, network = load_model("defended:imt"), load_model("defended")
     for one, source in zip(result.attacks, (network, None), strict=True):
         expected = evaluate(
-            judged, images.x, images.y, plan.attacks[1].create(), batch_size=16, surrogate=source
+            judged, images.x, images.y, plan.attacks[1].attack(), batch_size=16, surrogate=source
         )
         assert torch.equal(one.report.robust_correct, expected.robust_correct)
     assert checked == [(False, "imt"), (True, "imt")]
     told = results.to_json()["results"][0]["attacks"][0]
-    assert (told["crafted_on"], told["role"]) == ("", "claim")
+    assert (told["surrogate"], told["role"]) == (":", "claim")
     with pytest.raises(InputError, match="unknown inference of defended 'imd'"):
-        create_evaluation(
-            make_plan(checkpoints=["defended"], attacks=[claim | {"crafted_on": "imd"}])
+        EvaluationDirectory.create(
+            make_plan(checkpoints=["defended"], attacks=[claim | {"surrogate": ":imd"}])
         )

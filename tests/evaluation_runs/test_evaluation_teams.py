@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from robust_core.distributed import Team
+from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
-from robust_core.evaluation_runs import EvaluationDirectory, create_evaluation, run_evaluation
+from robust_core.evaluation_runs import EvaluationDirectory, run_evaluation
 from robust_core.evaluation_runs.units import units_of
 from tests.evaluation_runs.plans import curve, environment, make_plan, numbers
 
-pytestmark = pytest.mark.usefixtures("shelf")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shelf")]
 
 
-class Capturing(Team):
-    """A process of a team of two that meets the others in a test only."""
+class Capturing(ProcessGroup):
+    """A process of a group of two that meets the others in a test only."""
 
     def gather(self, value: Any) -> list[Any]:
         MET[self.rank] = value
-        return [MET[rank] for rank in sorted(MET)] if self.leads else []
+        return [MET[rank] for rank in sorted(MET)] if self.is_main else []
 
 
 MET: dict[int, Any] = {}
@@ -30,11 +30,11 @@ def test_each_process_does_its_own_batches_and_the_leader_merges_them(tmp_path) 
     plan = make_plan(checkpoints=["tiny"])
     MET.clear()
     out_of_reach = EvaluationDirectory(tmp_path / "on another machine")
-    run_evaluation(plan, out_of_reach, team=Capturing(1, 2))
+    run_evaluation(plan, out_of_reach, group=Capturing(1, 2))
     assert not out_of_reach.path.exists()
     expected = {unit.name for unit in units_of(plan, 0, 50) if unit.batch % 2 == 1}
     assert set(MET[1][2]) == expected
-    run = run_evaluation(plan, create_evaluation(plan), team=Capturing(0, 2))
+    run = run_evaluation(plan, EvaluationDirectory.create(plan), group=Capturing(0, 2))
     assert numbers(run.results()) == numbers(run_evaluation(plan).results())
 
 
@@ -44,12 +44,12 @@ def test_each_process_does_its_own_batches_and_the_leader_merges_them(tmp_path) 
 def test_the_leader_hears_how_the_others_ended(ending, state) -> None:
     MET.clear()
     MET[1] = ending
-    run = create_evaluation(make_plan(checkpoints=["tiny"]))
+    run = EvaluationDirectory.create(make_plan(checkpoints=["tiny"]))
     if state == "failed":
         with pytest.raises(InputError, match="no memory"):
-            run_evaluation(run=run, team=Capturing(0, 2))
+            run_evaluation(run=run, group=Capturing(0, 2))
     else:
-        run_evaluation(run=run, team=Capturing(0, 2))
+        run_evaluation(run=run, group=Capturing(0, 2))
     assert run.status().state == state
 
 

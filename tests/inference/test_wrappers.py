@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import Engine, use_engine
+from robust_core.acceleration.mode import Acceleration, use_acceleration
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import input_gradient
+from robust_core.inference.scaled_logits import ScaledLogits
 from robust_core.inference.wrappers import (
     AveragedPasses,
-    ScaledLogits,
     averaged,
     with_substituted_backward,
 )
@@ -149,13 +149,13 @@ def test_bpda_on_a_model_without_masking_parts_is_pgd_and_says_so():
 def test_a_chosen_part_has_the_chosen_backward_pass(backward, low):
     model, x, y = Signs(low=low), middle_images(5), labels(5)
     attack = create_attack("bpda", part="jump", backward=backward)
-    twin = attack.twin(model)  # pyright: ignore[reportAttributeAccessIssue]
+    twin = attack.substituted(model)  # pyright: ignore[reportAttributeAccessIssue]
     torch.testing.assert_close(twin(x), model(x))
     found = input_gradient(twin, x, lambda z: margin(z, y)).gradient
     leaf = (x - 0.5).requires_grad_()
     smooth = torch.tanh(leaf) if backward == "tanh" else torch.sigmoid(leaf)
     (slope,) = torch.autograd.grad(smooth.sum(), leaf)
-    through = create_attack("bpda", part="jump").twin(model)  # pyright: ignore[reportAttributeAccessIssue]
+    through = create_attack("bpda", part="jump").substituted(model)  # pyright: ignore[reportAttributeAccessIssue]
     plain = input_gradient(through, x, lambda z: margin(z, y)).gradient
     torch.testing.assert_close(found, slope * plain)
     assert plain.abs().min() > 0
@@ -198,11 +198,11 @@ def test_a_part_of_a_network_that_attacks_rearrange_is_found_in_the_network_itse
     attack = create_attack("bpda", part="layers.1", num_steps=2)
     assert attack(model, x, y).shape == x.shape
     y = model(x).argmax(1)
-    with pytest.raises(InputError, match="choose the engine 'reference'"):
+    with pytest.raises(InputError, match="choose the acceleration 'reference'"):
         evaluate(model, x, y, attack)
-    with use_engine(Engine("reference")):
+    with use_acceleration(Acceleration("reference")):
         evaluate(model, x, y, attack)
-    with use_engine(Engine("bfloat16")):
+    with use_acceleration(Acceleration("bfloat16")):
         evaluate(model, x, y, create_attack("bpda", part="normalize", num_steps=2))
 
 

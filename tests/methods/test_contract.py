@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robust_core.methods import list_methods
-from robust_core.methods.base import Batch, MethodOutput
+from robust_core.methods.base import METHODS, Batch, MethodOutput
 from tests.methods.examples import example, example_batch
 
 
@@ -66,6 +66,18 @@ def test_the_default_generator_decides_everything(name, batch):
     assert losses_of(name, batch, 2) == losses_of(name, batch, 2)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(name, batch):
     losses = losses_of(name, batch, 25)
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("name", list_methods())
+def test_a_method_says_itself_what_it_is_trained_with(name):
+    recipe = vars(METHODS.get(name))["recipe"]  # its own, none is inherited
+    assert {"model", "optimiser", "schedule", "epochs"} - recipe.run.keys() <= {"optimiser"}
+    fields = METHODS.get(name).Parameters.model_fields.keys()
+    given = [recipe.quick.parameters, recipe.quick.gentle_parameters]
+    given += [departure.parameters for departure in recipe.elsewhere.values()]
+    given += [option.parameters for option in recipe.options.values()]
+    assert all(fields >= parameters.keys() for parameters in given)

@@ -176,6 +176,7 @@ def test_other_heads_are_refused_in_one_sentence(name):
         assert str(error.value).startswith(message)
 
 
+@pytest.mark.slow
 @on_all
 def test_it_learns_and_stays_on_the_sphere(name):
     torch.manual_seed(0)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from robust_core.acceleration.optimised import is_optimised, optimised
 from robust_core.errors import InputError
 from robust_core.models.base import MODELS, create_model, list_models
 from tests.models.examples import SMALL, images, settled_model, small_model
@@ -31,6 +32,17 @@ every_smooth_model = pytest.mark.parametrize(
 
 def test_the_architectures_are_listed():
     assert {"small_cnn", "preact_resnet18", "resnet18", "wide_resnet", "vit"} <= set(list_models())
+
+
+@every_model
+def test_a_network_says_itself_how_it_is_made_fast_or_that_it_is_not(name):
+    declared = vars(MODELS.get(name))
+    assert "fused_form" in declared, "a form, or None: it is not inherited"
+    form, model = declared["fused_form"], small_model(name).requires_grad_(False)
+    assert is_optimised(optimised(model)) == (form is not None)
+    if form is not None:
+        body = form.fuse(model.get_submodule(form.body), torch.float32)
+        assert not any(isinstance(part, nn.BatchNorm2d) for part in body.modules())
 
 
 @every_repeatable_model

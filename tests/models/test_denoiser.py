@@ -95,6 +95,7 @@ def test_logits_are_the_weighted_denoising_errors():
             torch.testing.assert_close(model(x)[:, c], -weight * error)
 
 
+@pytest.mark.slow
 def test_it_learns_to_denoise_and_so_to_classify(trained):
     x, y = two_pictures(48)
     clean = Normalize()(x)

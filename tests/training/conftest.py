@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from robust_core.config.run import RunConfig
+from robust_core.training.directory import RunDirectory
+from tests.shelves import use_only
 
 
 @pytest.fixture(autouse=True)
@@ -12,8 +14,14 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty checkpoints folder of the test's own."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(folder))
+    use_only(folder, monkeypatch)
     return folder
+
+
+@pytest.fixture
+def keep_resume_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the state that a resume starts from where it is when a run has finished."""
+    monkeypatch.setattr(RunDirectory, "sweep", lambda run: None)
 
 
 @pytest.fixture

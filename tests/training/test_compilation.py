@@ -17,6 +17,8 @@ from robust_core.training.trainer import train
 from tests.methods.examples import NUM_CLASSES, example, example_batch, smallest_network
 from tests.training.conftest import tiny_config
 
+pytestmark = pytest.mark.slow
+
 TWICE = [name for name in METHODS.names() if METHODS.get(name).differentiates_twice]
 ONCE: list[tuple[str, dict[str, Any]]] = [
     (name, {}) for name in METHODS.names() if name not in TWICE

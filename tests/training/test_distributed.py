@@ -13,18 +13,20 @@ from torch import Tensor
 
 from robust_core.checkpoints.catalog import load_model
 from robust_core.config.run import RunConfig
-from robust_core.distributed import Team
+from robust_core.distributed import ProcessGroup
 from robust_core.methods.atld import ATLD
 from robust_core.methods.base import Batch, MethodOutput
 from robust_core.methods.standard import Standard
 from robust_core.models.small_cnn import SmallCNN
 from robust_core.paths import REPOSITORY
-from robust_core.training.run_directory import RunDirectory
+from robust_core.training.directory import RunDirectory
 from robust_core.training.state import create_state
 from robust_core.training.step import TrainingStep
 from robust_core.training.trainer import train
 from tests.methods.examples import NUM_CLASSES, PARAMETERS, example_batch
 from tests.training.conftest import tiny_config
+
+pytestmark = pytest.mark.slow
 
 PATIENCE = 240  # seconds
 LONG = bool(os.environ.get("ROBUST_LONG_TESTS"))
@@ -39,7 +41,7 @@ def plain(**changes: Any) -> RunConfig:
 
 
 def curve(run: RunDirectory) -> list[float]:
-    return [next(iter(record["terms"].values())) for record in run.metrics()]
+    return [next(iter(record.terms.values())) for record in run.metrics()]
 
 
 def torchrun(num_processes: int, *arguments: str) -> subprocess.Popen:
@@ -96,12 +98,12 @@ def test_a_team_goes_on_where_each_of_its_processes_was(tmp_path) -> None:
 
 
 def test_the_averaged_network_gets_everybodys_running_statistics() -> None:
-    class Recording(Team):
+    class Recording(ProcessGroup):
         def average_running_statistics(self, *modules: torch.nn.Module) -> None:
             told.extend(modules)
 
     told: list[torch.nn.Module] = []
-    train(plain(epochs=1, ema_decay=0.5), team=Recording())
+    train(plain(epochs=1, ema_decay=0.5), group=Recording())
     networks = [module for module in told if isinstance(module, SmallCNN)]
     assert len({id(network) for network in networks}) == 2
 

@@ -13,6 +13,8 @@ from robust_core.training.trainer import train
 from tests.methods.examples import PARAMETERS, smallest_network
 from tests.training.test_distributed import LONG, curve, plain, train_with
 
+pytestmark = pytest.mark.slow
+
 ROUNDING = 1e-4
 # method -> largest relative difference of an epoch's loss, where it is more than rounding: two to
 # ten times what was measured

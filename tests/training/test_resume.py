@@ -11,7 +11,7 @@ from robust_core.checkpoints.catalog import load_model
 from robust_core.config.run import RunConfig
 from robust_core.data.npz import NpzFile
 from robust_core.methods.base import METHODS
-from robust_core.training.run_directory import RunDirectory, create_run
+from robust_core.training.directory import RunDirectory
 from robust_core.training.trainer import train
 from tests.methods.examples import NUM_CLASSES, PARAMETERS, assert_same, smallest_network
 from tests.training.conftest import tiny_config
@@ -54,10 +54,12 @@ def saved(run: RunDirectory) -> dict[str, Any]:
     return state | {"metrics": [record | {"seconds": 0} for record in records], "best": None}
 
 
+@pytest.mark.usefixtures("keep_resume_state")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(name, data) -> None:
     config = config_of(name, data)
-    whole, run = train(config), create_run(config)
+    whole, run = train(config), RunDirectory.create(config)
     train(run=run, should_stop=run.last.exists)
     assert (run.status().state, run.status().epoch) == ("stopped", 1)
     train(run=run)

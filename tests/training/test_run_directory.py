@@ -7,38 +7,46 @@ import pytest
 
 from robust_core.errors import InputError
 from robust_core.files import write_atomically
-from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
+from robust_core.training.directory import RunDirectory, RunStatus
 from tests.training.conftest import tiny_config
 
 
 @pytest.fixture
 def run() -> RunDirectory:
-    return create_run(tiny_config())
+    return RunDirectory.create(tiny_config())
 
 
 def test_new_run(run) -> None:
     assert run.run_id.startswith("digits-pgd_at-")
     assert run.config() == tiny_config()
-    assert run.status().state == "starting"
+    with run.lock():
+        assert run.status().state == "starting"
     assert run.status().num_epochs == 2
     assert run.metrics() == []
     assert run.log_tail() == []
 
 
 def test_run_ids_are_unique() -> None:
-    assert len({create_run(tiny_config()).run_id for _ in range(5)}) == 5
+    assert len({RunDirectory.create(tiny_config()).run_id for _ in range(5)}) == 5
 
 
 @pytest.mark.parametrize("state", ["starting", "running"])
-def test_active_run_without_heartbeat_is_lost(run, state) -> None:
+@pytest.mark.parametrize("age", [-(10**9), -75 * 365 * 86400, 0, 30, 10**9])  # seconds
+def test_the_lock_alone_says_who_is_alive(run, state, age) -> None:
     run.write_status(RunStatus(state, seconds_left=5.0))
-    past = time.time() - 30
-    os.utime(run.path / "heartbeat", (past, past))
-    status = run.status()
-    assert status.state == "lost"
-    assert status.seconds_left is None
-    assert status.heartbeat_age == pytest.approx(30, abs=2)
-    assert run.status(lost_after=60).state == state
+    then = time.time() - age
+    os.utime(run.path / "heartbeat", (then, then))
+    lost = run.status()
+    assert (lost.state, lost.words, lost.seconds_left) == ("lost", "lost", None)
+    assert lost.heartbeat_age == pytest.approx(max(0, age), abs=2)
+    launching = run.launching()
+    assert run.status().state == state
+    launching.release()
+    with run.lock():
+        held = run.status()
+        assert (held.state, held.silent) == (state, age >= 30)
+        assert ("not responding since" in held.words) == (age >= 30)
+    assert run.status().state == "lost"
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])

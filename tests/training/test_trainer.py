@@ -9,9 +9,9 @@ import torch
 from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints, load_model
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
-from robust_core.training import judge
+from robust_core.training import evaluator
 from robust_core.training.averaging import WeightAverage
-from robust_core.training.run_directory import RunDirectory, create_run
+from robust_core.training.directory import RunDirectory
 from robust_core.training.state import create_state, use_bfloat16
 from robust_core.training.trainer import epoch_batches, seed_epoch, train
 from tests.training.conftest import tiny_config
@@ -43,12 +43,13 @@ def test_a_run_leaves_everything_behind() -> None:
     run = train(tiny_config(), on_progress=statuses.append)
     status = run.status()
     assert (status.state, status.epoch, status.error) == ("finished", 2, None)
+    assert not run.last.exists()  # nothing is left to resume
     assert status.step == status.num_steps == 10
     assert {"starting", "training", "validation", "test", ""} >= {s.phase for s in statuses}
     assert statuses[0].state == "starting"
     metrics = run.metrics()
-    assert [record["epoch"] for record in metrics] == [1, 2]
-    assert metrics[0].keys() == {
+    assert [record.epoch for record in metrics] == [1, 2]
+    assert metrics[0].model_dump().keys() == {
         "epoch",
         "terms",
         "floors",
@@ -59,25 +60,26 @@ def test_a_run_leaves_everything_behind() -> None:
         "learning_rate",
         "seconds",
     }
-    assert "adversarial_cross_entropy" in metrics[0]["terms"]
+    assert "adversarial_cross_entropy" in metrics[0].terms
     assert any("epoch 2" in line for line in run.log_tail())
     assert list_checkpoints() == [f"runs/{run.run_id}"]
     card = checkpoint_info(f"runs/{run.run_id}").card
-    assert (card["split"], card["num_images"]) == ("test", 50)
-    assert card["robust"][0]["attack"]["parameters"]["num_steps"] == 1
+    assert (card.split, card.num_images) == ("test", 50)
+    assert card.robust[0].attack.parameters["num_steps"] == 1
     assert not [path for path in run.path.iterdir() if path.suffix == ".part"]
 
 
 def test_a_model_at_chance_is_told_in_the_curve_and_the_log() -> None:
     run = train(tiny_config(optimiser={"name": "sgd", "learning_rate": 1e-9}, epochs=1))
     (record,) = run.metrics()
-    assert "cannot be told from a guess" in record["warning"]
-    assert any("cannot be told from a guess" in line for line in run.log_tail())
+    assert "is at chance level" in record.warning
+    assert any("is at chance level" in line for line in run.log_tail())
     adam = {"name": "adam", "learning_rate": 0.02}
     run = train(tiny_config(method={"name": "standard"}, optimiser=adam, epochs=4))
-    assert run.metrics()[-1]["warning"] == ""
+    assert run.metrics()[-1].warning == ""
 
 
+@pytest.mark.slow
 def test_training_learns_and_is_repeatable_and_leaves_the_generator_alone() -> None:
     config = tiny_config(
         method={"name": "standard"}, optimiser={"name": "adam", "learning_rate": 0.02}, epochs=4
@@ -87,17 +89,18 @@ def test_training_learns_and_is_repeatable_and_leaves_the_generator_alone() -> N
     first, second = train(config), train(config)
     assert torch.equal(before, torch.random.get_rng_state())
     assert same(weights(first), weights(second))
-    assert first.metrics()[-1]["clean_accuracy"] > 0.6
+    assert first.metrics()[-1].clean_accuracy > 0.6
     other = train(tiny_config(**{**config.model_dump(mode="json"), "seed": 1}))
     assert not same(weights(first), weights(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("best_by", "epoch"), [("robust_accuracy", 3), ("clean_accuracy", 5)])
 def test_best_epoch_is_by_robust_then_clean_accuracy_or_the_other_way_round(
     monkeypatch, best_by, epoch
 ) -> None:
     results = iter([(0.5, 0.2), (0.4, 0.3), (0.6, 0.3), (0.6, 0.3), (0.9, 0.1)])
-    real = judge.evaluate
+    real = evaluator.evaluate
 
     def scripted(model, x, y, attack, **rest):
         report = real(model, x, y, attack, **rest)
@@ -107,17 +110,19 @@ def test_best_epoch_is_by_robust_then_clean_accuracy_or_the_other_way_round(
         object.__setattr__(report, "robust_correct", mask < round(robust * report.num_images))
         return report
 
-    monkeypatch.setattr(judge, "evaluate", scripted)
+    monkeypatch.setattr(evaluator, "evaluate", scripted)
     config = tiny_config(epochs=5).model_dump(mode="json")
     config["evaluation"]["best_by"] = best_by
     assert checkpoint_info(train(RunConfig.create(config)).best).epoch == epoch
 
 
+@pytest.mark.usefixtures("keep_resume_state")
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 4, 9])
 def test_stop_and_resume_end_like_an_uninterrupted_run(limit) -> None:
     config = tiny_config(**EVERYTHING)
     whole = train(config)
-    run = create_run(config)
+    run = RunDirectory.create(config)
     train(run=run, should_stop=stop_at_call(limit))
     status = run.status()
     assert status.state == "stopped"
@@ -126,12 +131,12 @@ def test_stop_and_resume_end_like_an_uninterrupted_run(limit) -> None:
     assert run.status().state == "finished"
     assert same(weights(run), weights(whole))
     assert same(last_model(run), last_model(whole))
-    strip = [{**record, "seconds": 0} for record in run.metrics()]
-    assert strip == [{**record, "seconds": 0} for record in whole.metrics()]
+    strip = [record.model_copy(update={"seconds": 0}) for record in run.metrics()]
+    assert strip == [record.model_copy(update={"seconds": 0}) for record in whole.metrics()]
 
 
 def test_stop_request_before_the_start_stops_during_start_up() -> None:
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
     run.request_stop()
     train(run=run)
     assert (run.status().state, run.status().epoch) == ("stopped", 0)
@@ -143,7 +148,7 @@ def test_stop_request_before_the_start_stops_during_start_up() -> None:
 KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
-from robust_core.training.run_directory import RunDirectory
+from robust_core.training.directory import RunDirectory
 from robust_core.training.trainer import train
 
 count = iter(range(10**9))
@@ -155,17 +160,18 @@ train(run=RunDirectory(Path(sys.argv[1])), should_stop=kill_in_the_middle_of_epo
 """
 
 
+@pytest.mark.usefixtures("keep_resume_state")
+@pytest.mark.slow
 def test_sigkill_in_the_middle_of_an_epoch_then_resume_is_bit_for_bit_the_same() -> None:
     config = tiny_config(**EVERYTHING)
-    run = create_run(config)
+    run = RunDirectory.create(config)
     child = subprocess.run(
         [sys.executable, "-c", KILLED_CHILD, str(run.path)],
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     assert child.returncode == -signal.SIGKILL
-    assert run.status().state == "running"
-    assert run.status(lost_after=0.0).state == "lost"
+    assert run.status().state == "lost"
     assert len(run.metrics()) == 1
     train(run=run)
     whole = train(config)
@@ -174,7 +180,7 @@ def test_sigkill_in_the_middle_of_an_epoch_then_resume_is_bit_for_bit_the_same()
 
 
 def test_keyboard_interrupt_is_a_stop_that_goes_on_upwards() -> None:
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
 
     def interrupt() -> bool:
         raise KeyboardInterrupt
@@ -229,14 +235,14 @@ def test_batches_cover_the_images_without_a_last_single_one(num_images, batch_si
 
 def test_card_lists_every_attack_that_was_asked_for() -> None:
     config = tiny_config(epochs=1).model_dump(mode="json")
-    fgsm = {"name": "fgsm", "parameters": {"epsilon": 0.2}, "num_verdicts": 2}
+    fgsm = {"name": "fgsm", "parameters": {"epsilon": 0.2}, "num_repeats": 2}
     config["evaluation"]["further_attacks"] = [fgsm]
     card = checkpoint_info(train(RunConfig.create(config)).best).card
-    attacks = [result["attack"] for result in card["robust"]]
+    attacks = [result.attack.model_dump(include={"name", "parameters"}) for result in card.robust]
     assert [attack["name"] for attack in attacks] == ["pgd", "fgsm"]
     assert attacks[1]["parameters"]["epsilon"] == 0.2
-    assert [result["num_verdicts"] for result in card["robust"]] == [1, 2]
-    assert all(result["accuracy"] <= card["clean_accuracy"] for result in card["robust"])
+    assert [result.attack.num_repeats for result in card.robust] == [1, 2]
+    assert all(result.accuracy <= card.clean_accuracy for result in card.robust)
     config["evaluation"]["further_attacks"] = [{"name": "fgsn"}]
     with pytest.raises(InputError, match="unknown attack 'fgsn'"):
         RunConfig.create(config)

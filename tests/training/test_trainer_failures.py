@@ -14,7 +14,7 @@ from robust_core.losses import cross_entropy
 from robust_core.methods.base import Batch, MethodOutput
 from robust_core.methods.standard import Standard
 from robust_core.training import trainer
-from robust_core.training.run_directory import create_run
+from robust_core.training.directory import RunDirectory
 from robust_core.training.state import create_state
 from robust_core.training.trainer import train
 from tests.training.conftest import tiny_config
@@ -29,7 +29,7 @@ def test_finished_run_is_not_trained_again() -> None:
 
 
 def test_other_configuration_is_refused() -> None:
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
     with pytest.raises(InputError, match="another configuration"):
         train(tiny_config(epochs=3), run)
 
@@ -47,14 +47,14 @@ def test_channels_last_that_would_corrupt_memory_is_refused() -> None:
 
 
 def test_second_process_is_refused_and_changes_nothing() -> None:
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
     with run.lock(), pytest.raises(InputError, match="another process"):
         train(run=run)
-    assert run.status().state == "starting"
+    assert run.status().state == "lost"
 
 
 def test_divergence_fails_and_keeps_the_last_good_epoch(monkeypatch) -> None:
-    run = create_run(tiny_config(method={"name": "standard"}, epochs=3))
+    run = RunDirectory.create(tiny_config(method={"name": "standard"}, epochs=3))
     train(run=run, should_stop=stop_at_call(2 + 5 + 2))
     saved, best = run.last.read_bytes(), run.best.read_bytes()
 
@@ -69,8 +69,9 @@ def test_divergence_fails_and_keeps_the_last_good_epoch(monkeypatch) -> None:
     assert (run.last.read_bytes(), run.best.read_bytes()) == (saved, best)
 
 
+@pytest.mark.slow
 def test_disk_full_fails_in_one_sentence_and_keeps_the_last_good_epoch(monkeypatch) -> None:
-    run = create_run(tiny_config(epochs=3))
+    run = RunDirectory.create(tiny_config(epochs=3))
     train(run=run, should_stop=stop_at_call(2 + 5 + 2))
     saved = run.last.read_bytes()
     real = trainer.save_state
@@ -90,7 +91,7 @@ def test_disk_full_fails_in_one_sentence_and_keeps_the_last_good_epoch(monkeypat
 
 
 def test_disk_so_full_that_the_status_cannot_be_written(monkeypatch) -> None:
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
 
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -102,7 +103,7 @@ def test_disk_so_full_that_the_status_cannot_be_written(monkeypatch) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 cut"])
 def test_corrupt_last_state_gives_a_sentence(content) -> None:
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
     run.last.write_bytes(content)
     with pytest.raises(InputError, match="it is damaged"):
         train(run=run)
@@ -110,9 +111,9 @@ def test_corrupt_last_state_gives_a_sentence(content) -> None:
 
 
 def test_last_state_of_another_run_is_refused() -> None:
-    first = create_run(tiny_config(epochs=3))
+    first = RunDirectory.create(tiny_config(epochs=3))
     train(run=first, should_stop=stop_at_call(2 + 5 + 2))
-    second = create_run(tiny_config(epochs=4))
+    second = RunDirectory.create(tiny_config(epochs=4))
     second.last.write_bytes(first.last.read_bytes())
     with pytest.raises(InputError, match="was saved by another"):
         train(run=second)
@@ -125,7 +126,7 @@ class Planted:
 
 def test_last_state_is_never_executed(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run = create_run(tiny_config())
+    run = RunDirectory.create(tiny_config())
     torch.save({"config": Planted()}, run.last)
     with pytest.raises(InputError, match="it is damaged"):
         train(run=run)
@@ -133,7 +134,7 @@ def test_last_state_is_never_executed(tmp_path, monkeypatch) -> None:
 
 
 def test_unexpected_error_is_recorded_and_raised(monkeypatch) -> None:
-    run = create_run(tiny_config(method={"name": "standard"}))
+    run = RunDirectory.create(tiny_config(method={"name": "standard"}))
 
     def bug(self: Standard, model: torch.nn.Module, batch: Batch) -> MethodOutput:
         raise AttributeError("a bug")
@@ -153,7 +154,7 @@ def test_method_that_stops_keeps_the_epoch_before(monkeypatch, epoch) -> None:
         "reason_to_stop",
         lambda self, model: "it collapsed" if next(seen) == epoch else None,
     )
-    run = create_run(tiny_config(method={"name": "standard"}, epochs=4))
+    run = RunDirectory.create(tiny_config(method={"name": "standard"}, epochs=4))
     if epoch == 0:
         with pytest.raises(InputError, match="ended in its first epoch"):
             train(run=run)

@@ -1,23 +1,25 @@
-"""The loss around an image, towards its adversarial image and across; computed when opened."""
+"""The loss surface around an image: towards its adversarial image, and along a random direction.
+
+It is computed when its expander is opened.
+"""
 
 import streamlit as st
 
-from app.ui import cached, honesty
 from app.ui import charts as plots
-from app.ui.forms import show_input_error
+from app.ui import reliability
+from app.ui.page import input_errors
 from robust_core.analysis.loss_surface import LossSurface
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.errors import InputError
 from robust_core.evaluation.trace import AttackTrace
 
 MARGIN, CROSS_ENTROPY = "Margin", "Cross-entropy"
 READING = (
-    "**How to read it.** A smooth hill towards the adversarial image means that the gradient tells "
-    "the truth: an attack that climbs it looks where the model is weakest. A flat plateau with "
-    "cliffs, or jagged noise, means that the gradient is masked: it leads nowhere, although the "
-    "model may be weak close by."
+    "**How to read it.** A smooth slope towards the adversarial image means that the gradient is "
+    "informative: an attack that follows it moves where the loss grows fastest. A flat plateau "
+    "with cliffs, or jagged noise, is a sign of a masked gradient: the attack gets no useful "
+    "direction, although an adversarial example may be close by."
 )
-STOOD_STILL = "The attack did not move the image, so both directions are random."
+UNCHANGED = "The attack did not change the image, so both directions are random."
 
 
 @st.fragment
@@ -31,17 +33,8 @@ def show_surface(trace: AttackTrace, info: CheckpointInfo) -> None:
     )
     if not box.open:
         return
-    with box:
-        try:
-            surface = honesty.surface(
-                info, trace, check_current=cached.latest_only("attack").begin()
-            )
-        except cached.Superseded:
-            st.stop()
-        except InputError as error:
-            show_input_error(error)
-            return
-        _draw(surface, trace, info)
+    with box, input_errors():
+        _draw(reliability.surface(info, trace), trace, info)
 
 
 def _draw(surface: LossSurface, trace: AttackTrace, info: CheckpointInfo) -> None:
@@ -51,8 +44,8 @@ def _draw(surface: LossSurface, trace: AttackTrace, info: CheckpointInfo) -> Non
         default=MARGIN,
         required=True,
         key="attack.surface.value",
-        help="Margin: the best wrong logit minus the label's; above 0 the label has lost. "
-        "Cross-entropy: what most attacks ascend.",
+        help="Margin: the largest wrong logit minus the label's; above 0 the image is "
+        "misclassified. Cross-entropy: the loss that most attacks increase.",
     )
     values = surface.margin if shown == MARGIN else surface.cross_entropy
     norm, moved = trace.attack.norm, trace.distance > 0
@@ -66,19 +59,19 @@ def _draw(surface: LossSurface, trace: AttackTrace, info: CheckpointInfo) -> Non
         reached=trace.distance / max(trace.attack.epsilon, 1e-12) if moved else None,
     )
     flat, relief = st.tabs(["Map", "3-D"], key="attack.surface.tabs", on_change="rerun")
-    lost = float((surface.margin > 0).float().mean())
+    wrong = float((surface.margin > 0).float().mean())
     alt = (
         f"{shown} on a plane around the image: from {float(values.min()):.3g} to "
-        f"{float(values.max()):.3g}; the label has lost on {lost:.0%} of it."
+        f"{float(values.max()):.3g}; {wrong:.0%} of it is misclassified."
     )
     for tab, draw in ((flat, plots.surface_contour), (relief, plots.surface_relief)):
         if tab.open:
             with tab:
                 st.plotly_chart(draw(plot), key=f"attack.{draw.__name__}", alt=alt)
     if not moved:
-        st.info(STOOD_STILL)
+        st.info(UNCHANGED)
     st.markdown(READING)
     st.caption(
-        f"Both axes in units of the budget, measured in {norm}: 1 is as far as the attacker may "
-        f"go. {len(surface.steps)} x {len(surface.steps)} points."
+        f"Both axes in units of epsilon ({norm}): at 1 the perturbation budget is used up. "
+        f"{len(surface.steps)} x {len(surface.steps)} points."
     )

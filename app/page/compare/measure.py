@@ -1,184 +1,97 @@
-"""What the page Compare measures: images crafted on one model and tested on another."""
+"""Measurements of the page Compare: transfer between models, and accuracy against epsilon."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-import streamlit as st
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from app.ui import cached
+from app.ui import models
+from app.ui.measure import Run, cost_of, measure, run
 from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.curves import Curve, accuracy_curve
-from robust_core.evaluation.evaluation import evaluate
-from robust_core.evaluation.trace import STOCHASTIC_SAMPLES, AttackTrace
-from robust_core.gradients import predict_logits
-from robust_core.models.base import Classifier
-from robust_core.threat_model import Norm
+from robust_core.evaluation.trace import AttackTrace, default_eot_samples
+from robust_core.evaluation.transfer import TransferMatrix, trace_transfer, transfer_matrix
 
-BATCH = 32  # images that are attacked together; between batches a newer request takes over
-MOST_RESULTS = 16
-RADII = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # times the radius of the attack
-LARGEST_L2 = 100.0  # of a radius, as the parameters of an attack allow
-BISECTIONS = 3  # attacks an image needs to find the one of seven radii at which it falls
+BATCH = 32  # images per batch; between batches a newer request takes over
+EPSILONS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # multiples of the attack's epsilon
+BISECTIONS = 3  # attacks per image to find the smallest of seven epsilons that fools the model
 
-Array = NDArray[np.float32]
-Matrix = list[list[RobustnessReport]]  # row: the model attacked, column: the model that judges
+Infos = Sequence[CheckpointInfo]
 
 
-def image_transfer(
-    infos: Sequence[CheckpointInfo],
-    traces: Sequence[AttackTrace],
-    *,
-    check: Callable[[], None],
-) -> Array:
-    """Return what each model makes of each model's adversarial image.
-
-    Args:
-        infos: M models.
-        traces: the attack on one image, on each of them.
-        check: called while waiting for other work; an exception it raises ends the wait.
-
-    Returns:
-        Probabilities [M,M,K]: crafted on row, tested on column, class. The diagonal is the trace's.
-    """
-    key = ("image", *(_attacked_key(*pair) for pair in zip(infos, traces, strict=True)))
-    found = _results().get(key)
-    if found is not None:
-        return found
-    x_adv = torch.stack([torch.from_numpy(trace.x_adv) for trace in traces])
-    with cached.heavy_work(check):
-        columns = []
-        for info in infos:
-            model = cached.load_model(info)
-            logits = predict_logits(model, x_adv, eot_samples=_samples(model))
-            columns.append(logits.softmax(dim=1).numpy())
-    found = np.stack(columns, axis=1)  # [M, M, K]
-    for i, trace in enumerate(traces):
-        found[i, i] = trace.adversarial
-    _results().put(key, found)
-    return found
+def image_transfer(infos: Infos, traces: Sequence[AttackTrace]) -> Tensor:
+    """Return `trace_transfer` [M,M,K] of the attacks on one image on each of M models."""
+    return run(
+        "compare.image",
+        (infos, traces),
+        lambda job: trace_transfer([models.load_model(info) for info in infos], traces),
+    )
 
 
-def known_transfer(
-    infos: Sequence[CheckpointInfo], attack: Attack, num_images: int
-) -> Matrix | None:
-    """Return the matrix of exactly this measurement if it was made lately."""
-    return _results().get(_sample_key(infos, attack, num_images))
-
-
-def measure_transfer(
-    infos: Sequence[CheckpointInfo],
-    attack: Attack,
-    num_images: int,
-    *,
-    check: Callable[[], None],
-    on_share: Callable[[float], None],
-) -> Matrix:
-    """Attack test images on every model and let every model judge them.
+def sample_transfer(infos: Infos, attack: Attack, num_images: int) -> TransferMatrix | None:
+    """Return `transfer_matrix` of M models; None, with a button, until measured.
 
     Args:
         infos: M models of one data set.
         attack: the attack, untargeted.
-        num_images: of a stratified sample of the test split.
-        check: ends the work by raising `cached.Superseded`.
-        on_share: called with the share of the work done, in [0, 1].
-
-    Returns:
-        M times M reports. An image that the judge gets wrong without an attack is not attacked and
-        counts as not robust, as in `evaluate`.
+        num_images: size of the stratified sample of test images.
     """
-    images = cached.load_images(infos[0]).sample(num_images)
-    num_pairs = len(infos) ** 2
-    matrix: Matrix = []
-    for row, crafted_on in enumerate(infos):
-        surrogate = cached.load_model(crafted_on)
-        matrix.append([])
-        for column, judge in enumerate(infos):
-            model, pair = cached.load_model(judge), row * len(infos) + column
 
-            def report(done: int, total: int, pair: int = pair) -> None:
-                check()
-                on_share((pair + done / total) / num_pairs)
+    def work(job: Run) -> TransferMatrix:
+        images = models.load_images(infos[0]).sample(num_images)
+        networks = [models.load_model(info) for info in infos]
+        return transfer_matrix(
+            networks, images.x, images.y, attack, batch_size=BATCH, on_progress=job.done
+        )
 
-            with cached.heavy_work(check):
-                found = evaluate(
-                    model,
-                    images.x,
-                    images.y,
-                    attack,
-                    batch_size=BATCH,
-                    eot_samples=_samples(model),
-                    surrogate=None if row == column else surrogate,
-                    on_progress=report,
-                )
-            matrix[-1].append(found)
-    _results().put(_sample_key(infos, attack, num_images), matrix)
-    return matrix
+    pairs = [info for info in infos for _ in infos]
+    return measure(
+        "compare.transfer",
+        (infos, attack, num_images),
+        work,
+        cost=cost_of(pairs, num_images * attack.passes(), min(num_images, BATCH)),
+        label="Measure transfer",
+        teaser="Measures the accuracy of every model on adversarial images of every model.",
+        words="Attacking each model, evaluating all",
+        live_seconds=0.0,
+    )
 
 
-def known_curves(
-    infos: Sequence[CheckpointInfo], attack: Attack, num_images: int
-) -> list[Curve] | None:
-    """Return the curves of exactly this measurement if it was made lately."""
-    return _results().get(("curves", *_sample_key(infos, attack, num_images)))
+def curves(infos: Infos, attack: Attack, num_images: int) -> list[Curve] | None:
+    """Return accuracy against epsilon for each model; arguments as of `sample_transfer`."""
 
+    def work(job: Run) -> list[Curve]:
+        images = models.load_images(infos[0]).sample(num_images)
+        found = []
+        for number, info in enumerate(infos):
+            model = models.load_model(info)
 
-def measure_curves(
-    infos: Sequence[CheckpointInfo],
-    attack: Attack,
-    num_images: int,
-    *,
-    check: Callable[[], None],
-    on_share: Callable[[float], None],
-) -> list[Curve]:
-    """Return accuracy against the radius for each model; arguments as of `measure_transfer`."""
-    images = cached.load_images(infos[0]).sample(num_images)
-    largest = 1.0 if attack.norm is Norm.LINF else LARGEST_L2
-    values = [0.0, *(min(radius * attack.epsilon, largest) for radius in RADII)]
-    curves = []
-    for number, info in enumerate(infos):
-        model = cached.load_model(info)
+            def report(done: int, total: int, number: int = number) -> None:
+                job.progress((number + done / max(total, 1)) / len(infos))
 
-        def report(done: int, total: int, number: int = number) -> None:
-            check()
-            on_share((number + done / max(total, 1)) / len(infos))
-
-        with cached.heavy_work(check):
-            curves.append(
+            found.append(
                 accuracy_curve(
                     model,
                     images.x,
                     images.y,
                     attack,
                     "epsilon",
-                    values,
+                    attack.threat_model.multiples(EPSILONS),
                     batch_size=BATCH,
-                    eot_samples=_samples(model),
+                    eot_samples=default_eot_samples(model),
                     on_progress=report,
                 )
             )
-    _results().put(("curves", *_sample_key(infos, attack, num_images)), curves)
-    return curves
+        return found
 
-
-def _samples(model: Classifier) -> int:
-    return STOCHASTIC_SAMPLES if model.stochastic else 1
-
-
-def _attacked_key(info: CheckpointInfo, trace: AttackTrace) -> tuple:
-    x: Tensor = torch.from_numpy(trace.x)
-    return (*cached.attack_key(info, x, trace.label, trace.attack), trace.target)
-
-
-def _sample_key(infos: Sequence[CheckpointInfo], attack: Attack, num_images: int) -> tuple:
-    uses = tuple((info.digest, info.inference) for info in infos)
-    return "sample", uses, attack.name, attack, num_images
-
-
-@st.cache_resource
-def _results() -> cached.Recent:
-    return cached.Recent(MOST_RESULTS)
+    attacks = num_images * (1 if attack.minimum_norm else BISECTIONS)
+    return measure(
+        "compare.curves",
+        (infos, attack, num_images),
+        work,
+        cost=cost_of(infos, attacks * attack.passes(), min(num_images, BATCH)),
+        label="Measure curves",
+        teaser=f"Measures the accuracy from 0 to twice epsilon on {num_images} test images.",
+        words="Attacking with growing epsilon",
+        live_seconds=0.0,
+    )

@@ -1,104 +1,77 @@
-"""The transfer matrix: crafted on one model, tested on another; for one image and for many."""
+"""The transfer matrix of surrogate and evaluated models, for one image and for many."""
 
 import csv
 import io
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
 from app.page.compare import charts, measure
-from app.page.compare.measure import Matrix
-from app.page.gradients.controls import offer, seconds, short_name
-from app.page.hard_pairs.costly import Cost, after_button
-from app.ui import cached
+from app.ui import models
 from app.ui.accuracy_charts import accuracy_figure
 from app.ui.attack_controls import AttackPlan
-from app.ui.outcome import PLAIN_CHART
+from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import offer
+from app.ui.state import Choice
 from app.ui.units import count_words, percent
-from app.ui.words import seeded_words
+from app.ui.words import seeded_words, short_name
 from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
+from robust_core.evaluation.transfer import TransferMatrix, fooled_by_others_alone
 
 SIZES = ("16", "64", "256")
-SAMPLE_KEY = "compare.sample"
+SAMPLE = Choice(
+    "sample", "compare.sample", {size: size for size in SIZES}, kind="number of test images"
+)
 
 
 def sample_size(infos: Sequence[CheckpointInfo]) -> int:
-    """Return how many test images are attacked: what is chosen, or all if there are fewer."""
-    chosen = st.session_state.get(SAMPLE_KEY) or SIZES[0]
-    return min(int(chosen), len(cached.load_images(infos[0])))
+    """Return the number of attacked test images: the chosen one, or all if there are fewer."""
+    return min(int(SAMPLE.value), len(models.load_images(infos[0])))
 
 
 def show_image_transfer(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
-    """Draw what each model makes of the image that was crafted on each other one."""
-    check = cached.latest_only("compare.transfer").begin()
-    found = measure.image_transfer(infos, traces, check=check)
+    """Draw the prediction of each model for the adversarial image of each model."""
+    found = measure.image_transfer(infos, traces)
     names, label = infos[0].class_names, traces[0].label
-    models = [short_name(info) for info in infos]
+    titles = [short_name(info) for info in infos]
     words = [
         [f"{names[int(cell.argmax())]} · {percent(float(cell.max()))}" for cell in row]
         for row in found
     ]
     st.plotly_chart(
-        charts.transfer_map(found[:, :, label], words, models, f"P({names[label]})"),
+        charts.transfer_map(found[:, :, label].numpy(), words, titles, f"P({names[label]})"),
         config=PLAIN_CHART,
         key="compare.transfer.image",
-        alt="This image, crafted on one model and tested on another: " + _told(words, models),
+        alt="Predictions for this image, surrogate on evaluated model: " + _listed(words, titles),
     )
     st.caption(
-        f"Written: the predicted class. Colour: the probability of {names[label]}, so a dark cell "
-        "is an image that transfers. Diagonal: the attack that sees the model it is judged by."
+        f"Text: predicted class. Colour: probability of the label {names[label]}, so in a dark "
+        "cell the adversarial image transfers. Diagonal: attack on the evaluated model itself."
     )
-    for column, (trace, model) in enumerate(zip(traces, models, strict=True)):
-        fooling = [
-            models[row] for row in range(len(models)) if int(found[row, column].argmax()) != label
-        ]
-        if fooling and trace.clean_prediction == trace.prediction == label:
-            st.info(
-                f"{model} withstands the attack on itself, but not the image crafted on "
-                f"{' and '.join(fooling)}: its own gradient may be hiding the way.",
-                icon=":material/visibility_off:",
-            )
+    for model, surrogates in fooled_by_others_alone(found, traces).items():
+        fooling = " and ".join(titles[surrogate] for surrogate in surrogates)
+        st.info(
+            f"{titles[model]} resists the attack on itself, but is fooled by the adversarial image "
+            f"of {fooling}: its own gradient may be masked.",
+            icon=":material/visibility_off:",
+        )
 
 
 def show_sample_transfer(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
-    """Draw the same matrix over test images, behind a button with its cost."""
-    st.session_state.setdefault(SAMPLE_KEY, SIZES[0])
-    st.segmented_control("How many", SIZES, key=SAMPLE_KEY, required=True, persist_state="session")
+    """Draw the accuracy matrix over test images, behind a button with its cost."""
+    SAMPLE.segmented("Number of images")
     number, attack = sample_size(infos), plan.attack
-    matrix = measure.known_transfer(infos, attack, number)
-    if matrix is None:
-        passes = number * attack.passes() * len(infos)  # on each model
-        matrix = after_button(
-            "Measure transfer",
-            "Shows how many test images stay right, for every pair of models.",
-            "Crafts and tests",
-            cost=Cost(passes * len(infos), seconds(infos, passes, min(number, measure.BATCH))),
-            work=lambda check, report: measure.measure_transfer(
-                infos, attack, number, check=check, on_share=report
-            ),
-        )
+    matrix = measure.sample_transfer(infos, attack, number)
     if matrix is not None:
         _draw_sample(infos, attack, matrix, number)
 
 
 def show_curves(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
-    """Draw accuracy against the radius, a line for each model, behind a button with its cost."""
+    """Draw accuracy against epsilon, one line per model, behind a button with its cost."""
     number, attack = sample_size(infos), plan.attack
-    curves = measure.known_curves(infos, attack, number)
-    if curves is None:
-        passes = number * attack.passes() * (1 if attack.minimum_norm else measure.BISECTIONS)
-        curves = after_button(
-            "Measure curves",
-            f"Shows accuracy from no attack to twice the radius, {number} test images.",
-            "Attacks with growing radius",
-            cost=Cost(passes * len(infos), seconds(infos, passes, min(number, measure.BATCH))),
-            work=lambda check, report: measure.measure_curves(
-                infos, attack, number, check=check, on_share=report
-            ),
-        )
+    curves = measure.curves(infos, attack, number)
     if curves is None:
         return
     named = {short_name(info): curve for info, curve in zip(infos, curves, strict=True)}
@@ -106,13 +79,13 @@ def show_curves(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
         accuracy_figure(named, charts.STYLES),
         config=PLAIN_CHART,
         key="compare.curves.epsilon",
-        alt="Accuracy against the radius; at the largest: "
+        alt="Accuracy against epsilon; at the largest: "
         + ", ".join(f"{name} {percent(curve.accuracies[-1])}" for name, curve in named.items()),
     )
     st.caption(
         f"{seeded_words(attack, exclude=['epsilon'])}, {attack.norm}, untargeted, a sample of "
-        f"{count_words(number, 'test image')}; bars are 95 % intervals. An image that falls at a "
-        "radius counts as fallen at every larger one."
+        f"{count_words(number, 'test image')}; bars are 95 % intervals. An image that is fooled "
+        "at one epsilon counts as fooled at every larger one."
     )
     table = io.StringIO()
     writer = csv.writer(table)
@@ -124,59 +97,53 @@ def show_curves(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
 
 
 def _draw_sample(
-    infos: Sequence[CheckpointInfo], attack: Attack, matrix: Matrix, number: int
+    infos: Sequence[CheckpointInfo], attack: Attack, matrix: TransferMatrix, number: int
 ) -> None:
-    models = [short_name(info) for info in infos]
-    shares = np.array([[cell.robust_accuracy for cell in row] for row in matrix], dtype=np.float32)
-    words = [[percent(float(share)) for share in row] for row in shares]
+    titles = [short_name(info) for info in infos]
+    shares = matrix.robust_accuracy
+    words = [[percent(share) for share in row] for row in shares.tolist()]
     st.plotly_chart(
-        charts.transfer_map(shares, words, models, "accuracy"),
+        charts.transfer_map(shares.numpy(), words, titles, "accuracy"),
         config=PLAIN_CHART,
         key="compare.transfer.sample",
-        alt="Accuracy under attack, crafted on one model and tested on another: "
-        + _told(words, models),
+        alt="Accuracy under attack, surrogate on evaluated model: " + _listed(words, titles),
     )
     clean = ", ".join(
-        f"{model} {percent(cell.clean_accuracy)}"
-        for model, cell in zip(models, matrix[0], strict=True)
+        f"{model} {percent(share)}"
+        for model, share in zip(titles, matrix.clean_accuracy.tolist(), strict=True)
     )
     st.caption(
         f"Accuracy under {seeded_words(attack)}, untargeted, "
-        f"a sample of {count_words(number, 'test image')}. Without an attack: "
-        f"{clean}. The judge's own errors count as wrong; the rest was attacked."
+        f"a sample of {count_words(number, 'test image')}. Clean accuracy: {clean}. Images that "
+        "the evaluated model misclassifies without an attack count as errors."
     )
-    _warn_of_masking(infos, matrix, models)
+    _warn_of_masking(matrix, titles)
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["crafted_on", "tested_on", "num_images", "clean_accuracy", "robust_accuracy"])
-    for row, crafted_on in zip(matrix, infos, strict=True):
-        for cell, judge in zip(row, infos, strict=True):
+    writer.writerow(["surrogate", "evaluated", "num_images", "clean_accuracy", "robust_accuracy"])
+    for row, surrogate in zip(matrix.reports, infos, strict=True):
+        for cell, evaluated in zip(row, infos, strict=True):
             writer.writerow(
-                [crafted_on.name, judge.name, number, cell.clean_accuracy, cell.robust_accuracy]
+                [surrogate.name, evaluated.name, number, cell.clean_accuracy, cell.robust_accuracy]
             )
     offer(table.getvalue().encode(), None, "transfer", "csv")
 
 
-def _warn_of_masking(
-    infos: Sequence[CheckpointInfo], matrix: Matrix, models: Sequence[str]
-) -> None:
-    """Name the models that another model's images hurt clearly more than the attack on them."""
-    for column in range(len(infos)):
-        own = matrix[column][column].robust_accuracy
-        best = min(range(len(infos)), key=lambda row: matrix[row][column].robust_accuracy)
-        found = matrix[best][column]
-        if found.robust_interval[1] < own:
-            st.warning(
-                f"{models[column]} is right on {percent(own)} under the attack on itself, but on "
-                f"{percent(found.robust_accuracy)} of the images crafted on {models[best]} "
-                "(95 % interval below): a sign of masked gradients.",
-                icon=":material/visibility_off:",
-            )
+def _warn_of_masking(matrix: TransferMatrix, titles: Sequence[str]) -> None:
+    """Name models with significantly lower accuracy under transfer than under their own attack."""
+    shares = matrix.robust_accuracy.tolist()
+    for model, surrogate in matrix.masked():
+        st.warning(
+            f"{titles[model]}: accuracy {percent(shares[model][model])} under the attack on "
+            f"itself, but {percent(shares[surrogate][model])} with {titles[surrogate]} as "
+            "surrogate model (95 % interval below): a sign of masked gradients.",
+            icon=":material/visibility_off:",
+        )
 
 
-def _told(words: Sequence[Sequence[str]], models: Sequence[str]) -> str:
+def _listed(words: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     return "; ".join(
         f"{row} on {column} {words[i][j]}"
-        for i, row in enumerate(models)
-        for j, column in enumerate(models)
+        for i, row in enumerate(titles)
+        for j, column in enumerate(titles)
     )

@@ -1,4 +1,4 @@
-"""Attribution methods side by side, where each does not apply, and how far to trust it."""
+"""Attribution methods side by side, where each does not apply, and the quality of each."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,13 @@ import numpy as np
 import streamlit as st
 
 from app.page.gradients import charts, measure
-from app.page.gradients.controls import offer, seconds, short_name, theme, wanted
+from app.page.gradients.controls import theme
+from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
+from app.ui.pictures import picture_bytes
+from app.ui.words import short_name
+from robust_core.analysis.attribution import ExplanationQuality
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 TITLES = {
@@ -20,41 +25,36 @@ TITLES = {
     "occlusion": "Occlusion",
     "deep_lift": "DeepLift",
 }
-MAP_PASSES, TRUST_PASSES = 300, 3500  # mostly occlusion: 225 places, and 9 images for trust
 READING = (
-    "**Infidelity**: how badly the map predicts what noise of 0.1 does to the logit, the map "
-    "scaled to fit best. **Sensitivity**: how far the map moves when the image moves by at most "
-    "0.02 a pixel, relative to its length. Both are 0 at best (Yeh et al., NeurIPS 2019, "
-    "arXiv:1901.09392; 32 perturbations, 8 neighbours, this image only). Logits of different "
-    "models differ in scale, so compare infidelity within a row."
+    "**Infidelity**: squared error of the map, optimally scaled, as a prediction of the change of "
+    "the logit under Gaussian noise of 0.1. **Sensitivity**: largest change of the map, relative "
+    "to its norm, when every pixel changes by at most 0.02. Lower is better, 0 is best (Yeh et "
+    "al., NeurIPS 2019, arXiv:1901.09392; 32 perturbations, 8 neighbours, this image only). Logits "
+    "of different models differ in scale, so compare infidelity within a row."
 )
 
 
 def show_attribution(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
-    """Draw the maps, methods in columns and models in rows, and offer the two tests."""
+    """Draw the maps, methods in columns and models in rows, and offer the quality measures."""
     names = models[0].class_names
     key = f"gradients.explained.{models[0].config.data.name}"
     if st.session_state.get(key) not in range(len(names)):
         st.session_state[key] = image.label
     label = st.selectbox(
-        "Class that is explained",
+        "Explained class",
         range(len(names)),
         format_func=names.__getitem__,
         key=key,
         persist_state="session",
         help="Every method explains the logit of this class.",
     )
-    asked = (image.image_id or image.x.sum().item(), label, tuple(info.name for info in models))
-    if wanted("Explain", seconds(models, MAP_PASSES, 16), "gradients.attribution.run"):
-        st.session_state["gradients.attribution.asked"] = asked
-    if st.session_state.get("gradients.attribution.asked") != asked:
-        st.info("Press Explain to compute the maps of all methods.")
+    found = measure.attributions(models, image, label)
+    if found is None:
         return
-    found = [measure.attributions(info, image.x, label) for info in models]
     maps = np.stack([each for each, _ in found])  # [R, M, C, H, W]
     _draw(maps, models, names[label])
-    _tell_reasons([reasons for _, reasons in found], models)
-    _show_trust(models, image, label, asked)
+    _list_reasons([reasons for _, reasons in found], models)
+    _show_quality(models, image, label)
 
 
 def _draw(maps: measure.Array, models: Sequence[CheckpointInfo], label: str) -> None:
@@ -67,23 +67,23 @@ def _draw(maps: measure.Array, models: Sequence[CheckpointInfo], label: str) -> 
     words = charts.Words([short_name(info) for info in models], methods)
     st.plotly_chart(
         charts.signed_grid(shown, words, 1.0, theme(), "relative"),
-        config={"displayModeBar": False},
+        config=PLAIN_CHART,
         key="gradients.attribution",
-        alt=f"What speaks for {label} (positive) and against it; columns: "
+        alt=f"Evidence for {label} (positive) and against it (negative); columns: "
         + ", ".join(TITLES.values()),
     )
     st.caption(
-        "Positive: speaks for the class. Summed over channels, each tile relative to its own 98th "
+        "Positive: evidence for the class. Summed over channels and scaled per tile to its 98th "
         "percentile, because the methods have different units. Baseline of Integrated Gradients, "
-        "Occlusion and DeepLift: mid-grey. An empty tile: the method does not apply, see below."
+        "Occlusion and DeepLift: mid-grey. Empty tile: the method does not apply, see below."
     )
-    picture = charts.picture_bytes(charts.signed_colours(np.nan_to_num(shown), 1.0))
+    picture = picture_bytes(charts.signed_colours(np.nan_to_num(shown), 1.0))
     names = np.array([info.name for info in models])
-    data = measure.npz(maps=maps, models=names, methods=np.array(measure.METHODS))
+    data = npz(maps=maps, models=names, methods=np.array(measure.METHODS))
     offer(data, picture, "attribution")
 
 
-def _tell_reasons(reasons: Sequence[dict[str, str]], models: Sequence[CheckpointInfo]) -> None:
+def _list_reasons(reasons: Sequence[dict[str, str]], models: Sequence[CheckpointInfo]) -> None:
     lines = []
     for info, found in zip(models, reasons, strict=True):
         for reason in dict.fromkeys(found.values()):
@@ -96,26 +96,28 @@ def _tell_reasons(reasons: Sequence[dict[str, str]], models: Sequence[Checkpoint
         st.markdown("\n".join(lines))
 
 
-def _show_trust(
-    models: Sequence[CheckpointInfo], image: ChosenImage, label: int, asked: tuple
-) -> None:
-    st.subheader("How far to believe them", anchor=False)
-    if wanted("Test the maps", seconds(models, TRUST_PASSES, 16), "gradients.trust.run"):
-        st.session_state["gradients.trust.asked"] = asked
-    if st.session_state.get("gradients.trust.asked") == asked:
-        with st.spinner("Perturbing image and maps …"):
-            found = {short_name(info): measure.trusts(info, image.x, label) for info in models}
-        rows = []
-        for name, trusts in found.items():
-            for title, number in (("infidelity", "infidelity"), ("sensitivity", "sensitivity")):
-                cells = [
-                    f"{getattr(trusts[method], number):.3g}" if method in trusts else "–"
-                    for method in measure.METHODS
-                ]
-                rows.append(f"| {name}, {title} | " + " | ".join(cells) + " |")
-        head = "| Model | " + " | ".join(TITLES.values()) + " |\n" + "|---" * 9 + "|"
-        st.markdown("\n".join([head, *rows]))
-        stochastic = [name for name, trusts in found.items() if not trusts]
-        if stochastic:
-            st.caption(f"No numbers for {', '.join(stochastic)}: two passes differ by themselves.")
+def _show_quality(models: Sequence[CheckpointInfo], image: ChosenImage, label: int) -> None:
+    st.subheader("Explanation quality", anchor=False)
+    found = measure.explanation_quality(models, image, label)
+    if found is not None:
+        _draw_quality([short_name(info) for info in models], found)
     st.caption(READING)
+
+
+def _draw_quality(names: Sequence[str], found: Sequence[dict[str, ExplanationQuality]]) -> None:
+    rows = []
+    for name, quality in zip(names, found, strict=True):
+        for number in ("infidelity", "sensitivity"):
+            cells = [
+                f"{getattr(quality[method], number):.3g}" if method in quality else "–"
+                for method in measure.METHODS
+            ]
+            rows.append(f"| {name}, {number} | " + " | ".join(cells) + " |")
+    head = "| Model | " + " | ".join(TITLES.values()) + " |\n" + "|---" * 9 + "|"
+    st.markdown("\n".join([head, *rows]))
+    stochastic = [name for name, quality in zip(names, found, strict=True) if not quality]
+    if stochastic:
+        st.caption(
+            f"Not measured for {', '.join(stochastic)}: the outputs of a stochastic model differ "
+            "from pass to pass."
+        )

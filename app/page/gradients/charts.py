@@ -1,6 +1,8 @@
-"""Arrays in, plotly figure out: grids of small pictures and the scatter of alignment."""
+"""Figures of the page Gradients: grids of small pictures, alignment scatter and table.
 
-import io
+Arrays in, plotly figure out; knows neither torch nor streamlit.
+"""
+
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.ui.charts import MARGIN, ROBUST
+from app.ui.pictures import GAP, mosaic
 
 Array = NDArray[np.float32]
-GAP = 2  # pixels of the images between two tiles
-CAPTION_GAP = 8  # below a tile with words under it
-LINE, LETTERS = 16, 10  # of a column's name: pixels high, letters long
-TILE = 68  # pixels on screen, at least, for a tile
+CAPTION_GAP = 8  # below a tile with a caption
+LINE, LETTERS = 16, 10  # of a column's name: height in pixels, length in letters
+TILE = 68  # smallest size of a tile on the screen, in pixels
 PERCENTILE = 98
 SIGNED = {  # negative, zero, positive; zero is the page itself
     "light": ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b"),
@@ -29,7 +30,7 @@ SYMBOLS += tuple(f"{symbol}-open" for symbol in SYMBOLS)
 
 @dataclass(frozen=True)
 class Words:
-    """What stands around a grid: names of the rows and columns, and words under each tile."""
+    """The texts of a grid: names of its rows and columns, and a caption under each tile."""
 
     rows: Sequence[str]
     columns: Sequence[str]
@@ -37,25 +38,13 @@ class Words:
 
 
 def shared_limit(values: Array) -> float:
-    """Return the 98th percentile of |values|, or 1 where that is 0: limit of a symmetric scale."""
+    """Return the limit of a symmetric scale: the 98th percentile of |values|, or 1 if that is 0."""
     found = float(np.percentile(np.abs(values), PERCENTILE))
     return found if found > 0 else 1.0
 
 
-def mosaic(tiles: Array, gap_below: int = GAP) -> Array:
-    """Return tiles [R,K,H,W] or [R,K,H,W,C] side by side, NaN between them: [.,.] or [.,.,C]."""
-    rows, columns, height, width = tiles.shape[:4]
-    shape = (rows * (height + gap_below), columns * (width + GAP), *tiles.shape[4:])
-    sheet = np.full(shape, np.nan, dtype=np.float32)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * (height + gap_below), column * (width + GAP)
-            sheet[top : top + height, left : left + width] = tiles[row, column]
-    return sheet
-
-
 def signed_grid(tiles: Array, words: Words, limit: float, theme: str, unit: str) -> go.Figure:
-    """Return signed maps [R,K,H,W] in one diverging scale from -limit to limit, with its bar."""
+    """Return signed maps [R,K,H,W] on one diverging scale from -limit to limit, with colour bar."""
     gap = GAP if words.tiles is None else CAPTION_GAP
     colours = SIGNED[theme]
     figure = go.Figure()
@@ -87,18 +76,8 @@ def picture_grid(tiles: Array, words: Words) -> go.Figure:
     return _framed(figure, tiles.shape, words, gap)
 
 
-def picture_bytes(tiles: Array, scale: int = 4) -> bytes:
-    """Return pictures [R,K,H,W,C] in [0, 1] as one PNG, enlarged without smoothing."""
-    sheet = np.nan_to_num(mosaic(tiles), nan=1.0)
-    large = np.kron(sheet, np.ones((scale, scale, 1), dtype=np.float32))
-    levels = (255 * large).round().clip(0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(levels.squeeze()).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
 def signed_colours(tiles: Array, limit: float) -> Array:
-    """Return signed maps [R,K,H,W] as the colours of the light scale: [R,K,H,W,3] in [0, 1]."""
+    """Return signed maps [R,K,H,W] in the colours of the light theme: [R,K,H,W,3] in [0, 1]."""
     stops = np.array(
         [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in SIGNED["light"]]
     )
@@ -111,13 +90,13 @@ def signed_colours(tiles: Array, limit: float) -> Array:
 def alignment_scatter(
     names: Sequence[str], alignments: Sequence[float], robust: Sequence[float], words: Sequence[str]
 ) -> go.Figure:
-    """Return robust accuracy in [0, 1] against alignment in [-1, 1], a point for each model.
+    """Return robust accuracy in [0, 1] against alignment in [-1, 1], one point per model.
 
     Args:
         names: of the models.
         alignments: mean cosines.
         robust: robust accuracies.
-        words: the attack behind each of them.
+        words: the attack that each robust accuracy was measured with.
     """
     figure = go.Figure()
     for number, name in enumerate(names):
@@ -138,7 +117,7 @@ def alignment_scatter(
 
 
 def class_table(by_class: Array, class_names: Sequence[str], theme: str) -> go.Figure:
-    """Return the mean cosine of gradient of class i (row) with target of class j: [K,K]."""
+    """Return the mean cosine [K,K] of the gradient of class i (row) and the target of class j."""
     limit = float(np.abs(by_class).max()) or 1.0
     figure = go.Figure()
     figure.add_heatmap(
@@ -158,7 +137,7 @@ def class_table(by_class: Array, class_names: Sequence[str], theme: str) -> go.F
 
 
 def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -> go.Figure:
-    """Write the names around a grid and give it its size."""
+    """Add row and column names and captions to a grid, and set its size."""
     rows, columns, height, width = shape[:4]
     middles = [column * (width + GAP) + (width - 1) / 2 for column in range(columns)]
     names = ["<br>".join(_lines(name)) for name in words.columns]

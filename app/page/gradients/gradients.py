@@ -1,4 +1,4 @@
-"""The gradients page: what a model's input gradient shows, and whether it points at the classes."""
+"""The page Gradients: input gradients, their alignment with the classes, and attributions."""
 
 from collections.abc import Sequence
 
@@ -6,67 +6,55 @@ import streamlit as st
 
 from app.page.gradients.alignment import show_alignment
 from app.page.gradients.attribution import show_attribution
-from app.page.gradients.controls import is_denoiser, pick_models, pick_view
-from app.page.gradients.link import gradients_page_link, link_state
+from app.page.gradients.controls import pick_view
+from app.page.gradients.link import gradients_link
 from app.page.gradients.maps import show_classes, show_targets
 from app.page.gradients.morph import show_morph
 from app.page.gradients.synthesis import show_synthesis
-from app.ui import cached
-from app.ui.forms import show_input_error
+from app.ui import models
+from app.ui.compared_models import pick_models
 from app.ui.image_picker import ChosenImage, pick_image
-from app.ui.model_picker import in_order, pick_model
+from app.ui.model_picker import in_order, is_denoiser, pick_model
+from app.ui.page import input_errors, open_page
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.errors import InputError
 
 
 def main() -> None:
     """Draw the page."""
-    every = in_order(cached.checkpoints())
+    every = in_order(models.checkpoints())
     infos = [info for info in every if not is_denoiser(info)]
-    title, link_place = st.columns([6, 1], vertical_alignment="center")
-    title.title("Gradients", anchor=False)
-    if not infos:
-        st.info(
-            "There is no checkpoint yet: train a model on the page Train, then look at it here."
-        )
+    page = open_page("Gradients", "", infos, gradients_link)
+    if page is None:
         return
-    link = gradients_page_link(infos)
-    link.warn()
-    controls, stage = st.columns([1, 3.2], gap="large")
-    with controls:
+    with page.controls:
         info = pick_model(infos)
-        models = pick_models(info, infos)
+        compared = pick_models(info, infos)
         image = pick_image(info)
-    with stage:
+    with page.stage:
         if image is None:
             st.info("Choose an image on the left; its gradients appear here.")
             return
-        try:
-            _draw(pick_view(), models, every, image)
-        except InputError as error:
-            show_input_error(error)
-        except cached.Superseded:
-            st.stop()
-    with link_place:
-        link.button(link_state(models, image))
+        with input_errors():
+            _draw(pick_view(), compared, every, image)
+    page.copy_link(image.in_address())
 
 
 def _draw(
-    view: str, models: Sequence[CheckpointInfo], every: Sequence[CheckpointInfo], image: ChosenImage
+    view: str, infos: Sequence[CheckpointInfo], every: Sequence[CheckpointInfo], image: ChosenImage
 ) -> None:
     match view:
         case "targets":
-            show_targets(models, every, image)
+            show_targets(infos, every, image)
         case "alignment":
-            show_alignment(models[0], every)
+            show_alignment(infos[0], every)
         case "morph":
-            show_morph(models, image)
+            show_morph(infos, image)
         case "attribution":
-            show_attribution(models, image)
+            show_attribution(infos, image)
         case "synthesis":
-            show_synthesis(models, image)
+            show_synthesis(infos, image)
         case _:
-            show_classes(models, image)
+            show_classes(infos, image)
 
 
 main()

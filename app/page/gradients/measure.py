@@ -1,239 +1,258 @@
-"""Cached engine calls of the gradients page: plain keys in, arrays out."""
+"""Measurements of the page Gradients; costly ones wait for a button."""
 
-import hashlib
-import io
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast, get_args
 
 import numpy as np
-import streamlit as st
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.ui import cached
-from robust_core.analysis.alignment import Alignment, ScoreName, alignment, gradients_of_classes
+from app.ui import models
+from app.ui.image_picker import ChosenImage
+from app.ui.measure import Run, cost_of, measure, run
+from robust_core.analysis.alignment import (
+    Alignment,
+    ScoreName,
+    TargetName,
+    alignment,
+    gradients_of_classes,
+    target_directions,
+)
 from robust_core.analysis.attribution import (
     AttributionName,
-    Trust,
+    ExplanationQuality,
     attribute,
     not_applicable,
-    trust,
 )
+from robust_core.analysis.attribution import (
+    explanation_quality as quality_of,
+)
+from robust_core.analysis.synthesis import class_seeds, generate, hole_of, inpaint
 from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.data import ImageSet
 from robust_core.gradients import predict_logits
-from robust_core.methods.parts.gradient_targets import (
-    class_means,
-    nearest_of_each_class,
-    one_image_of_each_class,
-    score_differences,
-    towards,
-)
-from robust_core.models.base import Classifier
 from robust_core.models.denoiser import Denoiser
 from robust_core.threat_model import Norm
 
+R = TypeVar("R")
 Array = NDArray[np.float32]
-Check = Callable[[], None]
+Infos = Sequence[CheckpointInfo]
+Generated = list[tuple[Array, Array]]  # per model: images [K,C,H,W] and probabilities [K,K]
 METHODS = get_args(AttributionName)
 SEED = 0
-MORPH_STEPS = 40
-NUM_DRAWS = 4  # of score-based targets
+MORPH_STEPS, DRAW_STEPS = 40, 40
+MAP_PASSES, QUALITY_PASSES = 300, 3500  # mostly occlusion: 225 patches, for quality of 9 images
+BATCH = 16  # images per pass, on average
 
 
-def gradients(info: CheckpointInfo, x: Tensor, score: ScoreName) -> Array:
-    """Return the input gradient of each class's score at an image [C,H,W]: [K,C,H,W]."""
-    return _gradients(info.digest, info.name, _pixels(x), score, cached.load_model(info), x)
+def gradients(infos: Infos, x: Tensor, score: ScoreName) -> Array:
+    """Return the input gradients of each model for each class at an image [C,H,W]: [R,K,C,H,W]."""
 
+    def of_one(info: CheckpointInfo) -> Array:
+        model = models.load_model(info)
+        return run(
+            "gradients.maps",
+            (info, x, score),
+            lambda job: gradients_of_classes(model, x[None], score)[0].numpy(),
+        )
 
-@st.cache_data(max_entries=128, show_spinner=False)
-def _gradients(
-    digest: str, name: str, pixels: str, score: ScoreName, _model: Classifier, _x: Tensor
-) -> Array:
-    with cached.heavy_work(_check()):
-        return gradients_of_classes(_model, _x[None], score)[0].numpy()
+    return np.stack([of_one(info) for info in infos])
 
 
 def targets(info: CheckpointInfo, x: Tensor, kind: str, denoiser: CheckpointInfo | None) -> Array:
-    """Return where the gradients of an image [C,H,W] should point: [K,C,H,W]."""
-    digest = "" if denoiser is None else denoiser.digest
-    find = _finder(info, kind, denoiser)
-    return _targets(_data_key(info), _pixels(x), kind, digest, find, x)
-
-
-@st.cache_data(max_entries=128, show_spinner=False)
-def _targets(
-    data: str,
-    pixels: str,
-    kind: str,
-    denoiser: str,
-    _find: Callable[[Tensor], Tensor],
-    _x: Tensor,
-) -> Array:
-    with cached.heavy_work(_check()):
-        return _find(_x[None])[0].numpy()
+    """Return the target direction of each class for an image [C,H,W]: [K,C,H,W]."""
+    return run(
+        "gradients.targets",
+        (info.config.data.model_dump_json(), x, kind, denoiser),
+        lambda job: _finder(info, kind, denoiser)(x[None])[0].numpy(),
+    )
 
 
 def sample_alignment(
-    info: CheckpointInfo, kind: str, denoiser: CheckpointInfo | None, number: int
-) -> Alignment:
-    """Return the alignment of a model over `number` random test images, the same for all models."""
-    digest = "" if denoiser is None else denoiser.digest
-    images = cached.load_images(info)
-    find = _finder(info, kind, denoiser)
-    model = cached.load_model(info)
-    return _alignment(
-        info.digest, info.name, _data_key(info), kind, digest, number, model, images, find
+    infos: Infos, kind: str, denoiser: CheckpointInfo | None, number: int
+) -> list[Alignment] | None:
+    """Return the alignment of each model over a sample of test images; None until measured."""
+
+    def of_one(info: CheckpointInfo, job: Run) -> Alignment:
+        find, x = _finder(info, kind, denoiser), models.load_images(info).sample(number).x
+
+        def targets_of(part: Tensor, _: Tensor) -> Tensor:
+            job.check()
+            return find(part)
+
+        key = (info, kind, denoiser, number)
+        model = models.load_model(info)
+        return run("gradients.alignment.model", key, lambda _: alignment(model, x, targets_of))
+
+    return measure(
+        "gradients.alignment",
+        (infos, kind, denoiser, number),
+        lambda job: _each(infos, job, of_one),
+        cost=cost_of(infos, number * (infos[0].num_classes + 1), BATCH),
+        label="Measure alignment",
+        teaser=f"Press Measure alignment to compare all {len(infos)} models of this data set.",
+        words="Comparing gradients and targets",
     )
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
-def _alignment(
-    digest: str,
-    name: str,
-    data: str,
-    kind: str,
-    denoiser: str,
-    number: int,
-    _model: Classifier,
-    _images: ImageSet,
-    _find: Callable[[Tensor], Tensor],
-) -> Alignment:
-    order = torch.randperm(len(_images), generator=torch.Generator().manual_seed(SEED))
-    x = _images.x[order[:number]]
-    with cached.heavy_work(_check()):
-        return alignment(_model, x, lambda part, _: _find(part))
-
-
-def morph(info: CheckpointInfo, x: Tensor, label: int, epsilon: float) -> tuple[Array, Array]:
-    """Return an image [C,H,W] led towards each class, [K,C,H,W], and probabilities [K,K].
+def morphs(infos: Infos, image: ChosenImage, epsilon: float) -> Generated | None:
+    """Return the image moved towards each class by each model; None until measured.
 
     Targeted L2 PGD without random start, 40 steps of 2.5 epsilon / 40.
     """
-    model = cached.load_model(info)
-    return _morph(info.digest, info.name, _pixels(x), label, epsilon, model, x)
 
-
-@st.cache_data(max_entries=128, show_spinner=False)
-def _morph(
-    digest: str,
-    name: str,
-    pixels: str,
-    label: int,
-    epsilon: float,
-    _model: Classifier,
-    _x: Tensor,
-) -> tuple[Array, Array]:
-    attack = create_attack(
-        "pgd", norm=Norm.L2, epsilon=epsilon, num_steps=MORPH_STEPS, random_start=False, seed=SEED
-    )
-    many = _x.expand(_model.num_classes, *_x.shape).contiguous()
-    check = _check()
-    with cached.heavy_work(check):
-        x_adv = attack(
-            _model,
-            many,
-            torch.full((len(many),), label),
-            target=torch.arange(len(many)),
-            on_step=lambda step: check(),
+    def of_one(info: CheckpointInfo, job: Run) -> tuple[Array, Array]:
+        model = models.load_model(info)
+        attack = create_attack(
+            "pgd",
+            norm=Norm.L2,
+            epsilon=epsilon,
+            num_steps=MORPH_STEPS,
+            random_start=False,
+            seed=SEED,
         )
-        return x_adv.numpy(), predict_logits(_model, x_adv).softmax(dim=1).numpy()
+        many = image.x.expand(model.num_classes, *image.x.shape).contiguous()
+        x_adv = attack(
+            model,
+            many,
+            torch.full((len(many),), image.label),
+            target=torch.arange(len(many)),
+            on_step=lambda step: job.check(),
+        )
+        return x_adv.numpy(), predict_logits(model, x_adv).softmax(dim=1).numpy()
+
+    num_classes = infos[0].num_classes
+    return measure(
+        "gradients.morph",
+        (infos, image.x, image.label, epsilon),
+        lambda job: _each(infos, job, of_one),
+        cost=cost_of(infos, MORPH_STEPS * num_classes, num_classes),
+        label="Morph",
+        teaser="Press Morph to move the image towards every class.",
+        words="Moving the image towards every class",
+    )
 
 
-def attributions(info: CheckpointInfo, x: Tensor, label: int) -> tuple[Array, dict[str, str]]:
-    """Return the map of each method for a class, [M,C,H,W] (NaN: none), and why some have none."""
-    return _attributions(info.digest, info.name, _pixels(x), label, cached.load_model(info), x)
+def seeds(info: CheckpointInfo, seed: int) -> Tensor:
+    """Return a sample from the Gaussian fitted to each class's training images: [K,C,H,W]."""
+    train = models.load_images(info, "train")
+    generator = torch.Generator().manual_seed(seed)
+    return class_seeds(train.x, train.y, torch.arange(train.num_classes), generator)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _attributions(
-    digest: str, name: str, pixels: str, label: int, _model: Classifier, _x: Tensor
-) -> tuple[Array, dict[str, str]]:
-    maps, reasons, check = [], {}, _check()
-    with cached.heavy_work(check):
+def generated(infos: Infos, start: Tensor, task: str, epsilon: float) -> Generated | None:
+    """Return an image of each class by each model, from `start` [K,C,H,W]; None until measured.
+
+    Args:
+        infos: the models.
+        start: one image per class.
+        task: "seed" changes the whole image, "hole" only its middle.
+        epsilon: largest L2 distance from `start`.
+    """
+
+    def of_one(info: CheckpointInfo, job: Run) -> tuple[Array, Array]:
+        model, classes = models.load_model(info), torch.arange(len(start))
+        steps = {
+            "epsilon": epsilon,
+            "step_size": 2.5 * epsilon / DRAW_STEPS,
+            "num_steps": DRAW_STEPS,
+            "on_step": lambda step: job.check(),
+        }
+        if task == "seed":
+            x = generate(model, start, classes, **steps)
+        else:
+            x = inpaint(model, start, hole_of(start), classes, **steps)
+        return x.numpy(), predict_logits(model, x).softmax(dim=1).numpy()
+
+    return measure(
+        "gradients.draw",
+        (infos, start, task, epsilon),
+        lambda job: _each(infos, job, of_one),
+        cost=cost_of(infos, DRAW_STEPS * len(start), len(start)),
+        label="Generate",
+        teaser="Press Generate to follow the gradient of every class.",
+        words="Following the gradient of every class",
+    )
+
+
+def attributions(
+    infos: Infos, image: ChosenImage, label: int
+) -> list[tuple[Array, dict[str, str]]] | None:
+    """Return for each model the attribution maps of a class and why methods do not apply.
+
+    Maps are [M,C,H,W], NaN where a method does not apply; the reasons are by method. None until
+    measured.
+    """
+
+    def of_one(info: CheckpointInfo, job: Run) -> tuple[Array, dict[str, str]]:
+        model, maps, reasons = models.load_model(info), [], {}
         for method in METHODS:
-            check()
-            reason = not_applicable(_model, method)
+            job.check()
+            reason = not_applicable(model, method)
             if reason is None:
-                found = attribute(_model, _x[None], torch.tensor([label]), method, seed=SEED)
-                maps.append(found[0].numpy())
+                y = torch.tensor([label])
+                maps.append(attribute(model, image.x[None], y, method, seed=SEED)[0].numpy())
             else:
                 reasons[method] = reason
-                maps.append(np.full(_x.shape, np.nan, dtype=np.float32))
-    return np.stack(maps), reasons
+                maps.append(np.full(image.x.shape, np.nan, dtype=np.float32))
+        return np.stack(maps), reasons
+
+    return measure(
+        "gradients.attribution",
+        (infos, image.x, label),
+        lambda job: _each(infos, job, of_one),
+        cost=cost_of(infos, MAP_PASSES, BATCH),
+        label="Explain",
+        teaser="Press Explain to compute the maps of all methods.",
+        words="Computing attributions",
+    )
 
 
-def trusts(info: CheckpointInfo, x: Tensor, label: int) -> dict[str, Trust]:
-    """Return infidelity and sensitivity of every method that applies; none of a stochastic model's.
+def explanation_quality(
+    infos: Infos, image: ChosenImage, label: int
+) -> list[dict[str, ExplanationQuality]] | None:
+    """Return for each model infidelity and sensitivity of the methods that apply.
 
-    For one image [C,H,W] and class.
+    None until measured; empty for a stochastic model.
     """
-    return _trusts(info.digest, info.name, _pixels(x), label, cached.load_model(info), x)
+
+    def of_one(info: CheckpointInfo, job: Run) -> dict[str, ExplanationQuality]:
+        model, found = models.load_model(info), {}
+        for method in () if model.stochastic else METHODS:
+            job.check()
+            if not_applicable(model, method) is None:
+                y = torch.tensor([label])
+                found[method] = quality_of(model, image.x[None], y, method, seed=SEED)
+        return found
+
+    return measure(
+        "gradients.quality",
+        (infos, image.x, label),
+        lambda job: _each(infos, job, of_one),
+        cost=cost_of(infos, QUALITY_PASSES, BATCH),
+        label="Measure quality",
+        words="Measuring infidelity and sensitivity",
+    )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _trusts(
-    digest: str, name: str, pixels: str, label: int, _model: Classifier, _x: Tensor
-) -> dict[str, Trust]:
-    if _model.stochastic:
-        return {}
-    found, check = {}, _check()
-    with cached.heavy_work(check):
-        for method in METHODS:
-            check()
-            if not_applicable(_model, method) is None:
-                found[method] = trust(_model, _x[None], torch.tensor([label]), method, seed=SEED)
+def _each(infos: Infos, job: Run, of_one: Callable[[CheckpointInfo, Run], R]) -> list[R]:
+    """Return `of_one` of each model, reporting progress."""
+    found = []
+    for number, info in enumerate(infos):
+        job.done(number, len(infos))
+        found.append(of_one(info, job))
     return found
-
-
-def npz(**arrays: Any) -> bytes:
-    """Return arrays as the content of an .npz file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def _finder(
     info: CheckpointInfo, kind: str, denoiser: CheckpointInfo | None
 ) -> Callable[[Tensor], Tensor]:
-    """Return what finds targets of one kind: images [B,C,H,W] -> [B,K,C,H,W]."""
-    train = cached.load_images(info, "train")
-    num_classes = train.num_classes
-    if kind == "SBG":
-        assert denoiser is not None
-        model = cached.load_model(denoiser)
-        assert isinstance(model, Denoiser)
-        generator = torch.Generator().manual_seed(SEED)
-        draws = torch.randn((NUM_DRAWS, *train.image_shape), generator=generator)
-        noise = float(denoiser.config.model.parameters["noise"])
-        return lambda x: score_differences(model, x, noise, draws)
-    if kind == "NN":
-        nowhere = torch.full_like(train.y, -1)
-
-        def nearest(x: Tensor) -> Tensor:
-            own = torch.full((len(x),), -2)  # not of the training set, so every entry may be taken
-            return towards(
-                x, train.x[nearest_of_each_class(x, own, train.x, nowhere, train.y, num_classes)]
-            )
-
-        return nearest
-    if kind == "CM":
-        representatives = class_means(train.x, train.y, num_classes)
-    else:
-        generator = torch.Generator().manual_seed(SEED)
-        representatives = train.x[one_image_of_each_class(train.y, num_classes, generator)]
-    return lambda x: towards(x, representatives)
-
-
-def _data_key(info: CheckpointInfo) -> str:
-    return info.config.data.model_dump_json()
-
-
-def _pixels(x: Tensor) -> str:
-    return hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()
-
-
-def _check() -> Check:
-    return cached.latest_only("gradients").begin()
+    """Return the function that computes one kind of targets: images [B,C,H,W] -> [B,K,C,H,W]."""
+    images, name = models.load_images(info, "train"), cast(TargetName, kind)
+    if kind != "SBG" or denoiser is None:
+        return target_directions(name, images, seed=SEED)
+    model = models.load_model(denoiser)
+    assert isinstance(model, Denoiser)
+    noise = float(denoiser.config.model.parameters["noise"])
+    return target_directions(name, images, denoiser=model, noise=noise, seed=SEED)

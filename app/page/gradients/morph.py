@@ -1,4 +1,4 @@
-"""The class morph: one image led towards every class by every model, far beyond any budget."""
+"""The class morph: one image moved towards every class by every model, with a large epsilon."""
 
 from collections.abc import Sequence
 
@@ -6,36 +6,31 @@ import numpy as np
 import streamlit as st
 
 from app.page.gradients import charts, measure
-from app.page.gradients.controls import offer, seconds, short_name, wanted, warn_of_masking
+from app.page.gradients.controls import warn_of_masking
+from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
+from app.ui.pictures import picture_bytes
+from app.ui.state import Number
 from app.ui.units import percent
+from app.ui.words import short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
 
-EPSILON_KEY, EPSILON, LARGEST = "gradients.epsilon", 6.0, 20.0
+EPSILON = Number("epsilon", "gradients.epsilon", 0.0, 20.0, 6.0)
 
 
 def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
-    """Draw the filmstrip: target classes in columns, models in rows."""
-    st.session_state.setdefault(EPSILON_KEY, EPSILON)
-    epsilon = st.slider(
-        "Radius (L2, pixels in [0, 1])",
-        0.0,
-        LARGEST,
+    """Draw the images: target classes in columns, models in rows."""
+    epsilon = EPSILON.slider(
+        "Epsilon (L2, pixels in [0, 1])",
         step=0.5,
-        key=EPSILON_KEY,
-        persist_state="session",
-        help="How far the image may move in all. The usual budget of L2 attacks is 0.5.",
+        help="Largest L2 norm of the change. The usual epsilon of L2 attacks is 0.5.",
     )
     warn_of_masking(models)
     names = models[0].class_names
-    run = (image.image_id or image.x.sum().item(), epsilon, tuple(info.name for info in models))
-    cost = seconds(models, measure.MORPH_STEPS * len(names), len(names))
-    if wanted("Morph", cost, "gradients.morph.run"):
-        st.session_state["gradients.morph.asked"] = run
-    if st.session_state.get("gradients.morph.asked") != run:
-        st.info("Press Morph to lead the image towards every class.")
+    found = measure.morphs(models, image, epsilon)
+    if found is None:
         return
-    found = [measure.morph(info, image.x, image.label, epsilon) for info in models]
     tiles = np.stack([x_adv for x_adv, _ in found]).transpose(0, 1, 3, 4, 2)
     reached = np.stack([probabilities.diagonal() for _, probabilities in found])  # [R, K]
     words = charts.Words(
@@ -45,10 +40,10 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
     )
     st.plotly_chart(
         charts.picture_grid(tiles, words),
-        config={"displayModeBar": False},
+        config=PLAIN_CHART,
         key="gradients.morph",
-        alt=f"An image of {names[image.label]} led towards every class within L2 {epsilon:g}. "
-        "Mean probability of the wanted class: "
+        alt=f"An image of {names[image.label]} moved towards every class, L2 {epsilon:g}. "
+        "Mean probability of the target class: "
         + ", ".join(
             f"{short_name(info)} {row.mean():.0%}"
             for info, row in zip(models, reached, strict=True)
@@ -56,10 +51,10 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
     )
     st.caption(
         f"Targeted PGD, L2 {epsilon:g}, {measure.MORPH_STEPS} steps of "
-        f"{2.5 * epsilon / measure.MORPH_STEPS:.2g}, no random start. Under each tile: how sure "
-        "the model is of the class it was led to. For comparison: the code of "
-        "BIGRoC, by the authors of PAG, takes 10 to 15 for pixels in [-1, 1], here 5 to 7.5."
+        f"{2.5 * epsilon / measure.MORPH_STEPS:.2g}, no random start. Under each tile: the "
+        "model's probability of the target class. For comparison: the code of BIGRoC, by the "
+        "authors of PAG, uses epsilon 10 to 15 for pixels in [-1, 1], which is 5 to 7.5 here."
     )
     labels = np.array([info.name for info in models])
-    data = measure.npz(x_adv=tiles, probability=reached, models=labels, epsilon=epsilon)
-    offer(data, charts.picture_bytes(tiles), "morph")
+    data = npz(x_adv=tiles, probability=reached, models=labels, epsilon=epsilon)
+    offer(data, picture_bytes(tiles), "morph")

@@ -1,163 +1,96 @@
-"""Synthesis: every class drawn by the gradient of each model, from a seed or into a hole."""
+"""Synthesis: images of every class from the gradients of each model."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
-import torch
-from torch import Tensor
 
 from app.page.gradients import charts, measure
-from app.page.gradients.controls import offer, seconds, short_name, wanted, warn_of_masking
-from app.page.gradients.morph import EPSILON, EPSILON_KEY, LARGEST
-from app.ui import cached
+from app.page.gradients.controls import warn_of_masking
+from app.page.gradients.morph import EPSILON
+from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
+from app.ui.pictures import picture_bytes
+from app.ui.state import Choice, Number
 from app.ui.units import percent
-from robust_core.analysis.synthesis import class_seeds, generate, inpaint, with_hole
+from app.ui.words import short_name
+from robust_core.analysis.synthesis import hole_of, with_hole
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.gradients import predict_logits
-from robust_core.models.base import Classifier
 
-TASK_KEY, SEED_KEY = "gradients.task", "gradients.seed"
 TASKS = {"seed": "From a seed", "hole": "Fill a hole"}
-NUM_STEPS = 40
-LARGEST_SEED = 9999
+TASK = Choice("task", "gradients.task", TASKS)
+SEED = Number("seed", "gradients.seed", 0, 9999, 0)
 SOURCE = (
-    "After Santurkar et al., “Image Synthesis with a Single (Robust) Classifier”, NeurIPS 2019, "
-    "arXiv:1906.09453. The pictures show what a model knows; they measure no robustness."
+    "Method: Santurkar et al., “Image Synthesis with a Single (Robust) Classifier”, NeurIPS 2019, "
+    "arXiv:1906.09453. The images show what a model has learned; they do not measure robustness."
 )
 
 
 def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
-    """Draw where each class began and what every model made of it, classes in columns."""
+    """Draw the start and the result of every model, classes in columns."""
     task, seed, epsilon = _controls()
     warn_of_masking(models)
     names, labels = models[0].class_names, [info.name for info in models]
-    asked = (task, seed, epsilon, image.image_id or image.x.sum().item(), *labels)
-    if wanted("Draw", seconds(models, NUM_STEPS * len(names), len(names)), "gradients.draw"):
-        st.session_state["gradients.drawn"] = asked
-    if st.session_state.get("gradients.drawn") != asked:
-        st.info("Press Draw to follow the gradient of every class.")
+    start = image.x.expand(len(names), -1, -1, -1)
+    if task == "seed":
+        start = measure.seeds(models[0], seed)
+    found = measure.generated(models, start, task, epsilon)
+    if found is None:
         return
-    start = _seeds(models[0], seed) if task == "seed" else image.x.expand(len(names), -1, -1, -1)
-    found = [_lead(info, start, task, epsilon) for info in models]
-    hole = hole_of(start)
-    first = start if task == "seed" else with_hole(start, hole)
+    first = start if task == "seed" else with_hole(start, hole_of(start))
     tiles = np.stack([first.numpy(), *(x for x, _ in found)]).transpose(0, 1, 3, 4, 2)
     reached = np.stack([probabilities.diagonal() for _, probabilities in found])  # [R, K]
     words = charts.Words(
-        ["Beginning", *(short_name(info) for info in models)],
+        ["Start", *(short_name(info) for info in models)],
         list(names),
         [[""] * len(names), *([percent(float(share)) for share in row] for row in reached)],
     )
     st.plotly_chart(
         charts.picture_grid(tiles, words),
-        config={"displayModeBar": False},
+        config=PLAIN_CHART,
         key="gradients.synthesis",
-        alt=f"{TASKS[task]}: pictures of every class. Mean probability of the wanted class: "
+        alt=f"{TASKS[task]}: pictures of every class. Mean probability of the target class: "
         + ", ".join(
             f"{short_name(info)} {row.mean():.0%}"
             for info, row in zip(models, reached, strict=True)
         ),
     )
     st.caption(
-        f"{_begun(task, seed)} Then {NUM_STEPS} steps of {2.5 * epsilon / NUM_STEPS:.2g} along the "
-        f"gradient of log p(class), within L2 {epsilon:g} of the beginning. Under each tile: how "
-        f"sure the model is of the class. {SOURCE}"
+        f"{_start_words(task, seed)} Then {measure.DRAW_STEPS} steps of "
+        f"{2.5 * epsilon / measure.DRAW_STEPS:.2g} along the gradient of log p(class), within L2 "
+        f"{epsilon:g} of the start. Under each tile: the model's probability of the class. "
+        f"{SOURCE}"
     )
-    data = measure.npz(
+    data = npz(
         pictures=tiles, probability=reached, models=np.array(labels), epsilon=epsilon, seed=seed
     )
-    offer(data, charts.picture_bytes(tiles), "synthesis")
-
-
-def hole_of(x: Tensor) -> Tensor:
-    """Return the hole of images [.,.,H,W]: the middle half of both sides, bool [H,W]."""
-    height, width = x.shape[-2:]
-    hole = torch.zeros(height, width, dtype=torch.bool)
-    hole[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
-    return hole
+    offer(data, picture_bytes(tiles), "synthesis")
 
 
 def _controls() -> tuple[str, int, float]:
-    """Draw the choice of task, seed and radius, and return them."""
-    st.session_state.setdefault(TASK_KEY, "seed")
-    st.session_state.setdefault(SEED_KEY, 0)
-    st.session_state.setdefault(EPSILON_KEY, EPSILON)
+    """Draw the choice of task, seed and epsilon, and return them."""
     left, middle, right = st.columns([1.2, 1, 2])
-    task = left.segmented_control(
-        "Task",
-        list(TASKS),
-        format_func=TASKS.__getitem__,
-        key=TASK_KEY,
-        required=True,
-        persist_state="session",
-    )
-    seed = middle.number_input(
-        "Seed",
-        0,
-        LARGEST_SEED,
-        key=SEED_KEY,
-        persist_state="session",
-        disabled=task != "seed",
-        help="Of the draw from the Gaussian of each class.",
-    )
-    epsilon = right.slider(
-        "Radius (L2, pixels in [0, 1])",
-        0.0,
-        LARGEST,
-        step=0.5,
-        key=EPSILON_KEY,
-        persist_state="session",
-        help="How far the picture may move from where it began.",
-    )
-    return str(task), int(seed), float(epsilon)
+    with left:
+        task = TASK.segmented("Task")
+    with middle:
+        seed = SEED.field(
+            "Seed",
+            disabled=task != "seed",
+            help="Seed of the random sample from the Gaussian of each class.",
+        )
+    with right:
+        epsilon = EPSILON.slider(
+            "Epsilon (L2, pixels in [0, 1])",
+            step=0.5,
+            help="Largest L2 distance from the start.",
+        )
+    return task, seed, epsilon
 
 
-def _begun(task: str, seed: int) -> str:
+def _start_words(task: str, seed: int) -> str:
     if task == "seed":
         return (
-            f"Each class begins at a draw from the Gaussian of its training images (seed {seed})."
+            f"Each class starts from a sample of the Gaussian of its training images (seed {seed})."
         )
-    return "Each class begins at the image without its middle, which alone may change."
-
-
-def _seeds(info: CheckpointInfo, seed: int) -> Tensor:
-    train = cached.load_images(info, "train")
-    generator = torch.Generator().manual_seed(seed)
-    return class_seeds(train.x, train.y, torch.arange(train.num_classes), generator)
-
-
-def _lead(
-    info: CheckpointInfo, start: Tensor, task: str, epsilon: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures [K,C,H,W] and the model's probabilities [K,K]."""
-    pixels = start.contiguous().numpy().tobytes()
-    model = cached.load_model(info)
-    return _led(info.digest, info.name, pixels, task, epsilon, model, start.contiguous())
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _led(
-    digest: str,
-    name: str,
-    pixels: bytes,
-    task: str,
-    epsilon: float,
-    _model: Classifier,
-    _start: Tensor,
-) -> tuple[np.ndarray, np.ndarray]:
-    check = cached.latest_only("gradients").begin()
-    classes = torch.arange(len(_start))
-    steps = {
-        "epsilon": epsilon,
-        "step_size": 2.5 * epsilon / NUM_STEPS,
-        "num_steps": NUM_STEPS,
-        "on_step": lambda step: check(),
-    }
-    with cached.heavy_work(check):
-        if task == "seed":
-            x = generate(_model, _start, classes, **steps)
-        else:
-            x = inpaint(_model, _start, hole_of(_start), classes, **steps)
-        return x.numpy(), predict_logits(_model, x).softmax(dim=1).numpy()
+    return "Each class starts from the image without its middle; only the middle changes."

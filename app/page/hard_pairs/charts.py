@@ -1,4 +1,4 @@
-"""Figures of the page Hard pairs: arrays in, figure out; knows neither torch nor streamlit."""
+"""Figures of the page Hard pairs: arrays in, plotly figure out; knows no torch, no streamlit."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from app.ui.charts import ADVERSARIAL, CLEAN, HATCHING, LEGEND, MARGIN, ROBUST
 
 NEUTRAL = "#8a94a3"
 FIRST_MODEL, SECOND_MODEL = "#6A7FDB", "#DDAA33"  # neither is a role
-NAMED = 3  # points of a scatter
-SHOWN_NATS = 4.0  # of a loss above its floor; what is higher has one colour
-LINES = (  # Paul Tol's muted set, dark ones lightened for the dark theme; dash and marker, too
+NAMED = 3  # points of a scatter plot with a name
+SHOWN_NATS = 4.0  # range of the colour scale above the minimum of the loss
+LINES = (  # colour (Paul Tol's muted set, lightened for the dark theme), dash and marker
     ("#CC6677", "solid", "circle"),
     ("#6A7FDB", "dash", "diamond"),
     ("#DDCC77", "dot", "square"),
@@ -29,11 +29,11 @@ Array = NDArray[np.float32]
 
 
 def class_bars(clean: Array, robust: Array, worst: int, class_names: Sequence[str]) -> go.Figure:
-    """Return accuracy class by class [K], [K]; the worst class under attack is marked."""
+    """Return clean and robust accuracy of each class [K], [K]; the worst robust one is marked."""
     figure = go.Figure()
     for name, values, colour, pattern in (
         ("Clean", clean, CLEAN, ""),
-        ("Under attack", robust, ROBUST, "/"),
+        ("Robust", robust, ROBUST, "/"),
     ):
         _add_bars(figure, name, values, class_names, colour, pattern)
     figure.add_annotation(
@@ -59,7 +59,7 @@ def _add_bars(
     colour: str,
     pattern: str,
 ) -> None:
-    """Add a bar for every class, of shares [K] in [0, 1]."""
+    """Add one bar per class, of shares [K] in [0, 1]."""
     figure.add_bar(
         name=name,
         x=list(class_names),
@@ -72,7 +72,7 @@ def _add_bars(
 def model_bars(
     first: Array, second: Array, model_names: Sequence[str], class_names: Sequence[str]
 ) -> go.Figure:
-    """Return the robust accuracy class by class of two models, [K] and [K] in [0, 1]."""
+    """Return the robust accuracy of each class of two models, [K] and [K] in [0, 1]."""
     figure = go.Figure()
     for name, values, colour, pattern in (
         (model_names[0], first, FIRST_MODEL, ""),
@@ -81,12 +81,12 @@ def model_bars(
         _add_bars(figure, name, values, class_names, colour, pattern)
     figure.update_layout(barmode="group", bargap=0.25, height=300, margin=MARGIN, legend=LEGEND)
     figure.update_xaxes(type="category")
-    figure.update_yaxes(title="Right under attack", range=[0, 103], ticksuffix=" %")
+    figure.update_yaxes(title="Robust accuracy", range=[0, 103], ticksuffix=" %")
     return figure
 
 
 def label_bars(shares: Array, source: int, class_names: Sequence[str]) -> go.Figure:
-    """Return the distribution of predicted labels [K] of images of class `source`."""
+    """Return the distribution [K] of predictions for images of class `source`."""
     own = [k == source for k in range(len(class_names))]
     figure = go.Figure()
     figure.add_bar(
@@ -116,9 +116,9 @@ def label_curves(
     title: str,
     now: float,
 ) -> go.Figure:
-    """Return the shares of predicted labels [T,K] along a path, with a line at `now`.
+    """Return the shares of predictions [T,K] along a path, with a line at `now`.
 
-    Classes that never take 2 % of the images are left out.
+    Classes that are never predicted for 2 % of the images are left out.
     """
     figure = go.Figure()
     for k, name in enumerate(class_names):
@@ -128,7 +128,7 @@ def label_curves(
         if k == source:
             colour, dash = ROBUST, "solid"  # as its bar
         figure.add_scatter(
-            name=f"{name} (the label)" if k == source else name,
+            name=f"{name} (label)" if k == source else name,
             x=list(values),
             y=[100 * float(share) for share in shares[:, k]],
             mode="lines+markers" if len(values) <= 30 else "lines",
@@ -146,9 +146,9 @@ def label_curves(
 def similarity_scatter(
     similarity: Array, shares: Array, class_names: Sequence[str], title: str
 ) -> go.Figure:
-    """Return the similarity S_ij of two classes against the share R_ij, one point for each i != j.
+    """Return the confusion R_ij against the class similarity S_ij, one point for each i != j.
 
-    The largest shares are named.
+    The points with the largest confusion have names.
     """
     i, j = np.where(
         ~np.eye(len(shares), dtype=bool) & np.isfinite(similarity) & np.isfinite(shares)
@@ -162,7 +162,7 @@ def similarity_scatter(
         mode="markers",
         marker={"color": ADVERSARIAL, "size": 8, "opacity": 0.7, "symbol": "diamond"},
         text=names,
-        hovertemplate="%{text}<br>cosine %{x:.2f}, taken %{y:.1f} %<extra></extra>",
+        hovertemplate="%{text}<br>cosine %{x:.2f}, confused %{y:.1f} %<extra></extra>",
     )
     for place in np.argsort(-y)[:NAMED]:
         if y[place] > 0:
@@ -171,20 +171,20 @@ def similarity_scatter(
             )
     figure.update_layout(height=330, margin=MARGIN | {"t": 16}, showlegend=False)
     figure.update_xaxes(title=title)
-    figure.update_yaxes(title="Taken for it under attack", ticksuffix=" %", rangemode="tozero")
+    figure.update_yaxes(title="Confusion under attack", ticksuffix=" %", rangemode="tozero")
     return figure
 
 
 def loss_surface(
     similarity: Array, loss: Array, best: tuple[float, float], own: tuple[Array, Array] | None
 ) -> go.Figure:
-    """Return the self-paced loss as a map, with its optimum and where images lie.
+    """Return a contour map of the self-paced loss, with its optimum and the images of a model.
 
     Args:
         similarity: both axes [S].
         loss: [S,S], rows follow the label's similarity, columns that of all other classes.
-        best: similarity of the label and of the others with the lowest loss.
-        own: the label's cosine and the mean of the others of N images [N], [N]; None: not drawn.
+        best: similarity of the label and of the others where the loss is lowest.
+        own: cosine of the label and mean cosine of the others, of N images; None: not drawn.
     """
     figure, floor = go.Figure(), float(loss.min())
     figure.add_contour(
@@ -231,8 +231,8 @@ def logit_curves(similarity: Array, label: Array, wrong: Array, best: float) -> 
     """Return the weighted logits u_y and u_j over the similarity [S], with the optimum of u_y."""
     figure = go.Figure()
     for name, values, colour, dash in (
-        ("the label's", label, ROBUST, "solid"),
-        ("another class's", wrong, ADVERSARIAL, "dash"),
+        ("label", label, ROBUST, "solid"),
+        ("other class", wrong, ADVERSARIAL, "dash"),
     ):
         figure.add_scatter(
             name=name,
@@ -253,7 +253,7 @@ def logit_curves(similarity: Array, label: Array, wrong: Array, best: float) -> 
 
 
 def rank_bars(by_rank: Array) -> go.Figure:
-    """Return the mean consistency term of the label and of the others from hardest to easiest."""
+    """Return the mean consistency term of the label and of the other classes, hardest first."""
     names = ["label", *(str(rank) for rank in range(1, len(by_rank)))]
     figure = go.Figure()
     figure.add_bar(
@@ -263,6 +263,6 @@ def rank_bars(by_rank: Array) -> go.Figure:
         hovertemplate="%{x}: %{y:.4f} nats<extra></extra>",
     )
     figure.update_layout(height=280, margin=MARGIN, showlegend=False, bargap=0.25)
-    figure.update_xaxes(type="category", title="Other classes, the most similar first")
+    figure.update_xaxes(type="category", title="Other classes, most similar first")
     figure.update_yaxes(title="Mean t (nats)")
     return figure

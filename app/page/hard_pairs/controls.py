@@ -1,29 +1,39 @@
-"""Choosing attack, images and view of the page Hard pairs; its state in the address."""
+"""Controls of the page Hard pairs: attack, images and view; its state in the address."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import cast
 
 import streamlit as st
 
-from app.page.hard_pairs.measure import StudyPlan
-from app.ui import cached
+from app.ui import models
+from app.ui.attack_link import data_part
 from app.ui.forms import fill_form, parameter_form
 from app.ui.image_picker import choose_image
-from app.ui.model_picker import MODEL_KEY
-from app.ui.page_link import PageLink, State, Step, one_of, only, part
+from app.ui.model_picker import chosen_model, model_part
+from app.ui.page_link import PageLink, State
+from app.ui.state import Choice, Part
 from robust_core.analysis.confusion import Denominator
+from robust_core.analysis.confusion_run import ConfusionPlan
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.errors import InputError
 from robust_core.registry import unknown_name
 
 CONFUSION, PAIRS, LABELS = "Confusion", "Pairs", "Where they go"
 SIMILARITY, LOSS, TARGETED = "Similarity", "Self-paced loss", "Targeted"
 GRADIENT, MODELS = "Gradient", "Two models"
-VIEWS = (CONFUSION, PAIRS, LABELS, SIMILARITY, GRADIENT, LOSS, TARGETED, MODELS)
-VIEW_KEY, AMONG_KEY = "hard_pairs.view", "hard_pairs.among"
-OTHER_KEY = "hard_pairs.other"  # the second model of the view Two models
-AMONG: dict[Denominator, str] = {"all": "all images", "clean_correct": "right at first"}
-FIELDS = tuple(StudyPlan.model_fields)
-NAMES = ("model", "other", "data", "image", "view", "among", "labelled", "predicted", *FIELDS)
+VIEWS = {  # value in an address -> title
+    CONFUSION: CONFUSION,
+    PAIRS: PAIRS,
+    LABELS: "Predicted as",
+    SIMILARITY: SIMILARITY,
+    GRADIENT: GRADIENT,
+    LOSS: LOSS,
+    TARGETED: TARGETED,
+    MODELS: MODELS,
+}
+VIEW = Choice("view", "hard_pairs.view", VIEWS)
+AMONG: dict[Denominator, str] = {"all": "all images", "clean_correct": "correct only"}
+DENOMINATOR = Choice("among", "hard_pairs.among", {str(one): words for one, words in AMONG.items()})
+FIELDS = tuple(ConfusionPlan.model_fields)
 
 
 def cell_keys(info: CheckpointInfo) -> tuple[str, str]:
@@ -32,10 +42,10 @@ def cell_keys(info: CheckpointInfo) -> tuple[str, str]:
     return f"hard_pairs.labelled.{data}", f"hard_pairs.predicted.{data}"
 
 
-def pick_plan(info: CheckpointInfo) -> StudyPlan | None:
-    """Draw attack and number of images; None, with a sentence, if they cannot be used."""
+def pick_plan(info: CheckpointInfo) -> ConfusionPlan | None:
+    """Draw attack and number of images; None, with an error message, if they are invalid."""
     return parameter_form(
-        StudyPlan,
+        ConfusionPlan,
         _form_key(info),
         initial=_first_values(info),
         advanced=("num_images", "loss"),
@@ -44,73 +54,53 @@ def pick_plan(info: CheckpointInfo) -> StudyPlan | None:
 
 
 def pick_among() -> Denominator:
-    """Draw the switch of the denominator."""
-    st.session_state.setdefault(AMONG_KEY, "all")
-    chosen = st.segmented_control(
-        "Shares are of",
-        list(AMONG),
-        format_func=lambda name: AMONG[name],
-        key=AMONG_KEY,
-        required=True,
-        persist_state="session",
-        help="All images of a class, or only those that the model predicts as labelled without "
-        "an attack.",
+    """Draw the choice of the denominator of all shares."""
+    chosen = DENOMINATOR.segmented(
+        "Normalise over",
+        help="All images of a class, or only those that are correct without an attack.",
     )
-    return chosen or "all"
+    return cast(Denominator, chosen)
 
 
 def pick_view() -> str:
-    """Draw the choice of what is shown."""
-    st.session_state.setdefault(VIEW_KEY, CONFUSION)
-    chosen = st.segmented_control(
-        "View",
-        VIEWS,
-        key=VIEW_KEY,
-        required=True,
-        persist_state="session",
-        label_visibility="collapsed",
-    )
-    return chosen or CONFUSION
+    """Draw the choice of the view."""
+    return VIEW.segmented("View", bare=True)
 
 
-def link_state(info: CheckpointInfo, plan: StudyPlan) -> dict[str, str]:
-    """Return the query parameters that lead back to what the page shows."""
-    state = {"model": info.name, "data": info.config.data.name}
-    state |= {"view": st.session_state[VIEW_KEY], "among": st.session_state[AMONG_KEY]}
-    if OTHER_KEY in st.session_state:
-        state["other"] = st.session_state[OTHER_KEY]
-    for name, key in zip(("labelled", "predicted"), cell_keys(info), strict=True):
-        if (number := st.session_state.get(key)) is not None:
-            state[name] = info.class_names[number]
-    return state | {name: str(value) for name, value in plan.model_dump(mode="json").items()}
+def other_part(names: Sequence[str], start: str = "") -> Choice:
+    """Return the choice of the second model of the view Two models.
+
+    Args:
+        names: of the models to choose from.
+        start: the default.
+    """
+    return Choice("other", "hard_pairs.other", lambda: names, start=start)
+
+
+def plan_state(plan: ConfusionPlan) -> dict[str, str]:
+    """Return the query parameters of the attack and the number of images."""
+    return {name: str(value) for name, value in plan.model_dump(mode="json").items()}
 
 
 def hard_pairs_link(infos: Sequence[CheckpointInfo]) -> PageLink:
     """Return the link of the page: its model, attack, number of images, view and cell.
 
-    An image in the address becomes the chosen one of all pages, and its class the chosen one here.
+    An image in the address is selected on all pages, and its class is selected here.
 
     Args:
         infos: the checkpoints that the page offers, at least one.
     """
-    offered = {info.name: info for info in infos}
-
-    def with_info(step: Callable[[State, CheckpointInfo], None]) -> Step:
-        def follow(state: State) -> None:
-            wanted = str(st.session_state.get(MODEL_KEY))
-            step(state, offered.get(wanted) or next(iter(offered.values())))
-
-        return follow
-
-    steps = [
-        only(NAMES),
-        part("model", one_of("model", MODEL_KEY, lambda: list(offered))),
-        part("other", one_of("other", OTHER_KEY, lambda: list(offered))),
-        part("view", one_of("view", VIEW_KEY, lambda: VIEWS)),
-        part("among", one_of("among", AMONG_KEY, lambda: list(AMONG))),
-        *map(with_info, (_take_data, _take_image, _take_cell, _take_plan)),
+    parts = [
+        model_part(infos),
+        other_part([info.name for info in infos]),
+        VIEW,
+        DENOMINATOR,
+        data_part(infos),
+        Part("image", lambda image_id: _take_image(image_id, chosen_model(infos))),
+        *(_cell_part(place, name, infos) for place, name in enumerate(("labelled", "predicted"))),
     ]
-    return PageLink("hard_pairs", steps)
+    names = [part.name for part in parts]
+    return PageLink("hard_pairs", parts, rest=lambda rest: _take_plan(rest, infos, names))
 
 
 def _form_key(info: CheckpointInfo) -> str:
@@ -122,36 +112,35 @@ def _first_values(info: CheckpointInfo) -> dict:
     return {"norm": standard.norm, "epsilon": standard.epsilon}
 
 
-def _take_data(state: State, info: CheckpointInfo) -> None:
-    data = state.get("data", info.config.data.name)
-    if data != info.config.data.name:
-        raise InputError(
-            f"data should be {info.config.data.name!r}, which {info.name} was trained on, got "
-            f"{data!r}"
-        )
-
-
-def _take_image(state: State, info: CheckpointInfo) -> None:
-    if "image" not in state:
-        return
-    choose_image(info, state["image"])
-    _, split, index = state["image"].rsplit("/", 2)
-    images = cached.load_images(info, split)
+def _take_image(image_id: str, info: CheckpointInfo) -> None:
+    choose_image(info, image_id)
+    _, split, index = image_id.rsplit("/", 2)
+    images = models.load_images(info, split)
     label = int(images.y[images.index == int(index)][0])
     st.session_state[cell_keys(info)[0]] = label
 
 
-def _take_cell(state: State, info: CheckpointInfo) -> None:
-    for name, key in zip(("labelled", "predicted"), cell_keys(info), strict=True):
-        if name not in state:
-            continue
-        if state[name] not in info.class_names:
-            raise unknown_name(f"class as {name}", state[name], list(info.class_names))
-        st.session_state[key] = info.class_names.index(state[name])
+def _cell_part(place: int, name: str, infos: Sequence[CheckpointInfo]) -> Part:
+    """Return the query parameter of the chosen cell's label or prediction: a class name."""
+
+    def take(text: str) -> None:
+        info = chosen_model(infos)
+        if text not in info.class_names:
+            raise unknown_name(f"class as {name}", text, list(info.class_names))
+        st.session_state[cell_keys(info)[place]] = info.class_names.index(text)
+
+    def tell() -> str | None:
+        info = chosen_model(infos)
+        number = st.session_state.get(cell_keys(info)[place])
+        return None if number is None else info.class_names[number]
+
+    return Part(name, take, tell)
 
 
-def _take_plan(state: State, info: CheckpointInfo) -> None:
-    given = {name: value for name, value in state.items() if name in FIELDS}
-    if given:
-        checked = StudyPlan.create(_first_values(info) | given)
-        fill_form(StudyPlan, _form_key(info), checked.model_dump(include={*given, "norm"}))
+def _take_plan(state: State, infos: Sequence[CheckpointInfo], names: Sequence[str]) -> None:
+    info = chosen_model(infos)
+    for name in state:
+        if name not in FIELDS:
+            raise unknown_name("part of the address", name, [*names, *FIELDS])
+    checked = ConfusionPlan.create(_first_values(info) | dict(state))
+    fill_form(ConfusionPlan, _form_key(info), checked.model_dump(include={*state, "norm"}))

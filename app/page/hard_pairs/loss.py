@@ -1,4 +1,4 @@
-"""The self-paced loss of the page Hard pairs: its weights, its surface, its consistency term."""
+"""The self-paced loss on the page Hard pairs: surface, weights and consistency term."""
 
 import math
 
@@ -6,8 +6,9 @@ import streamlit as st
 import torch
 
 from app.page.hard_pairs import charts, map_charts
-from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS, Study
+from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
 from app.ui.units import percent
+from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.analysis.self_paced import mean_weights, pair_consistency, self_paced_surface
 from robust_core.checkpoints.catalog import CheckpointInfo
 
@@ -16,28 +17,28 @@ FIRST = {"scale": 8.0, "margin": 0.2, "offset": 0.2}
 MOST_POINTS = 200
 
 
-def show_loss(study: Study, info: CheckpointInfo) -> None:
-    """Draw the loss surface with its optimum, the weights and where the consistency term acts."""
+def show_loss(run: ConfusionRun, info: CheckpointInfo) -> None:
+    """Draw the loss surface with its optimum, the weights and the consistency term by rank."""
     scale, margin, offset = _settings(info)
-    _show_surface(study, info, scale, margin)
-    if study.cosines is None or study.cosines_adv is None:
+    _show_surface(run, info, scale, margin)
+    if run.cosines is None or run.cosines_adv is None:
         st.info(NO_CLASS_WEIGHTS)
         return
     left, right = st.columns([1.2, 1], gap="large")
     with left:
-        _show_weights(study, study.cosines, info, margin)
+        _show_weights(run, run.cosines, info, margin)
     with right:
-        _show_consistency(study.cosines, study.cosines_adv, study.images.y, scale, offset)
+        _show_consistency(run.cosines, run.cosines_adv, run.images.y, scale, offset)
 
 
 def trained_scale(info: CheckpointInfo) -> float | None:
-    """Return the scale s that cosines had in the loss of training; None for other methods."""
+    """Return the scale s of the cosines in the training loss; None for other methods."""
     method = info.config.method
     return float(method.parameters.get("scale", FIRST["scale"])) if method.name == SOURCE else None
 
 
 def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
-    """Draw the sliders; they begin with what the network was trained with, if with this loss."""
+    """Draw the sliders; they start at the values of training if this loss was used."""
     method = info.config.method
     own = FIRST | (
         {name: method.parameters.get(name, value) for name, value in FIRST.items()}
@@ -47,10 +48,22 @@ def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
     columns = st.columns(3, gap="medium")
     key = f"hard_pairs.loss.{info.name}"
     scale = columns[0].slider(
-        "Scale s", 1.0, 64.0, float(own["scale"]), 1.0, key=f"{key}.s", help="Factor of cosines."
+        "Scale s",
+        1.0,
+        64.0,
+        float(own["scale"]),
+        1.0,
+        key=f"{key}.s",
+        help="Factor that cosines are multiplied with.",
     )
     margin = columns[1].slider(
-        "Margin m", 0.0, 1.0, float(own["margin"]), 0.05, key=f"{key}.m", help="Offset of weights."
+        "Margin m",
+        0.0,
+        1.0,
+        float(own["margin"]),
+        0.05,
+        key=f"{key}.m",
+        help="Offset added to the self-paced weights.",
     )
     offset = columns[2].slider(
         "Offset n",
@@ -59,29 +72,29 @@ def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
         float(own["offset"]),
         0.05,
         key=f"{key}.n",
-        help="Weight of the plain KL divergence in the consistency term.",
+        help="Weight of the KL divergence in the consistency term.",
     )
     if method.name != SOURCE:
         st.caption(
-            f"{info.name} was not trained with this loss: you see what the loss would make of the "
-            "cosines between its features and class weights."
+            f"{info.name} was not trained with this loss: the loss is evaluated on the cosines "
+            "between its features and class weights."
         )
     return scale, margin, offset
 
 
-def _show_surface(study: Study, info: CheckpointInfo, scale: float, margin: float) -> None:
+def _show_surface(run: ConfusionRun, info: CheckpointInfo, scale: float, margin: float) -> None:
     surface = self_paced_surface(info.num_classes, scale, margin)
     st.markdown(
         f"The loss is lowest **inside** the square: at a cosine of **{surface.best_label:.2g}** "
         f"with the label and **{surface.best_wrong:.2g}** with every other class it is "
-        f"{surface.floor:.3f} nats, and a label that is more similar than that is pushed down "
-        "again. No training gets below this floor."
+        f"{surface.floor:.3f} nats, and a larger cosine with the label is penalised. No training "
+        "can get below this minimum."
     )
     best = (surface.best_label, surface.best_wrong)
     left, right = st.columns([1.2, 1], gap="large")
     left.plotly_chart(
         charts.loss_surface(
-            surface.similarity.numpy(), surface.loss.numpy(), best, _own_points(study)
+            surface.similarity.numpy(), surface.loss.numpy(), best, _image_points(run)
         ),
         key="hard_pairs.surface",
         alt=f"Self-paced loss over both similarities, lowest at {best[0]:.2g} and {best[1]:.2g}.",
@@ -98,18 +111,20 @@ def _show_surface(study: Study, info: CheckpointInfo, scale: float, margin: floa
     )
 
 
-def _own_points(study: Study) -> tuple | None:
-    if study.cosines is None:
+def _image_points(run: ConfusionRun) -> tuple | None:
+    if run.cosines is None:
         return None
-    cosines, y = study.cosines[:MOST_POINTS], study.images.y[:MOST_POINTS]
+    cosines, y = run.cosines[:MOST_POINTS], run.images.y[:MOST_POINTS]
     label = cosines.gather(1, y[:, None]).squeeze(1)
     others = (cosines.sum(dim=1) - label) / (cosines.shape[1] - 1)
     return label.numpy(), others.numpy()
 
 
-def _show_weights(study: Study, cosines: torch.Tensor, info: CheckpointInfo, margin: float) -> None:
+def _show_weights(
+    run: ConfusionRun, cosines: torch.Tensor, info: CheckpointInfo, margin: float
+) -> None:
     st.subheader("Self-paced weights", anchor=False)
-    weights = mean_weights(cosines, study.images.y, margin)
+    weights = mean_weights(cosines, run.images.y, margin)
     off = weights.clone().fill_diagonal_(float("nan"))
     low, high = float(off.nan_to_num(9.0).min()), float(off.nan_to_num(-9.0).max())
     place = int(off.nan_to_num(-9.0).argmax())
@@ -138,12 +153,12 @@ def _show_consistency(
     )
     share = found.share_of_squares
     st.markdown(
-        "Clean and attacked outputs are alike."
+        "Clean and adversarial outputs are the same."
         if math.isnan(share)
-        else f"Squares {found.squares:.3g} and n KL {found.divergence:.3g} nats: the squares, "
-        f"which weigh hard classes more, are **{percent(share)}** of the term."
+        else f"Squares {found.squares:.3g} nats, n KL {found.divergence:.3g} nats: the squares, "
+        f"which weight hard classes more, are **{percent(share)}** of the term."
     )
     st.caption(
-        "t = p (log p - log q) of clean p and attacked q, by the rank of the class: positive where "
-        "the attack takes probability away, negative where it goes."
+        "t = p (log p - log q) of clean p and adversarial q, by rank of the class: positive where "
+        "the attack lowers the probability, negative where it raises it."
     )

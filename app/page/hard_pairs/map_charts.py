@@ -1,6 +1,6 @@
-"""The maps of the page Hard pairs: arrays in, figure out; knows neither torch nor streamlit.
+"""Matrices of the page Hard pairs: arrays in, figure out; knows neither torch nor streamlit.
 
-They are altair charts, since a click on a cell of a plotly heat map tells nothing.
+They are altair charts, because a plotly heat map does not report clicks on its cells.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from app.ui.charts import ADVERSARIAL, CLEAN
+from app.ui.pictures import enlarged
 
-SELECTION = "cell"  # the name of the selection in a map
+SELECTION = "cell"  # name of the selection in a chart
 MASKED = "#8a94a3"
 CHOSEN = ADVERSARIAL  # the frame of a cell
-MOST_WRITTEN = 14  # classes up to which a share is written into every cell
+MOST_WRITTEN = 14  # most classes for which every cell shows its share
 DIVERGING = "blueorange"
 DIVERGING_COLOURS = [[0.0, CLEAN], [0.5, "#f3f3f3"], [1.0, ADVERSARIAL]]
 
@@ -33,18 +34,18 @@ def confusion_map(
     high: float | None = None,
     columns: str = "Predicted",
 ) -> alt.LayerChart:
-    """Return a map of shares [K,K], rows the labels; a click on a cell selects label and predicted.
+    """Return a confusion matrix of shares [K,K], rows the labels; a click selects a cell.
 
-    The diagonal is masked: it would outshine the rest. Signed shares diverge around 0.
+    The diagonal is masked, so that the errors stand out. Signed shares diverge around 0.
 
     Args:
         shares: [K,K] in [0, 1], signed ones in [-1, 1]; NaN in rows without an image.
-        counts: images in each cell [K,K], for the words; None: not said.
+        counts: images in each cell [K,K], for the tooltip; None: not shown.
         class_names: K names.
         signed: whether the shares are differences.
-        chosen: the cell with a frame, label and predicted; None: cells cannot be clicked.
+        chosen: the selected cell (label, predicted), framed; None: cells cannot be clicked.
         high: end of the colour scale; None: the largest share off the diagonal.
-        columns: what a column stands for.
+        columns: title of the columns.
     """
     high = largest_error(shares) if high is None else high
     scale = (
@@ -73,7 +74,7 @@ def confusion_map(
 
 
 def weight_map(weights: Array, class_names: Sequence[str]) -> alt.LayerChart:
-    """Return a map of mean weights [K,K], rows the labels; the label's own weight is masked."""
+    """Return a matrix of mean weights [K,K], rows the labels; the label's own weight is masked."""
     off = weights[~np.eye(len(weights), dtype=bool) & np.isfinite(weights)]
     low, high = (float(off.min()), float(off.max())) if len(off) else (0.0, 1.0)
 
@@ -89,18 +90,18 @@ def weight_map(weights: Array, class_names: Sequence[str]) -> alt.LayerChart:
         for cell in _cells(weights, class_names, None, None)
     ]
     scale = alt.Scale(scheme="cividis", domain=[low, high])
-    return _class_map(cells, class_names, scale, what="weight", number=".2f", columns="Weight of")
+    return _class_map(cells, class_names, scale, what="weight", number=".2f", columns="Other class")
 
 
 def cosine_map(cosines: Array, class_names: Sequence[str], *, columns: str) -> alt.LayerChart:
-    """Return a map of cosines [K,K] that diverges around 0, its diagonal masked.
+    """Return a matrix of cosines [K,K] that diverges around 0, its diagonal masked.
 
-    They are written in hundredths: a cell has no room for more.
+    Cells show 100 times the cosine, to save space.
 
     Args:
         cosines: [K,K] in [-1, 1]; NaN is grey.
         class_names: K names.
-        columns: what a column stands for.
+        columns: title of the columns.
     """
     off = np.abs(cosines[~np.eye(len(cosines), dtype=bool) & np.isfinite(cosines)])
     high = max(0.05, float(off.max())) if len(off) else 1.0
@@ -125,13 +126,13 @@ def cosine_map(cosines: Array, class_names: Sequence[str], *, columns: str) -> a
 
 
 def largest_error(shares: Array) -> float:
-    """Return the largest magnitude off the diagonal, at least 0.01 and rounded up to 0.05."""
+    """Return the largest magnitude off the diagonal, rounded up to a multiple of 0.05."""
     off = np.abs(np.nan_to_num(shares)) * (1.0 - np.eye(len(shares)))
     return max(0.05, float(np.ceil(off.max() * 20 - 1e-6) / 20))
 
 
 def map_pixels(shares: Array, *, signed: bool, side: int = 24) -> NDArray[np.uint8]:
-    """Return the map as a picture [K side, K side, 3], its diagonal masked, for a download."""
+    """Return the matrix as a picture [K side, K side, 3] for download, its diagonal masked."""
     high = largest_error(shares)
     places = np.nan_to_num(shares) / high
     places = np.clip((places + 1) / 2 if signed else places, 0, 1)
@@ -142,7 +143,7 @@ def map_pixels(shares: Array, *, signed: bool, side: int = 24) -> NDArray[np.uin
     masked = np.eye(len(shares), dtype=bool) | np.isnan(shares)
     pixels[masked] = np.array([0x8A, 0x94, 0xA3]) / 255
     whole = (255 * pixels).round().astype(np.uint8)
-    return np.kron(whole, np.ones((side, side, 1), dtype=np.uint8))
+    return enlarged(whole, side)
 
 
 def _cells(
@@ -151,7 +152,7 @@ def _cells(
     counts: NDArray[np.int64] | None,
     chosen: tuple[int, int] | None,
 ) -> list[dict[str, Any]]:
-    """Return one row a cell; a value that is not finite is None."""
+    """Return one row per cell; values that are not finite become None."""
     return [
         {
             "label": class_names[i],
@@ -176,7 +177,7 @@ def _class_map(
     with_images: bool = False,
     clickable: bool = False,
 ) -> alt.LayerChart:
-    """Return the map of `cells`, each with its words and their ink, in the order of the classes."""
+    """Return the matrix of `cells`, each with its text and text colour, in the order of classes."""
     base = alt.Chart(alt.Data(values=cells)).encode(
         x=alt.X(
             "predicted:N",
@@ -222,7 +223,7 @@ def _share_words(share: float | None, signed: bool) -> str:
 
 
 def _ink(cell: dict[str, Any], light: Callable[[float], bool]) -> str:
-    """Return black for light cells and white for dark ones; masked cells are light enough."""
+    """Return the text colour: black on light and masked cells, white on dark ones."""
     value = cell["value"]
     if value is None or cell["label"] == cell["predicted"]:
         return "black"

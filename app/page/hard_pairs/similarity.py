@@ -1,4 +1,4 @@
-"""Ranked pairs of the page Hard pairs, and whether similar classes are taken for each other."""
+"""Ranked pairs on the page Hard pairs, and confusion against the similarity of classes."""
 
 import math
 from collections.abc import Mapping
@@ -8,10 +8,11 @@ import streamlit as st
 import torch
 
 from app.page.hard_pairs import charts
-from app.page.hard_pairs.controls import CONFUSION, VIEW_KEY, cell_keys
-from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS, Study
+from app.page.hard_pairs.controls import CONFUSION, VIEW, cell_keys
+from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
 from app.ui.units import percent
 from robust_core.analysis.confusion import Denominator, HardPair, hard_pairs, row_entropy
+from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.analysis.hard_classes import rank_correlation
 from robust_core.checkpoints.catalog import CheckpointInfo
 
@@ -19,19 +20,20 @@ MOST_PAIRS = 20
 TABLE_KEY = "hard_pairs.pairs"
 
 
-def show_pairs(study: Study, info: CheckpointInfo, among: Denominator) -> None:
-    """Draw the pairs, the strongest first, and how evenly the errors of each class are spread."""
-    shares, names = study.confusion().attacked_shares(among), info.class_names
+def show_pairs(run: ConfusionRun, info: CheckpointInfo, among: Denominator) -> None:
+    """Draw the pairs, hardest first, and the entropy of the errors of each class."""
+    shares, names = run.confusion().attacked_shares(among), info.class_names
     pairs = hard_pairs(shares, MOST_PAIRS)
     if not pairs:
-        st.info("No class is taken for another under this attack: raise the radius.")
+        st.info("No image is misclassified under this attack: increase epsilon.")
         return
     first = pairs[0]
     st.markdown(
         f"The hardest pair is **{names[first.first]} and {names[first.second]}**: under attack, "
-        f"{percent(float(shares[first.first, first.second]))} of {names[first.first]} end as "
-        f"{names[first.second]}, and {percent(float(shares[first.second, first.first]))} of "
-        f"{names[first.second]} as {names[first.first]}."
+        f"{percent(float(shares[first.first, first.second]))} of {names[first.first]} are "
+        f"predicted as {names[first.second]}, and "
+        f"{percent(float(shares[first.second, first.first]))} of {names[first.second]} as "
+        f"{names[first.first]}."
     )
     left, right = st.columns([1.5, 1], gap="large")
     with left:
@@ -40,20 +42,20 @@ def show_pairs(study: Study, info: CheckpointInfo, among: Denominator) -> None:
         _entropy_table(shares, info)
 
 
-def show_similarity(study: Study, info: CheckpointInfo, among: Denominator) -> None:
-    """Draw the similarity of classes against how often one is taken for the other."""
-    shares, names = study.confusion().attacked_shares(among), info.class_names
+def show_similarity(run: ConfusionRun, info: CheckpointInfo, among: Denominator) -> None:
+    """Plot how often classes are confused against their similarity."""
+    shares, names = run.confusion().attacked_shares(among), info.class_names
     kinds = (
-        ("class weights", "Cosine of the weights of two classes", study.weight_similarity),
-        ("mean features", "Cosine of the mean features", study.feature_similarity),
+        ("class weights", "Cosine of the weights of two classes", run.weight_similarity),
+        ("mean features", "Cosine of the mean features", run.feature_similarity),
     )
     st.markdown(
-        "If similarity makes virtual targets, the points rise to the right: the more alike two "
-        "classes are to the network, the more images of one end as the other."
+        "If similar classes act as virtual targets, the points rise to the right: the more similar "
+        "two classes are to the network, the more often they are confused."
     )
-    for column, (word, axis, similarity) in zip(st.columns(2, gap="large"), kinds, strict=True):
+    for column, (kind, axis, similarity) in zip(st.columns(2, gap="large"), kinds, strict=True):
         with column:
-            st.subheader(f"Similarity of {word}", anchor=False)
+            st.subheader(f"Similarity of {kind}", anchor=False)
             if similarity is None:
                 st.info(NO_CLASS_WEIGHTS)
                 continue
@@ -61,13 +63,13 @@ def show_similarity(study: Study, info: CheckpointInfo, among: Denominator) -> N
             st.metric(
                 "Spearman's rank correlation",
                 "undefined" if math.isnan(correlation) else f"{correlation:+.2f}",
-                help="Of S_ij and R_ij over all i ≠ j. The entries depend on each other, so no "
-                "p-value is given.",
+                help="Correlation of S_ij and R_ij over all i ≠ j. The entries are not "
+                "independent, so no p-value is given.",
             )
             st.plotly_chart(
                 charts.similarity_scatter(similarity.numpy(), shares.numpy(), names, axis),
-                key=f"hard_pairs.scatter.{word}",
-                alt=f"Similarity of {word} against confusion, rank correlation {correlation:.2f}.",
+                key=f"hard_pairs.scatter.{kind}",
+                alt=f"Confusion against similarity of {kind}; rank correlation {correlation:.2f}.",
             )
 
 
@@ -76,11 +78,11 @@ def _pair_table(pairs: list[HardPair], shares: torch.Tensor, info: CheckpointInf
     names = info.class_names
     rows = [
         {
-            "Pair": f"{names[pair.first]} ⇄ {names[pair.second]}",
-            "There": 100 * float(shares[pair.first, pair.second].nan_to_num()),
-            "Back": 100 * float(shares[pair.second, pair.first].nan_to_num()),
-            "Strength": 100 * pair.strength,
-            "Mutuality": pair.mutuality,
+            "Pair A ⇄ B": f"{names[pair.first]} ⇄ {names[pair.second]}",
+            "A → B": 100 * float(shares[pair.first, pair.second].nan_to_num()),
+            "B → A": 100 * float(shares[pair.second, pair.first].nan_to_num()),
+            "Mean": 100 * pair.strength,
+            "Symmetry": pair.mutuality,
         }
         for pair in pairs
     ]
@@ -96,20 +98,20 @@ def _pair_table(pairs: list[HardPair], shares: torch.Tensor, info: CheckpointInf
         on_select=chosen,
         selection_mode="single-row",
         column_config={
-            "There": share,
-            "Back": share,
-            "Strength": st.column_config.NumberColumn(
-                format="%.1f %%", help="(R_ij + R_ji) / 2: the mean of there and back."
+            "A → B": share,
+            "B → A": share,
+            "Mean": st.column_config.NumberColumn(
+                format="%.1f %%", help="Mean of both directions, (R_ij + R_ji) / 2."
             ),
-            "Mutuality": st.column_config.ProgressColumn(
+            "Symmetry": st.column_config.ProgressColumn(
                 min_value=0.0,
                 max_value=1.0,
                 format="%.2f",
-                help="min(R_ij, R_ji) / max(R_ij, R_ji): 0 one way only, 1 both ways alike.",
+                help="min(R_ij, R_ji) / max(R_ij, R_ji): 0 one direction only, 1 both equal.",
             ),
         },
     )
-    st.caption("Mark a row to see the images of the pair in the view Confusion.")
+    st.caption("Select a row to see the images of the pair in the view Confusion.")
 
 
 def _open_pair(event: Mapping[str, Any], pairs: list[HardPair], info: CheckpointInfo) -> None:
@@ -117,17 +119,17 @@ def _open_pair(event: Mapping[str, Any], pairs: list[HardPair], info: Checkpoint
         label_key, predicted_key = cell_keys(info)
         st.session_state[label_key] = pairs[row].first
         st.session_state[predicted_key] = pairs[row].second
-        st.session_state[VIEW_KEY] = CONFUSION
+        VIEW.put(CONFUSION)
 
 
 def _entropy_table(shares: torch.Tensor, info: CheckpointInfo) -> None:
-    st.subheader("How the errors spread", anchor=False)
+    st.subheader("Concentration of errors", anchor=False)
     entropy, names = row_entropy(shares), info.class_names
     errors = torch.nan_to_num(shares).fill_diagonal_(0.0)
     rows = [
         {
             "Class": names[k],
-            "Mostly taken for": names[int(errors[k].argmax())],
+            "Most frequent error": names[int(errors[k].argmax())],
             "Entropy": float(entropy[k]),
         }
         for k in range(info.num_classes)
@@ -141,9 +143,9 @@ def _entropy_table(shares: torch.Tensor, info: CheckpointInfo) -> None:
                 min_value=0.0,
                 max_value=1.0,
                 format="%.2f",
-                help="Of the errors of a class, over log(K - 1): 0 one class takes them all (a "
-                "virtual target), 1 all wrong classes get the same.",
+                help="Entropy of the errors of a class, divided by log(K - 1): 0 if all errors are "
+                "one class (a virtual target), 1 if all wrong classes are equally frequent.",
             )
         },
     )
-    st.caption("Classes without an error under attack are left out.")
+    st.caption("Classes without errors under attack are left out.")

@@ -1,4 +1,4 @@
-"""Figures of the latent space: arrays in, plotly figure out; knows neither torch nor streamlit."""
+"""Figures of the page Latent space: arrays in, plotly figure out; no torch, no streamlit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,17 +35,17 @@ CLASS_COLOURS = (
     "#999933",
     "#EE8866",
     "#999999",
-)  # Paul Tol's muted set; its indigo, wine and pale grey would be lost on one of the themes
+)  # Paul Tol's muted set without the colours that are hard to see on one of the themes
 OUTLINE = {"width": 0.6, "color": "rgba(128,128,128,0.8)"}
-PATH_COLOUR = "#EEB422"  # seen on both themes and on every cloud
+PATH_COLOUR = "#EEB422"  # visible on both themes and on top of every cloud
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """The images of a sample in one role.
+    """One type of images of a sample, as points.
 
     role: a key of `ROLE_COLOURS`. places [N,d], d = 2 or 3. labels [N]: true classes. ids: what a
-    selection returns. words: what is said of each point, N texts.
+    selection returns. words: N texts, shown on hover.
     """
 
     role: str
@@ -56,8 +56,8 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class Way:
-    """The way of one image: places [T,d] and T texts; from `num_iterates` on it is transformed."""
+class Path:
+    """The path of one image: places [T,d] and T texts; transformed from `num_iterates` on."""
 
     places: Array
     words: Sequence[str]
@@ -66,17 +66,17 @@ class Way:
 
 def latent_map(
     clouds: Sequence[Cloud],
-    way: Way | None,
+    path: Path | None,
     *,
     class_names: Sequence[str] | None = None,
     axes: Sequence[str],
 ) -> go.Figure:
-    """Return the clouds in one map, flat or in space, with the way of one image on top.
+    """Return the clouds in one 2-D or 3-D scatter plot, with the path of one image on top.
 
     Args:
         clouds: at least one.
-        way: of one image; None draws none.
-        class_names: colour by class, with these names; None colours by role.
+        path: of one image; None: not drawn.
+        class_names: names of the classes to colour by; None: colour by role.
         axes: titles of the d axes.
     """
     figure = go.Figure()
@@ -88,8 +88,8 @@ def latent_map(
             for number, cloud in enumerate(clouds):
                 rows = np.flatnonzero(cloud.labels == k)
                 _add_points(figure, cloud, rows, name, k, in_legend=number == 0)
-    if way is not None:
-        _add_way(figure, way)
+    if path is not None:
+        _add_path(figure, path)
     figure.update_layout(
         height=560,
         margin=MARGIN,
@@ -121,7 +121,7 @@ def _add_points(
     *,
     in_legend: bool = True,
 ) -> None:
-    """Add some points of a cloud: in the colour of class `k`, or of the role if it is None."""
+    """Add points of a cloud in the colour of class `k`, or of the role if `k` is None."""
     colour = ROLE_COLOURS[cloud.role] if k is None else CLASS_COLOURS[k % len(CLASS_COLOURS)]
     flat = cloud.places.shape[1] == 2
     _add(
@@ -144,19 +144,19 @@ def _add_points(
     )
 
 
-def _add_way(figure: go.Figure, way: Way) -> None:
-    flat = way.places.shape[1] == 2
-    symbols = ["circle", *["circle"] * (len(way.places) - 2), "diamond"]
-    sizes = [14, *[5] * (len(way.places) - 2), 14] if flat else [7, *[3] * len(way.places[2:]), 7]
-    for index in range(way.num_iterates, len(way.places)):
+def _add_path(figure: go.Figure, path: Path) -> None:
+    flat = path.places.shape[1] == 2
+    symbols = ["circle", *["circle"] * (len(path.places) - 2), "diamond"]
+    sizes = [14, *[5] * (len(path.places) - 2), 14] if flat else [7, *[3] * len(path.places[2:]), 7]
+    for index in range(path.num_iterates, len(path.places)):
         symbols[index - 1], symbols[index] = "diamond", "cross"
         sizes[index - 1] = sizes[index]
     _add(
         figure,
-        way.places,
-        name="Way of the chosen image",
+        path.places,
+        name="Path of the chosen image",
         mode="lines+markers",
-        text=list(way.words),
+        text=list(path.words),
         hovertemplate="%{text}<extra></extra>",
         line={"color": PATH_COLOUR, "width": 3 if flat else 5},
         marker={
@@ -179,7 +179,7 @@ def _add(figure: go.Figure, places: Array, **options: object) -> None:
 def score_histograms(
     shares: Mapping[str, Array], edges: Array, thresholds: Sequence[float]
 ) -> go.Figure:
-    """Return a row of bars for each role: share of images for each score D0, and the thresholds."""
+    """Return a histogram of the scores D0 for each role, in shares, and the thresholds."""
     figure = go.Figure()
     for role, share in shares.items():
         figure.add_scatter(
@@ -204,7 +204,7 @@ def score_histograms(
             annotation={"text": f"{value:g}", "font": {"color": "#8C8C8C"}},
         )
     figure.update_layout(height=340, margin={**MARGIN, "t": 24}, legend={**LEGEND, "y": 1.08})
-    figure.update_xaxes(title="Score D0: 1 looks natural", range=[0, 1])
+    figure.update_xaxes(title="Discriminator score D0 (1: clean)", range=[0, 1])
     figure.update_yaxes(title="Images", ticksuffix=" %", rangemode="tozero")
     return figure
 
@@ -215,7 +215,7 @@ def accuracy_line(
     margins: Sequence[float],
     stops: Sequence[str],
 ) -> go.Figure:
-    """Return accuracy, in [0, 1], and mean margin on the way from stop to stop."""
+    """Return accuracy, in [0, 1], and mean margin along a path through `stops`."""
     figure = go.Figure()
     for name, values, colour, dash, axis in (
         ("Accuracy", [100 * value for value in accuracy], ROBUST, "solid", "y"),
@@ -247,15 +247,15 @@ def accuracy_line(
     return figure
 
 
-def use_bars(uses: Sequence[str], accuracies: Mapping[str, Sequence[float | None]]) -> go.Figure:
-    """Return bars of accuracy, in [0, 1], for each use: one for each kind of attack in `_BARS`."""
+def mode_bars(modes: Sequence[str], accuracies: Mapping[str, Sequence[float | None]]) -> go.Figure:
+    """Return bars of accuracy, in [0, 1], for each inference mode and each attack in `_BARS`."""
     figure = go.Figure()
     for name, values in accuracies.items():
         colour, pattern = _BARS[name]
         shown = [None if value is None else 100 * value for value in values]
         figure.add_bar(
             name=name,
-            x=list(uses),
+            x=list(modes),
             y=shown,
             marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
             text=["" if value is None else f"{value:.0f}" for value in shown],
@@ -274,5 +274,5 @@ _BARS = {
     "Transfer": ("#CC79A7", "\\"),
     "Adaptive": (ADVERSARIAL, "/"),
     "Adaptive, smooth": ("#E69F00", "+"),
-    "Worst of all": (ROBUST, "x"),
+    "Worst case": (ROBUST, "x"),
 }

@@ -1,4 +1,4 @@
-"""Figures of distances over layers: arrays in, plotly figure out; knows no torch, no streamlit."""
+"""Figures of distances over layers: arrays in, plotly figure out; no torch, no streamlit."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,12 +19,12 @@ def layer_lines(
     *,
     percentages: bool = False,
 ) -> go.Figure:
-    """Return one line for each role: its distance from the clean images after every layer.
+    """Return the distance from the clean images after every layer, one line for each role.
 
     Args:
         layers: L names.
         values: role -> L values.
-        title: of the values.
+        title: of the vertical axis.
         percentages: whether the values are shares in [0, 1].
     """
     figure = go.Figure()
@@ -58,15 +58,15 @@ def layer_map(
     percentages: bool = False,
     marked: int | None = None,
 ) -> go.Figure:
-    """Return a map of one measure, class by class and layer by layer.
+    """Return a heat map of one distance, classes in rows and layers in columns.
 
     Args:
         layers: L names.
-        class_names: R names, one a row.
-        values: [R,L]; NaN is left empty.
+        class_names: R names, one per row.
+        values: [R,L]; NaN: no cell.
         title: of the map.
         percentages: whether the values are shares in [0, 1].
-        marked: the row with a frame; None: none.
+        marked: the row to frame; None: no row.
     """
     figure = go.Figure()
     number = ".0%" if percentages else ".2g"

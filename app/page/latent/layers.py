@@ -1,4 +1,4 @@
-"""How far images are from their clean ones after every layer, in all and class by class."""
+"""Distances between clean and changed images after every layer, overall and per class."""
 
 import csv
 import io
@@ -9,21 +9,21 @@ import numpy as np
 import streamlit as st
 
 from app.page.latent import layer_charts
-from app.page.latent.link import AGAINST_KEY, DISTANCE_KEY, DISTANCES
-from app.page.latent.survey import LAYER_IMAGES, Survey, layers
+from app.page.latent.link import AGAINST, DISTANCE, DISTANCES
+from app.page.latent.measure import LAYER_IMAGES, KeptSample, layers
+from app.ui.charts import PLAIN_CHART
 from robust_core.analysis.latent_distances import ClassDistances, LayerDistances
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 CLASS_KEY = "latent.layer_class"
-PLAIN = {"displayModeBar": False}
 ALL = -1  # all classes together
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One of `DISTANCES`: its axis, what it is, and where to read it.
+    """One of `DISTANCES`: axis title, explanation, and how to get its value.
 
-    share: in [0, 1], where 1 means that nothing moved.
+    share: whether it is a share in [0, 1], where 1 means no change.
     """
 
     axis: str
@@ -35,18 +35,18 @@ class Measure:
 MEASURES = {
     "relative": Measure(
         "Relative change",
-        "Length of the difference over the length of the clean output, mean over images.",
+        "Norm of the difference, relative to the norm of the clean output; mean over images.",
         lambda row: row.relative,
     ),
     "angle": Measure(
         "1 - cosine",
-        "1 - cosine of both outputs, mean over images.",
+        "1 - cosine of clean and changed output; mean over images.",
         lambda row: row.angle,
     ),
     "drift": Measure(
         "Drift (spreads)",
-        "Way of the mean output, in units of the clean outputs' root mean squared distance from "
-        "their mean, so that layers can be compared.",
+        "Shift of the mean output, relative to the spread (RMS distance from the mean) of the "
+        "clean outputs, so that layers can be compared.",
         lambda row: row.drift_in_spreads,
     ),
     "mmd": Measure(
@@ -57,23 +57,23 @@ MEASURES = {
     ),
     "wasserstein": Measure(
         "W1 (spreads)",
-        "1-D Wasserstein distance along the direction of the drift, in the units of the drift.",
+        "1-D Wasserstein distance along the direction of the drift, in the same unit.",
         lambda row: row.wasserstein_in_spreads,
     ),
     "overlap": Measure(
-        "Neighbours kept",
-        "Share of an image's 10 nearest clean neighbours that are still its nearest ones: here "
-        "the attack shows where the line falls.",
+        "k-NN overlap",
+        "Share of an image's 10 nearest clean neighbours that remain among its 10 nearest: lower "
+        "means a stronger effect of the attack.",
         lambda row: row.overlap,
         share=True,
     ),
 }
 
 
-def show_layers(info: CheckpointInfo, survey: Survey) -> None:
-    """Draw one measure over all layers: a line for each role, and a map of all classes."""
-    roles = [role for role in survey.pictures if role != "clean"]
-    found = {role: layers(info, survey, role) for role in roles}
+def show_layers(info: CheckpointInfo, sample: KeptSample) -> None:
+    """Draw one distance over all layers: a line for each role, and a map of all classes."""
+    roles = [role for role in sample.pictures if role != "clean"]
+    found = {role: layers(info, sample, role) for role in roles}
     labels = [row.label for row in found[roles[0]][0].rows if row.label is not None]
     name, label = _pick(info, labels)
     lines, map_place = st.columns([1.25, 1], gap="large")
@@ -81,14 +81,14 @@ def show_layers(info: CheckpointInfo, survey: Survey) -> None:
         _show_lines(found, name, label)
     with map_place:
         if not labels:
-            st.info("No class has two images in this map, so no class has distances of its own.")
+            st.info("No class has two images in this sample, so there are no distances per class.")
         else:
-            _show_map(found[st.session_state[AGAINST_KEY]], info, name, label)
+            _show_map(found[AGAINST.value], info, name, label)
     st.caption(
-        f"After every convolution and linear layer of the bare network, "
-        f"{min(LAYER_IMAGES, len(survey.images))} images. Compare the slopes: where the "
-        "adversarial line leaves the noisy one with depth, the network itself amplifies the "
-        "attack. The map shows the kind of images that is chosen beside the picture above."
+        f"After every convolutional and linear layer of the base network, "
+        f"{min(LAYER_IMAGES, len(sample.images))} images. If the adversarial line moves away "
+        "from the noisy one with depth, the network amplifies the adversarial perturbation. The "
+        "map on the right shows the type of images selected under “Compare clean images with”."
     )
     st.download_button(
         "Layers, CSV",
@@ -106,24 +106,17 @@ def _pick(info: CheckpointInfo, labels: Sequence[int]) -> tuple[str, int]:
     if st.session_state.get(CLASS_KEY) not in offered:
         st.session_state[CLASS_KEY] = ALL
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-        name = st.segmented_control(
-            "Distance",
-            list(DISTANCES),
-            format_func=DISTANCES.__getitem__,
-            key=DISTANCE_KEY,
-            required=True,
-            persist_state="session",
-        )
+        name = DISTANCE.segmented("Distance")
         label = st.selectbox(
-            "Lines for",
+            "Class of the lines",
             offered,
             format_func=lambda k: "all classes" if k == ALL else info.class_names[k],
             key=CLASS_KEY,
             persist_state="session",
             width=160,
         )
-    st.caption(MEASURES[str(name)].words)
-    return str(name), label
+    st.caption(MEASURES[name].words)
+    return name, label
 
 
 def _show_lines(found: Mapping[str, Sequence[LayerDistances]], name: str, label: int) -> None:
@@ -139,7 +132,7 @@ def _show_lines(found: Mapping[str, Sequence[LayerDistances]], name: str, label:
             measure.axis,
             percentages=measure.share,
         ),
-        config=PLAIN,
+        config=PLAIN_CHART,
         key="latent.layers",
         alt=f"{DISTANCES[name]} between clean and adversarial outputs: {first:.2g} after the first "
         f"layer, {last:.2g} after the last.",
@@ -158,15 +151,14 @@ def _show_map(rows: Sequence[LayerDistances], info: CheckpointInfo, name: str, l
             [layer.layer for layer in rows],
             names,
             values,
-            f"{st.session_state[AGAINST_KEY].capitalize()} images: {DISTANCES[name]}, "
-            "class by class",
+            f"{AGAINST.value.capitalize()} images: {DISTANCES[name]} per class",
             percentages=measure.share,
             marked=labels.index(label) if label in labels else None,
         ),
-        config=PLAIN,
+        config=PLAIN_CHART,
         key="latent.layer_map",
-        alt=f"{DISTANCES[name]} of every class after every layer; after the last one class "
-        f"{names[farthest]} has moved farthest.",
+        alt=f"{DISTANCES[name]} of every class after every layer; after the last one it is "
+        f"largest for class {names[farthest]}.",
     )
 
 

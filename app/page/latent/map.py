@@ -1,61 +1,55 @@
-"""The map of the latent space: how it is drawn, the chart, and what a selection shows."""
+"""The map of the latent space: controls, chart, and the images of a selection."""
 
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import streamlit as st
 
 from app.navigation import page_script
 from app.page.latent import charts
-from app.page.latent.link import (
-    COLOUR_KEY,
-    COLOURS,
-    DIMENSIONS,
-    DIMENSIONS_KEY,
-    LAYOUT_KEY,
-    LAYOUTS,
-    layouts,
-)
-from app.page.latent.survey import ImagePath, Layout, Survey, lay_out
+from app.page.latent.link import COLOUR, DIMENSIONS, LAYOUT, LAYOUTS
+from app.page.latent.measure import KeptPath, KeptSample, lay_out
 from app.ui.browser.player import data_url
 from app.ui.forms import show_input_error
 from app.ui.image_picker import choose_image
 from app.ui.units import count_words, percent
+from robust_core.analysis.latent import ProjectionName
+from robust_core.analysis.latent_sample import Layout
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 
 ROLES_KEY = "latent.roles"
-MOST_SHOWN = 24  # selected pictures
+MOST_SHOWN = 24  # pictures of a selection
 PICTURE_WIDTH = 64  # CSS pixels; images of 32 pixels are enlarged by a whole number
 WARNINGS = {
-    "pca": "PCA is linear: what lies far apart here does so in the network, too.",
-    "tsne": "t-SNE lays out the clean points; a moved point is put among its 5 nearest clean ones, "
-    "so it can never lie outside of them. Distances and sizes of clusters mean little.",
-    "umap": "UMAP keeps neighbours, not distances: gaps and sizes of clusters mean little.",
+    "pca": "PCA is linear: points far apart here are far apart in feature space, too. Axes are "
+    "fitted on the clean images only.",
+    "tsne": "t-SNE is computed on all points together, so clean ones move when the attack changes. "
+    "It keeps neighbours: distances and cluster sizes mean little.",
 }
 
 
 @st.fragment
-def show_map(info: CheckpointInfo, survey: Survey, path: ImagePath, seed: int) -> None:
-    """Draw controls, map and selection; a selection reruns nothing else."""
-    _controls(survey)
-    name, dimensions = st.session_state[LAYOUT_KEY], int(st.session_state[DIMENSIONS_KEY])
-    roles = [role for role in survey.pictures if role in st.session_state[ROLES_KEY]]
+def show_map(info: CheckpointInfo, sample: KeptSample, path: KeptPath, seed: int) -> None:
+    """Draw controls, map and selection; a selection reruns only this part of the page."""
+    _controls(sample)
+    name, dimensions = cast(ProjectionName, LAYOUT.value), int(DIMENSIONS.value)
+    roles = [role for role in sample.pictures if role in st.session_state[ROLES_KEY]]
     if not roles:
-        st.info("Choose at least one kind of image to see where it lies.")
+        st.info("Choose at least one type of images.")
         return
     try:
-        layout = lay_out(survey, path, name, dimensions, seed)
+        layout = lay_out(sample, path, name, dimensions, seed)
     except InputError as error:
         show_input_error(error)
         return
-    by_class = st.session_state[COLOUR_KEY] == "class"
+    by_class = COLOUR.value == "class"
     figure = charts.latent_map(
-        [_cloud(survey, layout, role) for role in roles],
-        charts.Way(layout.path, _path_words(info, path), path.num_iterates),
+        [_cloud(sample, layout, role) for role in roles],
+        charts.Path(layout.path, _path_words(info, path), path.num_iterates),
         class_names=info.class_names if by_class else None,
         axes=_axes(name, layout, dimensions),
     )
@@ -66,41 +60,29 @@ def show_map(info: CheckpointInfo, survey: Survey, path: ImagePath, seed: int) -
         selection_mode=("points", "box", "lasso"),
         key=f"latent.map.{dimensions}",
         config={"toImageButtonOptions": picture, "displayModeBar": True},
-        alt=f"{LAYOUTS[name]} of {', '.join(roles)} features of {len(survey.images)} images in "
-        f"{dimensions} dimensions, fitted on the clean ones.",
+        alt=f"{LAYOUTS[name]} of {', '.join(roles)} features of {len(sample.images)} images in "
+        f"{dimensions} dimensions.",
     )
     st.caption(
-        f"{WARNINGS[name]} Axes are fitted on the {len(survey.images)} clean images alone. Circle: "
-        "clean, square: noisy, diamond: adversarial, cross: transformed. The camera in the chart's "
-        "toolbar saves the picture."
+        f"{WARNINGS[name]} {len(sample.images)} images. Circle: clean, square: noisy, diamond: "
+        "adversarial, cross: transformed. The camera button of the chart saves it as a picture."
     )
     chosen = event["selection"]["points"] if dimensions == 2 else []
     _selection(
-        [str(point["customdata"]) for point in chosen if "customdata" in point], info, survey
+        [str(point["customdata"]) for point in chosen if "customdata" in point], info, sample
     )
-    _download(info, survey, layout)
+    _download(info, sample, layout)
 
 
-def _controls(survey: Survey) -> None:
-    offered = list(survey.pictures)
-    usual = [role for role in offered if role != "noisy"]  # which hides the clean points
+def _controls(sample: KeptSample) -> None:
+    offered = list(sample.pictures)
+    usual = [role for role in offered if role != "noisy"]  # they would hide the clean points
     kept = [role for role in st.session_state.get(ROLES_KEY, usual) if role in offered]
     st.session_state[ROLES_KEY] = kept
     with st.container(horizontal=True, gap="medium"):
-        for label, key, words, choices in (
-            ("Map", LAYOUT_KEY, LAYOUTS, layouts()),
-            ("Axes", DIMENSIONS_KEY, DIMENSIONS, list(DIMENSIONS)),
-            ("Colour", COLOUR_KEY, COLOURS, list(COLOURS)),
-        ):
-            st.segmented_control(
-                label,
-                choices,
-                format_func=words.__getitem__,
-                key=key,
-                required=True,
-                persist_state="session",
-                help=None if len(choices) == len(words) else _umap_words(),
-            )
+        LAYOUT.segmented("Projection")
+        DIMENSIONS.segmented("Dimensions")
+        COLOUR.segmented("Colour by")
         st.pills(
             "Images",
             offered,
@@ -108,17 +90,13 @@ def _controls(survey: Survey) -> None:
             selection_mode="multi",
             key=ROLES_KEY,
             persist_state="session",
-            help="Noisy: uniform noise within the attack's budget. Transformed: the adversarial "
-            "images after one step towards what the discriminator finds natural (IMT).",
+            help="Noisy: uniform noise within the perturbation budget of the attack. Transformed: "
+            "adversarial images after one step that increases the discriminator's score (IMT).",
         )
 
 
-def _umap_words() -> str:
-    return "UMAP appears here once its optional package is installed: pip install umap-learn."
-
-
-def _cloud(survey: Survey, layout: Layout, role: str) -> charts.Cloud:
-    images, found = survey.images, survey.predictions[role]
+def _cloud(sample: KeptSample, layout: Layout, role: str) -> charts.Cloud:
+    images, found = sample.images, sample.predictions[role]
     words = [
         f"{role}, image {int(images.index[i])}<br>{images.class_names[int(images.y[i])]}, "
         f"predicted {images.class_names[int(found[i])]}"
@@ -128,7 +106,7 @@ def _cloud(survey: Survey, layout: Layout, role: str) -> charts.Cloud:
     return charts.Cloud(role, layout.places[role], images.y.numpy(), ids, words)
 
 
-def _path_words(info: CheckpointInfo, path: ImagePath) -> list[str]:
+def _path_words(info: CheckpointInfo, path: KeptPath) -> list[str]:
     names = [info.class_names[int(k)] for k in path.predictions]
     last = path.num_iterates - 1
     titles = ["clean", *[f"iterate {i}" for i in range(1, last)], "adversarial", "transformed"]
@@ -149,40 +127,39 @@ def _axes(name: str, layout: Layout, dimensions: int) -> Sequence[str]:
     ]
 
 
-def _selection(ids: list[str], info: CheckpointInfo, survey: Survey) -> None:
-    """Show the pictures behind selected points; one alone leads on to the Attack page."""
-    if st.session_state[DIMENSIONS_KEY] != "2":
+def _selection(ids: list[str], info: CheckpointInfo, sample: KeptSample) -> None:
+    """Show the images of the selected points; a single one can be opened on the page Attack."""
+    if DIMENSIONS.value != "2":
         st.caption("Points can be selected in 2-D.")
         return
     if not ids:
         st.info(
-            "Click a point to follow its image; take the lasso or the box from the chart's toolbar "
-            "to see the images of many.",
+            "Click a point to see its image, or select many with the lasso or box of the chart.",
             icon=":material/lasso_select:",
         )
         return
     points: list[tuple[str, int]] = []
-    for role in survey.pictures:
+    for role in sample.pictures:
         points += [(role, int(i.split("|")[1])) for i in ids if i.split("|")[0] == role]
     if len(points) == 1:
-        _one(*points[0], info, survey)
+        _one(*points[0], info, sample)
         return
-    wrong = sum(int(survey.predictions[role][i] != survey.images.y[i]) for role, i in points)
+    wrong = sum(int(sample.predictions[role][i] != sample.images.y[i]) for role, i in points)
     st.markdown(
-        f"**{count_words(len(points), 'point')}**, {wrong} of them predicted wrongly"
+        f"**{count_words(len(points), 'point')}**, {wrong} of them misclassified"
         + (f"; the first {MOST_SHOWN} are shown." if len(points) > MOST_SHOWN else ".")
     )
     with st.container(horizontal=True, gap="small", key="latent.selected"):
         for role, i in points[:MOST_SHOWN]:
-            _picture(role, i, survey)
+            _picture(role, i, sample)
 
 
-def _one(role: str, i: int, info: CheckpointInfo, survey: Survey) -> None:
-    image_id = survey.images.image_id(i)
+def _one(role: str, i: int, info: CheckpointInfo, sample: KeptSample) -> None:
+    image_id = sample.images.image_id(i)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for each in survey.pictures:
-            _picture(each, i, survey)
-        if st.button("Follow it in the map", icon=":material/route:", key="latent.follow"):
+        for each in sample.pictures:
+            _picture(each, i, sample)
+        if st.button("Show its path", icon=":material/route:", key="latent.follow"):
             choose_image(info, image_id)
             st.rerun()
         if st.button("Open in Attack", icon=":material/bolt:", key="latent.open"):
@@ -190,23 +167,23 @@ def _one(role: str, i: int, info: CheckpointInfo, survey: Survey) -> None:
             st.switch_page(page_script("attack"))
 
 
-def _picture(role: str, i: int, survey: Survey) -> None:
-    names, images = survey.images.class_names, survey.images
-    seen = names[int(survey.predictions[role][i])]
-    right = bool(survey.predictions[role][i] == images.y[i])
-    words = f"{role} {names[int(images.y[i])]} seen as {seen}"
+def _picture(role: str, i: int, sample: KeptSample) -> None:
+    names, images = sample.images.class_names, sample.images
+    predicted = names[int(sample.predictions[role][i])]
+    right = bool(sample.predictions[role][i] == images.y[i])
+    words = f"{role} {names[int(images.y[i])]} predicted as {predicted}"
     mark = "" if right else " ✗"
     st.html(
         f'<figure style="margin:0;width:{PICTURE_WIDTH + 8}px;text-align:center;font-size:0.75rem">'
-        f'<img src="{data_url(survey.pictures[role][i].numpy())}" alt="{words}" '
+        f'<img src="{data_url(sample.pictures[role][i])}" alt="{words}" '
         f'width="{PICTURE_WIDTH}" height="{PICTURE_WIDTH}" style="image-rendering:pixelated;'
         f'border:2px solid {charts.ROLE_COLOURS[role]}">'
-        f"<figcaption>{role}<br>{seen}{mark}</figcaption></figure>",
+        f"<figcaption>{role}<br>{predicted}{mark}</figcaption></figure>",
         width="content",
     )
 
 
-def _download(info: CheckpointInfo, survey: Survey, layout: Layout) -> None:
+def _download(info: CheckpointInfo, sample: KeptSample, layout: Layout) -> None:
     rows = io.StringIO()
     table = csv.writer(rows)
     dimensions = layout.path.shape[1]
@@ -214,21 +191,21 @@ def _download(info: CheckpointInfo, survey: Survey, layout: Layout) -> None:
     arrays = {}
     names = info.class_names
     for role, places in layout.places.items():
-        arrays[role] = survey.features[role].numpy()
-        scores = survey.scores.get(role)
-        for i in range(len(survey.images)):
+        arrays[role] = sample.features[role].numpy()
+        scores = sample.scores.get(role)
+        for i in range(len(sample.images)):
             table.writerow(
                 [
-                    survey.images.image_id(i),
+                    sample.images.image_id(i),
                     role,
-                    names[int(survey.images.y[i])],
-                    names[int(survey.predictions[role][i])],
+                    names[int(sample.images.y[i])],
+                    names[int(sample.predictions[role][i])],
                     "" if scores is None else f"{float(scores[i]):.6g}",
                     *(f"{float(value):.6g}" for value in places[i]),
                 ]
             )
     exact = io.BytesIO()
-    np.savez_compressed(exact, index=survey.images.index, labels=survey.images.y, **arrays)
+    np.savez_compressed(exact, index=sample.images.index, labels=sample.images.y, **arrays)
     with st.container(horizontal=True):
         for words, data, name in (
             ("Map, CSV", rows.getvalue(), "latent-map.csv"),

@@ -1,9 +1,9 @@
-"""The numbers beside the map: how far features went, in all and class by class."""
+"""The numbers beside the map: distances between features, overall and per class."""
 
 import streamlit as st
 
-from app.page.latent.link import AGAINST, AGAINST_KEY
-from app.page.latent.survey import Survey, distances
+from app.page.latent.link import AGAINST
+from app.page.latent.measure import KeptSample, distances
 from app.ui.units import percent
 from robust_core.analysis.latent_distances import ClassDistances
 from robust_core.attacks.base import Attack
@@ -11,35 +11,26 @@ from robust_core.attacks.description import attack_title
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 
-def finding(survey: Survey, attack: Attack) -> str:
-    """Return in one sentence what the attack did to the features."""
-    moved, noise = distances(survey, "adversarial")[0], distances(survey, "noisy")[0]
+def summary(sample: KeptSample, attack: Attack) -> str:
+    """Return in one sentence how the attack changed accuracy and features."""
+    moved, noise = distances(sample, "adversarial")[0], distances(sample, "noisy")[0]
     compared = ""
     if moved.drift > 0 and noise.drift > 0:
         times = moved.drift / noise.drift
-        compared = f" (**{times:.1f} times** as far as noise within the same budget)"
+        compared = f" (**{times:.1f} times** as far as random noise of the same budget)"
     return (
-        f"{attack_title(attack.name)} takes the network from "
-        f"**{percent(survey.accuracy('clean'))}** to **{percent(survey.accuracy('adversarial'))}** "
-        f"accuracy and moves the mean feature by **{moved.drift:.3g}**{compared}; an attacked "
-        f"image keeps **{percent(moved.overlap)}** of its clean neighbours."
+        f"{attack_title(attack.name)} lowers the accuracy from "
+        f"**{percent(sample.accuracy('clean'))}** to **{percent(sample.accuracy('adversarial'))}** "
+        f"and shifts the mean feature by **{moved.drift:.3g}**{compared}. On average, "
+        f"**{percent(moved.overlap)}** of the 10 nearest clean neighbours of an image remain."
     )
 
 
-def show_numbers(survey: Survey, info: CheckpointInfo) -> None:
-    """Draw the distances of one kind of images from the clean ones."""
-    offered = [role for role in AGAINST if role in survey.pictures]
-    if st.session_state[AGAINST_KEY] not in offered:
-        st.session_state[AGAINST_KEY] = offered[0]
-    role = st.selectbox(
-        "Clean images against",
-        offered,
-        format_func=str.capitalize,
-        key=AGAINST_KEY,
-        persist_state="session",
-    )
-    rows = distances(survey, role)
-    noise = None if role == "noisy" else distances(survey, "noisy")[0]
+def show_numbers(sample: KeptSample, info: CheckpointInfo) -> None:
+    """Draw the distances between one type of images and the clean ones."""
+    role = AGAINST.select("Compare clean images with", among=sample.pictures)
+    rows = distances(sample, role)
+    noise = None if role == "noisy" else distances(sample, "noisy")[0]
     left, right = st.columns(2)
     for column, (name, label, _, explanation) in zip((left, right) * 2, _MEASURES, strict=True):
         column.metric(
@@ -69,17 +60,17 @@ def show_numbers(survey: Survey, info: CheckpointInfo) -> None:
         key="latent.distances",
         height=35 * (min(len(rows), 11) + 1) + 3,
     )
-    sizes = survey.images.y.unique(return_counts=True)[1]
+    sizes = sample.images.y.unique(return_counts=True)[1]
     st.caption(
-        f"{len(survey.images)} images of the test split, {int(sizes.min())} to {int(sizes.max())} "
-        f"of a class; features are the {survey.features['clean'].shape[1]} numbers before the last "
-        "layer of the bare network. Of few images, distances are large by chance"
+        f"{len(sample.images)} images of the test split, {int(sizes.min())} to {int(sizes.max())} "
+        f"per class; features are the {sample.features['clean'].shape[1]} inputs of the last layer "
+        "of the base network. For few images, distances are large by chance"
         + ("." if int(sizes.min()) > 1 else ", and a class with one image has none.")
     )
 
 
 _MEASURES = (
-    ("drift", "Centroid drift", "Drift", "Length of the way of the mean feature."),
+    ("drift", "Centroid drift", "Drift", "Euclidean norm of the shift of the mean feature."),
     (
         "mmd",
         "MMD",
@@ -91,13 +82,13 @@ _MEASURES = (
         "wasserstein",
         "Wasserstein",
         "W1",
-        "1-D Wasserstein distance along the direction of the drift; at least the drift itself.",
+        "1-D Wasserstein distance along the direction of the drift; never below the drift.",
     ),
     (
         "overlap",
         "k-NN overlap",
         "k-NN",
-        "Share of an image's 10 nearest clean neighbours that are still its nearest ones.",
+        "Share of an image's 10 nearest clean neighbours that remain among its 10 nearest.",
     ),
 )
 

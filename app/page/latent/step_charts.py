@@ -1,4 +1,4 @@
-"""Figure of accuracy against a step size: arrays in, plotly figure out; knows no torch."""
+"""Figure of accuracy against the step size: arrays in, plotly figure out; no torch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from app.ui.charts import ADVERSARIAL, CLEAN, LEGEND, MARGIN, ROBUST
 
 NEUTRAL = "#8C8C8C"
-STYLES = {  # colours of the bars beside
+STYLES = {  # colours as in `charts.mode_bars`
     "clean": (CLEAN, "solid", "circle"),
     "static": (NEUTRAL, "dot", "square"),
     "adaptive": (ADVERSARIAL, "dash", "diamond"),
@@ -24,15 +24,15 @@ def step_size_curve(
     default: float,
     title: str,
 ) -> go.Figure:
-    """Return accuracy against the step size, a line for each kind of images.
+    """Return accuracy against the step size, one line for each kind of evaluation.
 
     Args:
         step_sizes: V values, in the unit of the axis.
         accuracies: kind -> V shares in [0, 1]; the kinds are those of `STYLES`.
         intervals: kind -> V intervals around them.
-        names: kind -> what the legend says.
-        default: the step size with a mark.
-        title: of the axis, with the unit.
+        names: kind -> name in the legend.
+        default: the step size to mark.
+        title: of the horizontal axis, with the unit.
     """
     figure = go.Figure()
     for kind, values in accuracies.items():

@@ -1,4 +1,4 @@
-"""All guided tours, in the order of the list; the name of a tour stands in links."""
+"""All guided tours, in the order of the list; links contain the name of a tour."""
 
 from app.page.learn.lesson import Tour
 from app.page.learn.tours_attacks import ADVERSARIAL, MASKING, REAL, TRAINING

@@ -1,4 +1,4 @@
-"""Arrays in, plotly figure out: the plane of the playground."""
+"""Figures of the playground: arrays in, plotly figure out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ HEIGHT = 430
 
 @dataclass(frozen=True)
 class Plane:
-    """What a network says on a grid, the points, and moves of some of them.
+    """Predictions of a network on a grid, test points, and arrows from some of them.
 
     first [W], second [H]: coordinates of the grid. probability [H,W]: of class 1. points [N,2],
-    y [N]: test points. moves: layer -> start [M,2], end [M,2]. names: how the layers are called.
+    y [N]: test points. moves: layer -> start [M,2], end [M,2]. names: titles of the layers.
     """
 
     first: Array
@@ -46,7 +46,7 @@ class Plane:
 
 
 def plane_map(plane: Plane, theme: str) -> go.Figure:
-    """Return the decision of a network, its boundary, the points and the moves as arrows."""
+    """Return the decision regions of a network, its boundary, the points and the arrows."""
     figure = go.Figure()
     ends, middle = AREAS[theme][::2], AREAS[theme][1]
     figure.add_heatmap(
@@ -96,25 +96,25 @@ def plane_map(plane: Plane, theme: str) -> go.Figure:
     return figure
 
 
-def radius_curves(
-    names: Sequence[str], radii: Sequence[float], shares: Sequence[Sequence[float]], now: float
+def epsilon_curves(
+    names: Sequence[str], epsilons: Sequence[float], shares: Sequence[Sequence[float]], now: float
 ) -> go.Figure:
-    """Return accuracy in [0, 1] against the radius, a line for each network, and where we are."""
+    """Return accuracy in [0, 1] against epsilon, a line for each network; `now` is marked."""
     figure = go.Figure()
     for name, row, (colour, dash, symbol) in zip(names, shares, CURVES, strict=False):
         figure.add_scatter(
             name=name,
-            x=list(radii),
+            x=list(epsilons),
             y=[100 * share for share in row],
             mode="lines+markers",
             line={"color": colour, "dash": dash},
             marker={"symbol": symbol, "size": 7},
-            hovertemplate="radius %{x:g}: %{y:.0f} %<extra>" + name + "</extra>",
+            hovertemplate="epsilon %{x:g}: %{y:.0f} %<extra>" + name + "</extra>",
         )
     figure.add_vline(x=now, line={"dash": "dot", "width": 1.5, "color": ADVERSARIAL})
     figure.update_layout(height=260, margin=MARGIN, legend=LEGEND, showlegend=True)
-    figure.update_xaxes(title="Radius (L2, units of the plane)")
-    figure.update_yaxes(title="Test points right", range=[-4, 104], ticksuffix=" %")
+    figure.update_xaxes(title="Epsilon (L2, units of the plane)")
+    figure.update_yaxes(title="Test points correct", range=[-4, 104], ticksuffix=" %")
     return figure
 
 

@@ -24,13 +24,13 @@ def show_glossary(hidden: Collection[str]) -> None:
         )
         found = find_terms(words)
         if not found:
-            st.info("No term has these words: try a shorter one.", icon=":material/search_off:")
+            st.info("No term contains these words.", icon=":material/search_off:")
         for term in found:
             _show(term, with_link="links" not in hidden)
     with papers:
         st.subheader("Papers and code", anchor=False)
         st.markdown("\n".join(f"- {paper_words(paper)}" for paper in PAPERS))
-        st.caption("Where no paper is named, the method follows its released code.")
+        st.caption("Where no paper is listed, the method follows the released code.")
 
 
 def _show(term: Term, *, with_link: bool) -> None:

@@ -1,15 +1,15 @@
-"""The learn page: guided tours, a playground in two dimensions, a glossary, a teacher's link."""
+"""The learn page: guided tours, a playground in two dimensions, a glossary, a link for teachers."""
 
 import streamlit as st
 
 from app.page.learn.glossary import show_glossary
-from app.page.learn.link import SECTION_KEY, SECTIONS, hidden, learn_link, link_state
-from app.page.learn.playground import set_play_defaults, show_playground
+from app.page.learn.link import LINK, SECTION, SECTIONS, hidden
+from app.page.learn.playground import show_playground
 from app.page.learn.teacher import show_teacher
-from app.page.learn.tours import set_defaults, show_tours
-from app.ui import cached
+from app.page.learn.tours import show_tours
+from app.ui import models
 
-STORY = "Predict first, then let the computer measure. Your guess is what makes the answer stick."
+STORY = "Predict first, then see the measurement: a prediction of your own helps you remember it."
 
 
 def main() -> None:
@@ -17,13 +17,10 @@ def main() -> None:
     title, link_place = st.columns([6, 1], vertical_alignment="center")
     title.title("Learn", anchor=False)
     st.markdown(STORY)
-    set_play_defaults()
-    link = learn_link()
-    link.warn()
-    set_defaults()
+    LINK.warn()
     section = _pick_section()
     if section == "tours":
-        show_tours({info.name: info for info in cached.checkpoints()}, hidden())
+        show_tours({info.name: info for info in models.checkpoints()}, hidden())
     elif section == "playground":
         show_playground(hidden())
     elif section == "glossary":
@@ -31,24 +28,15 @@ def main() -> None:
     else:
         show_teacher()
     with link_place:
-        link.button(link_state())
+        LINK.button()
 
 
 def _pick_section() -> str:
     offered = [name for name in SECTIONS if name == "tours" or name not in hidden()]
-    if st.session_state.get(SECTION_KEY) not in offered:
-        st.session_state[SECTION_KEY] = offered[0]
     if len(offered) > 1:
-        st.segmented_control(
-            "Section",
-            offered,
-            format_func=SECTIONS.__getitem__,
-            key=SECTION_KEY,
-            required=True,
-            persist_state="session",
-            label_visibility="collapsed",
-        )
-    return str(st.session_state[SECTION_KEY])
+        return SECTION.segmented("Section", among=offered, bare=True)
+    SECTION.put(offered[0])
+    return offered[0]
 
 
 main()

@@ -1,4 +1,4 @@
-"""What a guided tour is made of: data only, so a new tour is new data."""
+"""The parts of a guided tour. They are data only, so a new tour needs no code."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,55 +6,55 @@ from typing import Literal
 
 from robust_core.attacks.base import Attack, create_attack
 
-NUM_IMAGES = 60  # of a measurement: the first test images
-PGD = create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20)  # the usual radius on digits
+NUM_IMAGES = 60  # test images of a measurement
+PGD = create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20)  # the default epsilon on digits
 
 SceneKind = Literal[
-    "picture",  # the clean image and what each model says of it
+    "picture",  # the clean image and each model's prediction
     "play",  # the Attack page's verdict and player
-    "doubt",  # the Attack page's checks of a result
+    "checks",  # the Attack page's reliability checks
     "surface",  # the Attack page's loss surface
-    "side",  # the Compare page's verdicts and synchronised player
+    "side_by_side",  # the Compare page's verdicts and synchronised player
     "transfer",  # the Compare page's transfer matrix of one image
     "gradients",  # the Gradients page's maps of every class
     "targets",  # the Gradients page's maps beside their targets
     "morph",  # the Gradients page's class morph
-    "sight",  # the Retina page's fixation, masks and views
-    "votes",  # the Retina page's views with their predictions
+    "views",  # the Retina page's fixation, masks and views
+    "predictions",  # the Retina page's views with their predictions
     "map",  # the Latent space page's map
     "scores",  # the Latent space page's discriminator scores
     "pairs",  # the Hard pairs page's ranked pairs
     "labels",  # the Hard pairs page's predicted labels of one class
     "similarity",  # the Hard pairs page's similarity against confusion
-    "claim",  # the Start page's table: claimed and settled numbers
+    "card_table",  # the Start page's table: as reported and lowest measured
 ]
 MeasureKind = Literal[
     "clean_accuracy",  # of the first model, without an attack
-    "accuracy",  # robust accuracy of the first model, crafted on the last one
+    "accuracy",  # robust accuracy of the first model; the last one is the surrogate
     "clean_gap",  # clean accuracy of the first model minus that of the second
     "accuracy_gap",  # robust accuracy of the first model minus that of the second
     "attack_gap",  # robust accuracy under `attack` minus that under `other`
-    "source_gap",  # robust accuracy crafted on the second model minus that crafted on itself
-    "same_source_gap",  # robust accuracy of the first minus the second, crafted on the second
-    "confidence",  # of the model in the label of the attacked image
+    "surrogate_gap",  # accuracy of the first model under transfer minus direct attack
+    "same_surrogate_gap",  # robust accuracy of the first minus the second, the surrogate
+    "confidence",  # probability of the label after the attack
     "zero_gradient",  # share of images at which the loss gradient is exactly zero
-    "alarms",  # checks that raise an alarm or a doubt about the attack on the image
+    "raised_checks",  # number of checks that warn or fail for the attack on the image
     "alignment_gap",  # alignment of the first model minus that of the second
-    "morph_gap",  # probability of the wanted class after the morph, first minus second
-    "kept",  # share of pixels that one mask keeps
-    "indecision",  # share of repeated passes that decide otherwise than most
+    "morph_gap",  # probability of the target class after the morph, first minus second
+    "kept_pixels",  # share of pixels that the masks keep
+    "disagreement",  # share of repeated passes that differ from the majority
     "drift",  # of the mean feature under attack, in multiples of that under noise
     "overlap_gap",  # share of clean neighbours kept under attack, first minus second
     "detection",  # AUROC of the discriminator: clean against attacked images
-    "top_share",  # share of the errors under attack in the commonest wrong class of each class
-    "agreement",  # share of fallen images that end in the class a target attack reaches best
-    "similarity",  # rank correlation of class weights' similarity and confusion
+    "top_share",  # share of the errors under attack in the most frequent wrong class of each class
+    "agreement",  # share of misclassified images in the class that targeted attacks reach best
+    "similarity",  # rank correlation of weight similarity and confusion
 ]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A live view: the kind of view, the checkpoints in it, and the attack where there is one."""
+    """A live view: its kind, its checkpoints, and its attack where there is one."""
 
     kind: SceneKind
     models: tuple[str, ...]
@@ -63,10 +63,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Measure:
-    """What is computed for the reveal.
+    """The measurement that answers a question.
 
     kind: what is measured. models: names of checkpoints. attack: where there is one. other: the
-    second attack of a gap. number: test images, the first ones.
+    second attack of a gap. number: test images.
     """
 
     kind: MeasureKind
@@ -78,7 +78,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Option:
-    """An answer, right where the measured value lies in [low, high)."""
+    """An answer, correct if the measured value lies in [low, high)."""
 
     words: str
     low: float = -math.inf
@@ -91,14 +91,14 @@ class Option:
 
 @dataclass(frozen=True)
 class Step:
-    """One thought: words, a live scene, a question, and the measurement that answers it.
+    """One step of a tour: text, a live scene, a question, and the measurement that answers it.
 
     Attributes:
-        title: of the step. text: what to know before the question.
-        scene: what is shown once the question is answered.
+        title: of the step. text: background of the question.
+        scene: shown once the question is answered.
         question: what to predict. options: answers; their ranges cover every value once.
-        measure: what is computed for the reveal. lesson: what to remember.
-        before: what is shown until then, if the scene would give the answer away.
+        measure: the measurement. lesson: the conclusion.
+        before: shown until then, if the scene would give the answer away.
     """
 
     title: str
@@ -115,8 +115,8 @@ class Step:
 class ImageRule:
     """Which test image a tour shows: the first one that fits.
 
-    All of these models are right about it without an attack; the attack fools those in `fooled` and
-    none of those in `safe`. If there is none, the first image is taken.
+    All of these models classify it correctly without an attack; the attack fools all models in
+    `fooled` and none in `safe`. If no image fits, the first one is taken.
     """
 
     fooled: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The live scenes of the guided tours: the components of the other pages, on the tour's image."""
+"""The live scenes of the guided tours: components of the other pages, on the tour's image."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -6,29 +6,26 @@ from dataclasses import replace
 import streamlit as st
 
 from app.navigation import page_script
-from app.page.attack.honesty_panel import show_honesty
+from app.page.attack.reliability_panel import show_reliability
 from app.page.attack.surface_panel import show_surface
-from app.page.compare.link import link_state as compare_state
-from app.page.compare.player import show_player as show_players
-from app.page.compare.player import show_verdicts
-from app.page.compare.transfer import SIZES, show_image_transfer
+from app.page.compare.outcome import show_verdicts
+from app.page.compare.transfer import show_image_transfer
 from app.page.gradients.maps import show_classes, show_targets
 from app.page.gradients.morph import show_morph
 from app.page.hard_pairs.controls import LABELS, PAIRS, SIMILARITY, cell_keys
 from app.page.hard_pairs.labels import show_labels
 from app.page.hard_pairs.similarity import show_pairs, show_similarity
 from app.page.latent.details import show_details
-from app.page.latent.link import set_defaults
 from app.page.latent.map import show_map
-from app.page.latent.survey import image_path
+from app.page.latent.measure import image_path
 from app.page.learn import work
-from app.page.learn.insights import SEED
 from app.page.learn.lesson import Scene, SceneKind
+from app.page.learn.retina_insights import SEED
 from app.page.retina.decision import show_decision
-from app.page.retina.sampling import own_settings, retinotopic_network
-from app.page.retina.sight import show_sight
+from app.page.retina.network import own_settings, retinotopic_network
+from app.page.retina.views import show_views
 from app.page.start.checkpoint_table import checkpoint_table
-from app.ui import cached, outcome
+from app.ui import models, outcome
 from app.ui.attack_controls import AttackPlan
 from app.ui.attack_link import link_state as attack_state
 from app.ui.browser.pictures import Picture, picture_row
@@ -43,11 +40,10 @@ from robust_core.gradients import predict_logits
 from robust_core.threat_model import Norm
 
 Infos = Sequence[CheckpointInfo]
-MOVABLE = ("play", "side")  # scenes with a slider of the radius
+WITH_EPSILON = ("play", "side_by_side")  # scenes with a slider of epsilon
 PICTURE_WIDTH = 160
 TAB_KEY, DISCRIMINATOR = "latent.tabs", "Discriminator"
 SURFACE_KEY = "attack.surface"
-FIRST_SIZE = SIZES[0]
 ATTACK, COMPARE, GRADIENTS = page_script("attack"), page_script("compare"), page_script("gradients")
 RETINA, LATENT, HARD_PAIRS = page_script("retina"), page_script("latent"), page_script("hard_pairs")
 START, TRAIN, ROBUSTNESS = page_script("start"), page_script("train"), page_script("robustness")
@@ -67,7 +63,7 @@ TITLES = {
 def show_scene(
     scene: Scene, infos: Infos, image: ChosenImage, hidden: Collection[str] = ()
 ) -> None:
-    """Draw a scene, its radius where there is one, and the link to the page that it comes from.
+    """Draw a scene, its epsilon where it can be changed, and the link to the scene's page.
 
     Args:
         scene: what to draw.
@@ -77,10 +73,9 @@ def show_scene(
 
     Raises:
         InputError: a checkpoint or its data cannot be loaded.
-        Superseded: the session asked for something else meanwhile.
     """
-    if scene.kind in MOVABLE and "radius" not in hidden:
-        scene = _with_radius(scene)
+    if scene.kind in WITH_EPSILON and "radius" not in hidden:
+        scene = _with_epsilon(scene)
     _DRAW[scene.kind](scene, infos, image)
     if "links" not in hidden:
         page, state = page_state(scene, infos, image)
@@ -97,44 +92,44 @@ def page_state(scene: Scene, infos: Infos, image: ChosenImage) -> tuple[str, dic
     first, plan = infos[0], AttackPlan(scene.attack, None)
     place = {"model": first.name, "image": str(image.image_id)}
     match scene.kind:
-        case "picture" | "play" | "doubt" | "surface":
+        case "picture" | "play" | "checks" | "surface":
             return ATTACK, attack_state(first, image, plan)
-        case "side" | "transfer":
-            return COMPARE, compare_state(list(infos), image, plan, FIRST_SIZE)
+        case "side_by_side" | "transfer":
+            return COMPARE, attack_state(first, image, plan) | {"with": _names(infos[1:])}
         case "gradients" | "targets" | "morph":
             view = "classes" if scene.kind == "gradients" else scene.kind
             return GRADIENTS, place | {"with": _names(infos[1:]), "view": view}
-        case "sight" | "votes":
+        case "views" | "predictions":
             return RETINA, place
         case "map" | "scores":
             own = {"images": str(work.MAP_IMAGES)}
             return LATENT, attack_state(first, image, plan) | own
         case "pairs" | "labels" | "similarity":
             view = {"pairs": PAIRS, "labels": LABELS, "similarity": SIMILARITY}[scene.kind]
-            values = work.study_plan(scene.attack).model_dump(mode="json")
+            values = work.confusion_plan(scene.attack).model_dump(mode="json")
             words = {name: str(value) for name, value in values.items()}
             return HARD_PAIRS, {"model": first.name, "view": view} | words
         case _:
             return START, {}
 
 
-def _with_radius(scene: Scene) -> Scene:
-    """Draw the slider of the radius and return the scene with it; at first it is the step's own."""
+def _with_epsilon(scene: Scene) -> Scene:
+    """Draw the slider of epsilon and return the scene with its value, at first the step's."""
     attack = scene.attack
     linf = attack.norm is Norm.LINF
     scale, end = (255.0, SLIDER_END[Norm.LINF]) if linf else (1.0, SLIDER_END[Norm.L2])
     own = round(attack.epsilon * scale, 6)
-    key = f"learn.radius.{','.join(scene.models)}.{seeded_words(attack)}"
+    key = f"learn.epsilon.{','.join(scene.models)}.{seeded_words(attack)}"
     st.session_state.setdefault(key, own)
     chosen = st.slider(
-        f"Radius ({attack.norm}{', n/255' if linf else ''})",
+        f"Epsilon ({attack.norm}{', n/255' if linf else ''})",
         0.0,
         max(end, own),
         step=SLIDER_STEP[attack.norm],
         format="%g/255" if linf else "%g",
         key=key,
         width=360,
-        help="Move it and see; the question is about the radius that is set at first.",
+        help="Changes the attack shown here; the question is about the initial value.",
     )
     if chosen == own:
         return scene
@@ -150,12 +145,12 @@ def _picture(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     label = infos[0].class_names[image.label]
     found = []
     for info in infos:
-        model = cached.load_model(info)
+        model = models.load_model(info)
         seen = predict_logits(model, image.x[None]).softmax(dim=1)[0]
         winner = int(seen.argmax())
         answer = f"{info.class_names[winner]}, {percent(float(seen[winner]))}"
-        words = f"reads {answer}"
-        alt = f"Clean image of {label}, read by {info.name} as {answer}"
+        words = f"predicts {answer}"
+        alt = f"Clean image of {label}, classified by {info.name} as {answer}"
         found.append(Picture(image.x, info.name, words, alt, role="clean"))
     picture_row(
         found, label="The clean image", largest=PICTURE_WIDTH, key=f"learn.clean.{_names(infos)}"
@@ -167,14 +162,14 @@ def _play(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     trace = work.trace(infos[0], scene.attack, image)
     outcome.show_verdict(trace, infos[0])
     outcome.show_player(trace, infos[0])
-    _say_attack(scene.attack, infos)
+    _show_attack(scene.attack, infos)
 
 
-def _doubt(scene: Scene, infos: Infos, image: ChosenImage) -> None:
+def _checks(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     trace = work.trace(infos[0], scene.attack, image)
     outcome.show_verdict(trace, infos[0])
-    show_honesty(trace, infos[0])
-    _say_attack(scene.attack, infos)
+    show_reliability(trace, infos[0])
+    _show_attack(scene.attack, infos)
 
 
 def _surface(scene: Scene, infos: Infos, image: ChosenImage) -> None:
@@ -182,84 +177,83 @@ def _surface(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     trace = work.trace(infos[0], scene.attack, image)
     outcome.show_verdict(trace, infos[0])
     show_surface(trace, infos[0])
-    _say_attack(scene.attack, infos)
+    _show_attack(scene.attack, infos)
 
 
-def _side(scene: Scene, infos: Infos, image: ChosenImage) -> None:
+def _side_by_side(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     traces = [work.trace(info, scene.attack, image) for info in infos]
     show_verdicts(infos, traces)
-    show_players(infos, traces)
-    _say_attack(scene.attack, infos)
+    outcome.show_players(infos, traces)
+    _show_attack(scene.attack, infos)
 
 
 def _transfer(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     traces = [work.trace(info, scene.attack, image) for info in infos]
     show_image_transfer(infos, traces)
-    _say_attack(scene.attack, infos)
+    _show_attack(scene.attack, infos)
 
 
-def _sight(scene: Scene, infos: Infos, image: ChosenImage) -> None:
-    show_sight(infos[0], image, own_settings(infos[0]), SEED)
+def _views(scene: Scene, infos: Infos, image: ChosenImage) -> None:
+    show_views(infos[0], image, own_settings(infos[0]), SEED)
 
 
-def _votes(scene: Scene, infos: Infos, image: ChosenImage) -> None:
+def _predictions(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     network = retinotopic_network(infos[0])
     if network is None:
-        st.info(f"{infos[0].name} sees whole images, so there are no views to vote.")
+        st.info(f"{infos[0].name} classifies whole images, so there are no views.")
         return
     show_decision(infos[0], network, image, own_settings(infos[0]), SEED)
 
 
 def _map(scene: Scene, infos: Infos, image: ChosenImage) -> None:
-    set_defaults()
-    found = work.survey(infos[0], scene.attack)
+    found = work.latent(infos[0], scene.attack)
     path = image_path(infos[0], work.trace(infos[0], scene.attack, image))
     show_map(infos[0], found, path, scene.attack.seed)
-    _say_attack(scene.attack, infos)
+    _show_attack(scene.attack, infos)
 
 
 def _scores(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     st.session_state.setdefault(TAB_KEY, DISCRIMINATOR)
-    show_details(infos[0], work.survey(infos[0], scene.attack), scene.attack)
-    _say_attack(scene.attack, infos)
+    show_details(infos[0], work.latent(infos[0], scene.attack), scene.attack)
+    _show_attack(scene.attack, infos)
 
 
 def _labels(scene: Scene, infos: Infos, image: ChosenImage) -> None:
-    study, key = work.study(infos[0], scene.attack), cell_keys(infos[0])[0]
-    worst = hard_pairs(study.confusion().attacked_shares(), 1)
+    found, key = work.confusion(infos[0], scene.attack), cell_keys(infos[0])[0]
+    worst = hard_pairs(found.confusion().attacked_shares(), 1)
     if worst:
         st.session_state.setdefault(key, worst[0].first)
-    show_labels(study, infos[0])
+    show_labels(found, infos[0])
 
 
 def _pairs(scene: Scene, infos: Infos, image: ChosenImage) -> None:
-    show_pairs(work.study(infos[0], scene.attack), infos[0], "all")
+    show_pairs(work.confusion(infos[0], scene.attack), infos[0], "all")
 
 
 def _similarity(scene: Scene, infos: Infos, image: ChosenImage) -> None:
-    show_similarity(work.study(infos[0], scene.attack), infos[0], "all")
+    show_similarity(work.confusion(infos[0], scene.attack), infos[0], "all")
 
 
-def _say_attack(attack: Attack, infos: Infos) -> None:
+def _show_attack(attack: Attack, infos: Infos) -> None:
     st.caption(f"{', '.join(info.name for info in infos)}: {seeded_words(attack)}.")
 
 
 _DRAW: dict[SceneKind, Callable[[Scene, Infos, ChosenImage], None]] = {
     "picture": _picture,
     "play": _play,
-    "doubt": _doubt,
+    "checks": _checks,
     "surface": _surface,
-    "side": _side,
+    "side_by_side": _side_by_side,
     "transfer": _transfer,
     "gradients": lambda scene, infos, image: show_classes(infos, image),
     "targets": lambda scene, infos, image: show_targets(infos, infos, image),
     "morph": lambda scene, infos, image: show_morph(infos, image),
-    "sight": _sight,
-    "votes": _votes,
+    "views": _views,
+    "predictions": _predictions,
     "map": _map,
     "scores": _scores,
     "pairs": _pairs,
     "labels": _labels,
     "similarity": _similarity,
-    "claim": lambda scene, infos, image: checkpoint_table(infos),
+    "card_table": lambda scene, infos, image: checkpoint_table(infos),
 }

@@ -1,11 +1,11 @@
-"""The glossary: one sentence for each term, and the papers and repositories behind the methods."""
+"""The glossary: one sentence for each term, and the papers and code of the methods."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Term:
-    """A word, one sentence about it, and the page of this laboratory where it can be seen."""
+    """A term, its explanation in one sentence, and the page of this laboratory that shows it."""
 
     word: str
     sentence: str
@@ -14,9 +14,9 @@ class Term:
 
 @dataclass(frozen=True)
 class Paper:
-    """A source. What is not known for certain is left empty.
+    """A source; a field that is not known for certain is empty.
 
-    topic: what it is about here. arxiv: number on arXiv. code: repository, owner/name.
+    topic: method or term. arxiv: number on arXiv. code: repository, owner/name.
     """
 
     topic: str
@@ -28,146 +28,167 @@ class Paper:
 
 
 TERMS = (
-    Term("Adaptive attack", "An attack made for the defence it tests, with full knowledge of it."),
+    Term(
+        "Adaptive attack",
+        "An attack designed for the defence that it tests, with full knowledge of it.",
+    ),
     Term(
         "Adversarial example",
-        "An image that was changed little, on purpose, so that a model reads it wrong.",
+        "An image with a small change that was made to cause a misclassification.",
         "attack",
     ),
-    Term("Adversarial training", "Training on images that are attacked at every step.", "train"),
+    Term(
+        "Adversarial training",
+        "Training on images that are attacked in every training step.",
+        "train",
+    ),
     Term(
         "Alignment",
-        "The cosine between a model's gradient and a direction that points at the class.",
+        "The cosine between a model's input gradient and a direction towards the class.",
         "gradients",
     ),
     Term(
         "AutoAttack",
-        "Four parameter-free attacks in a row: APGD-CE, targeted APGD, FAB and Square; an image "
-        "falls if one of them succeeds.",
+        "An ensemble of four parameter-free attacks, APGD-CE, targeted APGD, FAB and Square, that "
+        "succeeds on an image if one of them does.",
         "robustness",
     ),
     Term(
         "BPDA",
-        "An attack that runs a part without a useful gradient as it is, and takes another gradient "
-        "for it.",
+        "Backward pass differentiable approximation: an attack that runs a part without a useful "
+        "gradient as it is, but uses an approximation of its gradient.",
         "attack",
     ),
-    Term("Black-box attack", "An attack that sees the answers of a model, but no gradient."),
-    Term("Clean accuracy", "The share of images that a model reads right without an attack."),
+    Term("Black-box attack", "An attack that uses the outputs of a model, but not its gradients."),
+    Term(
+        "Clean accuracy", "The share of images that a model classifies correctly without an attack."
+    ),
     Term(
         "Discriminator",
-        "A second network that learns to tell the outputs of clean images from those of attacked "
-        "ones.",
+        "A second network that is trained to separate the outputs of clean and attacked images.",
         "latent",
     ),
     Term(
         "Easy-class pair",
-        "Two classes that are rarely taken for each other under attack; the opposite of a hard "
-        "pair.",
+        "Two classes that are rarely confused under attack; the opposite of a hard-class pair.",
         "hard_pairs",
     ),
     Term(
         "EOT",
-        "Expectation over transformation: a random model's gradient, averaged over several passes.",
+        "Expectation over transformation: a stochastic model's gradient, averaged over passes.",
         "retina",
     ),
-    Term("Epsilon", "The radius: how far an attack may move an image, measured in a norm."),
+    Term("Epsilon", "The perturbation budget: the largest change of an image, measured in a norm."),
     Term(
         "Feature Scattering",
-        "Training on a batch that is moved as a whole, so that its outputs scatter, without "
-        "labels.",
+        "Training on a batch that is perturbed jointly, without labels, to move its outputs away "
+        "from those of the clean batch.",
     ),
-    Term("FGSM", "An attack of one step along the sign of the gradient.", "attack"),
+    Term(
+        "FGSM",
+        "Fast gradient sign method: an attack of one step along the sign of the gradient.",
+        "attack",
+    ),
     Term(
         "Fixation",
-        "The point that an eye looks at; around it the retina samples most densely.",
+        "The point of an image around which a retina samples most densely.",
         "retina",
     ),
-    Term("Gradient", "It says how each pixel should change to make a number grow.", "gradients"),
+    Term(
+        "Gradient",
+        "The change of the pixels that increases a loss or class score fastest.",
+        "gradients",
+    ),
     Term(
         "Gradient masking",
-        "A model that hides its gradient, so that attacks fail although it is not robust.",
+        "A model gives no useful gradient, so that attacks fail although it is not robust.",
         "attack",
     ),
     Term(
         "Hard-class pair",
-        "Two classes that are often taken for each other under attack.",
+        "Two classes that are often confused under attack.",
         "hard_pairs",
     ),
     Term(
         "IMT",
-        "Inference with manifold transformation: one step towards what a discriminator finds "
-        "natural, before the image is classified.",
+        "Inference with manifold transformation: before an image is classified, it is moved one "
+        "step in the direction that a discriminator scores as more natural.",
         "latent",
     ),
     Term(
         "Latent space",
-        "The space of the features, the numbers inside a network before its last layer.",
+        "The space of the features, the inputs of a network's last layer.",
         "latent",
     ),
     Term(
         "Linf",
-        "The norm that counts the largest change of any pixel: each may move by epsilon.",
+        "The largest change of any pixel; each pixel may change by up to epsilon.",
     ),
     Term(
         "LMAE",
-        "Latent manifold adversarial example: moved so that a discriminator can tell it best from "
-        "a clean one.",
+        "Latent manifold adversarial example: an image perturbed so that a discriminator can "
+        "separate it best from a clean one.",
     ),
-    Term("Logits", "The raw numbers for the classes, before they become probabilities."),
-    Term("Loss", "A number that says how wrong a model is on an image."),
-    Term("L2", "The norm that counts the length of the whole change, over all pixels together."),
+    Term("Logits", "The class scores of a network, before softmax turns them into probabilities."),
+    Term("Loss", "A number that measures how wrong a prediction is."),
+    Term(
+        "L2",
+        "The length of the whole change: the root of the summed squared changes of all pixels.",
+    ),
     Term(
         "Margin",
-        "The best wrong logit minus the label's; above zero the label has lost.",
+        "The best wrong logit minus the label's logit; above zero the image is misclassified.",
         "attack",
     ),
     Term(
         "PAG",
-        "Perceptually aligned gradients: gradients that look like the class they raise.",
+        "Perceptually aligned gradients: gradients that look like the class that they increase.",
         "gradients",
     ),
-    Term("PGD", "An attack of many small gradient steps, each led back into the ball.", "attack"),
+    Term(
+        "PGD",
+        "Projected gradient descent: an attack of many small gradient steps, each projected back "
+        "to the perturbation budget.",
+        "attack",
+    ),
     Term(
         "Retinotopic sampling",
-        "Looking at an image as a retina does: densely at the fixation, sparsely around it, at "
-        "random.",
+        "Random sampling of an image as by a retina: densely at the fixation, sparsely around it.",
         "retina",
     ),
     Term(
         "Robust accuracy",
-        "The share of images that stay right under a named attack with a named budget.",
+        "The share of images that stay correct under a given attack and threat model.",
         "robustness",
     ),
     Term(
         "Robust overfitting",
-        "Robust accuracy falls again while training goes on, although training loss improves.",
+        "Robust accuracy decreases late in training, although the training loss still improves.",
         "train",
     ),
     Term(
         "Targeted attack",
-        "An attack that wants one chosen class as the answer; an untargeted one wants any wrong "
-        "class.",
+        "An attack towards one chosen class; an untargeted attack accepts any wrong class.",
         "attack",
     ),
-    Term("Threat model", "What an attacker may do: norm, radius, knowledge and goal.", "attack"),
+    Term("Threat model", "What an attacker may do: norm, epsilon, knowledge and goal.", "attack"),
     Term(
         "TRADES",
-        "Training with the clean loss and a second term that keeps the outputs of clean and "
-        "attacked image close.",
+        "Training with the clean loss and a second term that keeps the outputs on the clean and "
+        "the attacked image close.",
         "train",
     ),
     Term(
         "Transfer",
-        "An adversarial image made for one model fools another one, too.",
+        "An adversarial example computed on one model, the surrogate model, also fools another.",
         "compare",
     ),
     Term(
         "Virtual target",
-        "The class where an untargeted attack ends by itself, because it resembles the true one.",
+        "The class in which untargeted attacks end most often, because it resembles the true one.",
         "hard_pairs",
     ),
-    Term("White-box attack", "An attack that sees the whole model and its gradients."),
+    Term("White-box attack", "An attack with access to the whole model and its gradients."),
 )
 
 PAPERS = (
@@ -231,7 +252,7 @@ PAPERS = (
 
 
 def find_terms(words: str) -> tuple[Term, ...]:
-    """Return the terms in whose word or sentence all of `words` occur, in alphabetical order."""
+    """Return the terms whose entry contains all of `words`, in alphabetical order."""
     wanted = words.lower().split()
     found = [
         term

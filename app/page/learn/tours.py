@@ -1,4 +1,4 @@
-"""The guided tours: predict first, then see what the computer measures."""
+"""The guided tours: a prediction first, then the measurement."""
 
 from collections.abc import Collection
 
@@ -7,36 +7,60 @@ import streamlit as st
 from app.page.learn import measures
 from app.page.learn.all_tours import TOURS
 from app.page.learn.lesson import Scene, Step, models_of
+from app.page.learn.measured import Measured
 from app.page.learn.scenes import show_scene
-from app.page.learn.work import Measured, Shelf, find_image
-from app.ui import cached
-from app.ui.forms import show_input_error
+from app.page.learn.work import Models, find_image
 from app.ui.image_picker import ChosenImage
+from app.ui.page import input_errors
+from app.ui.state import Choice, Number
 from app.ui.units import count_words
 from robust_core.errors import InputError
 
-TOUR_KEY, STEP_KEY, ANSWERS_KEY = "learn.tour", "learn.step", "learn.answers"
+ANSWERS_KEY = "learn.answers"
+MOST_STEPS = max(len(tour.steps) for tour in TOURS.values())
+
+
+class _Tour(Choice):
+    """The choice of a tour; a tour from a link starts at its first step."""
+
+    def put(self, value: str) -> None:
+        super().put(value)
+        STEP.put(1)
+
+
+class _Step(Number):
+    """The number of a step, within the chosen tour."""
+
+    def read(self, text: str) -> float:
+        found = super().read(text)
+        tour = TOURS[TOUR.value]
+        if found > len(tour.steps):
+            raise InputError(
+                f"step should be at most {len(tour.steps)} in the tour {tour.title!r}, got {text}"
+            )
+        return found
+
+
+TOUR = _Tour("tour", "learn.tour", {name: tour.title for name, tour in TOURS.items()})
+STEP = _Step("step", "learn.step", 1, MOST_STEPS, 1)
 
 
 def set_defaults() -> None:
-    """Begin with the first tour at its first step, and keep the step within the tour."""
-    if st.session_state.get(TOUR_KEY) not in TOURS:
-        st.session_state[TOUR_KEY] = next(iter(TOURS))
-    last = len(TOURS[st.session_state[TOUR_KEY]].steps)
-    st.session_state[STEP_KEY] = min(max(st.session_state.get(STEP_KEY, 1), 1), last)
+    """Start with the first step of the first tour, and limit the step to the tour."""
+    STEP.put(min(STEP.value, len(TOURS[TOUR.value].steps)))
     st.session_state.setdefault(ANSWERS_KEY, {})
 
 
-def show_tours(shelf: Shelf, hidden: Collection[str]) -> None:
+def show_tours(catalogue: Models, hidden: Collection[str]) -> None:
     """Draw the list of tours and the current step.
 
     Args:
-        shelf: all checkpoints by name.
+        catalogue: all checkpoints by name.
         hidden: names of controls that are not drawn.
     """
     set_defaults()
     if "tours" in hidden:
-        _show_tour(shelf, hidden)
+        _show_tour(catalogue, hidden)
         return
     choice, stage = st.columns([1, 3.2], gap="large")
     with choice:
@@ -45,23 +69,23 @@ def show_tours(shelf: Shelf, hidden: Collection[str]) -> None:
             list(TOURS),
             format_func=lambda name: TOURS[name].title,
             captions=[_progress(name) for name in TOURS],
-            key=TOUR_KEY,
+            key=TOUR.key,
             persist_state="session",
             on_change=_go_to,
             args=(1,),
         )
     with stage:
-        _show_tour(shelf, hidden)
+        _show_tour(catalogue, hidden)
 
 
-def _show_tour(shelf: Shelf, hidden: Collection[str]) -> None:
-    name, number = st.session_state[TOUR_KEY], st.session_state[STEP_KEY]
+def _show_tour(catalogue: Models, hidden: Collection[str]) -> None:
+    name, number = TOUR.value, STEP.value
     tour = TOURS[name]
-    missing = [model for model in models_of(tour) if model not in shelf]
+    missing = [model for model in models_of(tour) if model not in catalogue]
     if missing:
         st.info(
             f"This tour needs the shipped {count_words(len(missing), 'model')} "
-            f"{', '.join(missing)}: bring them back to checkpoints/pretrained."
+            f"{', '.join(missing)}: restore them in checkpoints/pretrained."
         )
         return
     step = tour.steps[number - 1]
@@ -69,43 +93,40 @@ def _show_tour(shelf: Shelf, hidden: Collection[str]) -> None:
     st.progress(number / len(tour.steps))
     st.subheader(step.title, anchor=False)
     st.markdown(step.text)
-    try:
-        first = shelf[models_of(tour)[0]]
-        with st.spinner("Looking for an image …"):
-            image = find_image(tour.image, shelf, first)
-        _show_step(step, shelf, image, (name, number), hidden)
-    except InputError as error:
-        show_input_error(error)
-    except cached.Superseded:
-        st.stop()
+    with input_errors():
+        image = find_image(tour.image, catalogue, catalogue[models_of(tour)[0]])
+        _show_step(step, catalogue, image, (name, number), hidden)
 
 
 def _show_step(
-    step: Step, shelf: Shelf, image: ChosenImage, place: tuple[str, int], hidden: Collection[str]
+    step: Step,
+    catalogue: Models,
+    image: ChosenImage,
+    place: tuple[str, int],
+    hidden: Collection[str],
 ) -> None:
     answered = place in st.session_state[ANSWERS_KEY]
     above: Scene | None = step.scene if step.before is None else step.before
 
     def draw(scene: Scene) -> None:
-        infos = [shelf[name] for name in scene.models]
+        infos = [catalogue[name] for name in scene.models]
         show_scene(scene, infos, image, hidden)
 
     if step.before is None or not answered:
         draw(above)
     with st.container(border=True):
         if answered:
-            with st.spinner("Measuring …"):
-                found = measures.measure(step.measure, shelf, image)
+            found = measures.measure(step.measure, catalogue, image)
             _show_answer(step, found, place)
         else:
             _ask(step, place, hidden)
-    _show_way(place)
+    _show_navigation(place)
     if step.before is not None and answered:
         draw(step.scene)
 
 
 def _ask(step: Step, place: tuple[str, int], hidden: Collection[str]) -> None:
-    """Draw the question; a prediction is noted when the button is pressed."""
+    """Draw the question; the button stores the prediction."""
     st.markdown("**Predict first**")
     chosen = st.radio(
         step.question,
@@ -148,8 +169,8 @@ def _show_answer(step: Step, found: Measured, place: tuple[str, int]) -> None:
     st.markdown(f":material/school:&ensp;{step.lesson}")
 
 
-def _show_way(place: tuple[str, int]) -> None:
-    """Draw the buttons to the neighbouring steps and to predict once more."""
+def _show_navigation(place: tuple[str, int]) -> None:
+    """Draw the buttons to the neighbouring steps and to predict again."""
     name, number = place
     last = len(TOURS[name].steps)
 
@@ -182,7 +203,7 @@ def _show_way(place: tuple[str, int]) -> None:
 
 
 def _go_to(number: int) -> None:
-    st.session_state[STEP_KEY] = number
+    STEP.put(number)
 
 
 def _progress(name: str) -> str:

@@ -12,20 +12,20 @@ from app.ui.units import percent
 
 Array = NDArray[np.floating]
 NEUTRAL = "#7F8C9B"
-FIRST, SECOND = "#44AA99", "#CC6677"  # of what has no role
+FIRST, SECOND = "#44AA99", "#CC6677"  # of lines that are neither clean nor adversarial
 HEIGHT = 270
 
 
 def keep_curve(
     distance: Array, probability: Array, masks: NDArray[np.bool_], radius: float
 ) -> go.Figure:
-    """Return how often a pixel is kept against its distance from the fixation.
+    """Return the share of kept pixels against the distance from the fixation.
 
     Args:
         distance: in pixels, [H,W].
         probability: q, [H,W].
         masks: drawn masks [n,H,W], whose share in rings of a pixel is shown as dots.
-        radius: up to which every pixel is kept, in pixels.
+        radius: of the fovea, in which every pixel is kept, in pixels.
     """
     order = np.argsort(distance, axis=None)
     rings = np.round(distance).astype(int).ravel()
@@ -63,12 +63,12 @@ def keep_curve(
 
 
 def on_curve(values: Array, weight: float, value_title: str) -> go.Figure:
-    """Return P(b = 1) = clip((x + w) / 2w, 0, 1) against x, and how an image's values lie.
+    """Return P(b = 1) = clip((x + w) / 2w, 0, 1) against x, and the histogram of an image.
 
     Args:
         values: the sampled values of the image, any shape.
         weight: w.
-        value_title: of the horizontal axis.
+        value_title: title of the horizontal axis.
     """
     low, high = min(float(values.min()), -weight), max(float(values.max()), weight)
     pad = 0.06 * (high - low)
@@ -76,7 +76,7 @@ def on_curve(values: Array, weight: float, value_title: str) -> go.Figure:
     counts, edges = np.histogram(values, bins=24, range=(low, high))
     figure = go.Figure()
     figure.add_bar(
-        name="The image's values",
+        name="Values of the image",
         x=(edges[:-1] + edges[1:]) / 2,
         y=100 * counts / counts.sum(),
         width=edges[1] - edges[0],
@@ -99,7 +99,7 @@ def on_curve(values: Array, weight: float, value_title: str) -> go.Figure:
 
 @dataclass(frozen=True)
 class Votes:
-    """Predicted classes of one image: single views [R*V] and whole passes [R], a role's name."""
+    """Predicted classes of one image: of single views [R*V] and of R passes; the image's role."""
 
     role: str
     views: NDArray[np.int64]
@@ -107,10 +107,10 @@ class Votes:
 
 
 def vote_bars(votes: Sequence[Votes], class_names: Sequence[str]) -> go.Figure:
-    """Return how single views and whole passes vote; classes that nobody votes for are left out.
+    """Return the classes predicted by single views and by passes; others are left out.
 
     Args:
-        votes: of the clean image, and perhaps of the adversarial one.
+        votes: of the clean image and, if there is one, of the adversarial image.
         class_names: K names.
     """
     num_classes = len(class_names)
@@ -121,7 +121,7 @@ def vote_bars(votes: Sequence[Votes], class_names: Sequence[str]) -> go.Figure:
         colour = CLEAN if vote.role == "Clean" else ADVERSARIAL
         for what, cast, pattern in (
             ("single views", vote.views, "/"),
-            ("mean of the views", vote.decisions, ""),
+            ("mean of all views", vote.decisions, ""),
         ):
             shares = (np.bincount(cast, minlength=num_classes) / len(cast))[classes]
             figure.add_bar(
@@ -142,12 +142,12 @@ def vote_bars(votes: Sequence[Votes], class_names: Sequence[str]) -> go.Figure:
         showlegend=True,
     )
     figure.update_xaxes(type="category", title="Predicted class")
-    figure.update_yaxes(title="Votes", range=[0, 115], ticksuffix=" %")
+    figure.update_yaxes(title="Share", range=[0, 115], ticksuffix=" %")
     return figure
 
 
 def spread_strip(confidence: Mapping[str, Array], label: str) -> go.Figure:
-    """Return the probability of the label in every pass, one row of dots for each role.
+    """Return the probability of the label in each pass, one row of dots for each role.
 
     Args:
         confidence: by role ("Clean", "Adversarial"), probabilities in [0, 1], [R].
@@ -183,12 +183,12 @@ def spread_strip(confidence: Mapping[str, Array], label: str) -> go.Figure:
 
 
 def path_curves(clean: Array, adversarial: Array, places: Sequence[str], label: str) -> go.Figure:
-    """Return the probability of the label from fixation to fixation, clean and adversarial.
+    """Return the probability of the label at each fixation, clean and adversarial.
 
     Args:
         clean: probabilities [V].
         adversarial: the same of the adversarial image [V].
-        places: words for the V fixations.
+        places: the V fixations in words.
         label: name of the class.
     """
     figure = go.Figure()
@@ -208,7 +208,7 @@ def path_curves(clean: Array, adversarial: Array, places: Sequence[str], label: 
             hovertemplate="view %{x}, %{customdata}: %{y:.1f} %<extra>" + name + "</extra>",
         )
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND)
-    figure.update_xaxes(title="View of the path", dtick=1)
+    figure.update_xaxes(title="View", dtick=1)
     figure.update_yaxes(title=f"Probability of {label}", range=[-2, 104], ticksuffix=" %")
     return figure
 
@@ -224,7 +224,7 @@ class AccuracyLine:
 
 
 def accuracy_lines(lines: Sequence[AccuracyLine], clean_accuracy: float) -> go.Figure:
-    """Return robust accuracy against the passes per gradient, a line for each kind of attack.
+    """Return robust accuracy against passes per gradient, a line for each surrogate.
 
     Args:
         lines: one or two.
@@ -263,11 +263,11 @@ def accuracy_lines(lines: Sequence[AccuracyLine], clean_accuracy: float) -> go.F
 
 
 def colour_curve(pale: float, weight: float) -> go.Figure:
-    """Return how often a block's own channel (1) and its pale channels are on, against w.
+    """Return the probability that a block's own channel (1) and its pale channels are on, over w.
 
     Args:
         pale: value of the pale channels, in [0, 1].
-        weight: the chosen w, marked.
+        weight: the chosen w, which is marked.
     """
     weights = np.linspace(0.05, 2.0, 40)  # the steps of the slider
     figure = go.Figure()

@@ -1,20 +1,18 @@
-"""What a retinotopic network decides: view by view, together, and over again."""
-
-import hashlib
+"""Predictions of a retinotopic network: of each view, of their mean, and over repeated passes."""
 
 import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from app.page.retina import charts
+from app.page.retina import charts, measure
 from app.page.retina.attack import pick_adversarial
-from app.page.retina.sampling import Glance, Passes, decide, look, retinotopic_network
 from app.page.retina.settings import fixation
-from app.page.retina.sight import PLAIN_CHART
-from app.ui import cached
 from app.ui.browser.pictures import Picture, picture_row
+from app.ui.charts import PLAIN_CHART
 from app.ui.image_picker import ChosenImage
+from app.ui.measure import cost_of
 from app.ui.units import count_words, duration_words, percent
+from robust_core.analysis.retina import RepeatedPasses, SampledView, sampled_views
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.models.retina.classifier import RetinotopicClassifier, RetinotopicParameters
 from robust_core.models.retina.sampler import Centre
@@ -33,73 +31,49 @@ def show_decision(
     settings: RetinotopicParameters,
     seed: int,
 ) -> None:
-    """Draw the prediction of every view, the vote, and the spread over repeated passes."""
-    st.subheader("What the model decides", anchor=False)
-    seconds = NUM_PASSES * cached.seconds_per_pass(info)
+    """Draw the prediction of each view, their shares, and the spread over repeated passes."""
+    st.subheader("Predictions of the views", anchor=False)
+    seconds = cost_of([info], NUM_PASSES).seconds
     if seconds > LIVE_SECONDS and not st.toggle(
-        f"Let the model decide: about {duration_words(seconds)} for each image and change",
+        f"Predict at every change: about {duration_words(seconds)} per image",
         key="retina.live",
     ):
         return
     x_adv = pick_adversarial(info, network, image, seed)
     images = {"Clean": image.x} | ({} if x_adv is None else {"Adversarial": x_adv})
-    passes = {
-        role: _passes(info, x, settings, None, seed, NUM_PASSES) for role, x in images.items()
-    }
-    here = {role: _passes(info, x, settings, fixation(info), seed, 1) for role, x in images.items()}
+
+    def predict(centre: Centre | None, number: int) -> dict[str, RepeatedPasses]:
+        return {
+            role: measure.passes(info, x, settings, centre, seed, number)
+            for role, x in images.items()
+        }
+
+    passes, here = predict(None, NUM_PASSES), predict(fixation(info), 1)
     st.markdown(_sentence(passes["Clean"], info, "the clean image"))
     if x_adv is not None:
         st.markdown(_sentence(passes["Adversarial"], info, "the adversarial image"))
     for role, x in images.items():
         _views(info, role, x, settings, passes[role], here[role], seed)
     same = "" if x_adv is None else SAME
-    st.caption(f"Here: your fixation, which has no vote. {same}")
+    st.caption(f"Here: the fixation chosen above, which is not part of the mean. {same}")
     _spread(info, image, passes, seed)
     if x_adv is not None:
         _path(info, image, settings, passes, seed)
 
 
-def _passes(
-    info: CheckpointInfo,
-    x: Tensor,
-    settings: RetinotopicParameters,
-    centre: Centre | None,
-    seed: int,
-    num_passes: int,
-) -> Passes:
-    pixels = hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()
-    key = (info.digest, info.inference, pixels, settings, centre, seed, num_passes)
-    found = _known().get(key)
-    if found is None:
-        network = retinotopic_network(info)
-        assert network is not None  # the caller draws nothing for other networks
-        try:
-            with cached.heavy_work(cached.latest_only("retina").begin()):
-                found = decide(network, x, settings, centre, seed, num_passes)
-        except cached.Superseded:
-            st.stop()
-        _known().put(key, found)
-    return found
-
-
-@st.cache_resource
-def _known() -> cached.Recent[Passes]:
-    return cached.Recent(128)
-
-
-def _sentence(passes: Passes, info: CheckpointInfo, what: str) -> str:
+def _sentence(passes: RepeatedPasses, info: CheckpointInfo, what: str) -> str:
     decision = passes.decision[0]
     winner = int(decision.argmax())
     votes = int((passes.views[0].argmax(dim=1) == winner).sum())
     changed = int((passes.decision.argmax(dim=1) != winner).sum())
     num_views = passes.views.shape[1]
     again = (
-        f"all {NUM_PASSES} passes agree"
+        f"all {NUM_PASSES} passes predict the same"
         if changed == 0
-        else f"{changed} of {NUM_PASSES} passes decide otherwise"
+        else f"{changed} of {NUM_PASSES} passes predict another class"
     )
     return (
-        f"On {what} the mean of {count_words(num_views, 'view')} says "
+        f"On {what} the mean of {count_words(num_views, 'view')} predicts "
         f"**{info.class_names[winner]}** ({percent(float(decision[winner]))}); {votes} of "
         f"{num_views} single views agree, and {again}."
     )
@@ -110,16 +84,16 @@ def _views(
     role: str,
     x: Tensor,
     settings: RetinotopicParameters,
-    passes: Passes,
-    here: Passes,
+    passes: RepeatedPasses,
+    here: RepeatedPasses,
     seed: int,
 ) -> None:
-    path = look(x, settings, None, seed)[:MOST_VIEWS]
-    (own,) = look(x, settings, fixation(info), seed)
+    path = sampled_views(x, settings, None, seed)[:MOST_VIEWS]
+    (own,) = sampled_views(x, settings, fixation(info), seed)
     pictures = [_view(info, role, own, here.views[0, 0], "Here")]
     pictures += [
-        _view(info, role, glance, passes.views[0, number], f"View {number + 1}")
-        for number, glance in enumerate(path)
+        _view(info, role, view, passes.views[0, number], f"View {number + 1}")
+        for number, view in enumerate(path)
     ]
     picture_row(
         pictures,
@@ -130,13 +104,13 @@ def _views(
 
 
 def _view(
-    info: CheckpointInfo, role: str, glance: Glance, probabilities: Tensor, title: str
+    info: CheckpointInfo, role: str, view: SampledView, probabilities: Tensor, title: str
 ) -> Picture:
     winner = int(probabilities.argmax())
     words = f"{info.class_names[winner]}, {percent(float(probabilities[winner]))}"
-    place = place_words(glance.centre)
+    place = place_words(view.centre)
     return Picture(
-        glance.view, title, words, f"{title} at {place}: {words}", place, role=role.lower()
+        view.image, title, words, f"{title} at {place}: {words}", place, role=role.lower()
     )
 
 
@@ -145,7 +119,9 @@ def place_words(centre: Centre) -> str:
     return f"({centre[0]:g}, {centre[1]:g})"
 
 
-def _spread(info: CheckpointInfo, image: ChosenImage, passes: dict[str, Passes], seed: int) -> None:
+def _spread(
+    info: CheckpointInfo, image: ChosenImage, passes: dict[str, RepeatedPasses], seed: int
+) -> None:
     label = info.class_names[image.label]
     votes = [
         charts.Votes(
@@ -160,16 +136,16 @@ def _spread(info: CheckpointInfo, image: ChosenImage, passes: dict[str, Passes],
     )
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("**The vote**")
+        st.markdown("**Predicted classes**")
         st.plotly_chart(
             charts.vote_bars(votes, info.class_names),
             config=PLAIN_CHART,
             key="retina.votes",
-            alt=f"Votes over {NUM_PASSES} passes: "
+            alt=f"Predicted classes over {NUM_PASSES} passes: "
             + "; ".join(_sentence(found, info, role) for role, found in passes.items()),
         )
     with right:
-        st.markdown("**The same image, over and over**")
+        st.markdown("**Repeated passes**")
         st.plotly_chart(
             charts.spread_strip(confidence, label),
             config=PLAIN_CHART,
@@ -177,8 +153,8 @@ def _spread(info: CheckpointInfo, image: ChosenImage, passes: dict[str, Passes],
             alt=f"Probability of {label} over {NUM_PASSES} passes: {words}.",
         )
         st.caption(
-            f"{NUM_PASSES} passes of fresh masks and noise from seed {seed}: the decision of this "
-            "model is random, so one pass proves nothing."
+            f"{NUM_PASSES} passes with new masks and noise, from seed {seed}. The model is "
+            "stochastic, so a single pass is not conclusive."
         )
 
 
@@ -186,14 +162,14 @@ def _path(
     info: CheckpointInfo,
     image: ChosenImage,
     settings: RetinotopicParameters,
-    passes: dict[str, Passes],
+    passes: dict[str, RepeatedPasses],
     seed: int,
 ) -> None:
     clean, adversarial = (
         passes[role].views[0, :, image.label].numpy() for role in ("Clean", "Adversarial")
     )
-    places = [place_words(glance.centre) for glance in look(image.x, settings, None, seed)]
-    st.markdown("**Clean against adversarial along one path of fixations**")
+    places = [place_words(view.centre) for view in sampled_views(image.x, settings, None, seed)]
+    st.markdown("**Clean and adversarial probability, view by view**")
     st.plotly_chart(
         charts.path_curves(clean, adversarial, places, info.class_names[image.label]),
         config=PLAIN_CHART,

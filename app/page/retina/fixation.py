@@ -1,4 +1,4 @@
-"""An image on which one moves the fixation, by pointer or by arrow keys."""
+"""An image on which the fixation is moved by pointer or arrow keys."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def fixation_picker(
     Args:
         x: image [C,H,W] in [0, 1].
         centre: column and row of the fixation.
-        radius: of the circle around it in which every pixel is kept, in pixels.
+        radius: of the fovea around it, in which every pixel is kept, in pixels.
         label: what the image shows.
         key: of the component.
         on_move: called with the new column and row before the page runs again.
@@ -38,7 +38,7 @@ def fixation_picker(
             on_move(*value)
 
     data = {
-        "src": data_url(x.numpy()),
+        "src": data_url(x),
         "width": x.shape[2],
         "height": x.shape[1],
         "column": centre[0],

@@ -1,16 +1,18 @@
-"""The controls of the sampling: sliders that begin with the network's own values, and a seed."""
+"""The controls of the sampling: sliders that start at the network's values, and a seed."""
 
 from collections.abc import Callable
 
 import streamlit as st
 
-from app.page.retina.sampling import ADJUSTABLE, own_settings, retinotopic_network
+from app.page.retina.network import own_settings, retinotopic_network
+from app.ui.state import Number
+from robust_core.analysis.retina import ADJUSTABLE
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.models.retina.classifier import RetinotopicParameters
 from robust_core.models.retina.sampler import Centre
 
-SEED_KEY = "retina.seed"
 LARGEST_SEED = 9999
+SEED = Number("seed", "retina.seed", 0, LARGEST_SEED, 0)
 LIMITS: dict[str, tuple[float, float, float]] = {  # lowest, highest, step
     "num_samples": (1, 30, 1),
     "weight": (0.05, 2.0, 0.05),
@@ -25,35 +27,27 @@ LABELS = {
 }
 
 
-def setting_key(info: CheckpointInfo, name: str) -> str:
-    """Return the key of a slider; networks with a sampler of their own keep their own values."""
+def setting_part(info: CheckpointInfo, name: str) -> Number:
+    """Return one setting of the sampling; each network with a sampler has its own value.
+
+    The limits include that value.
+    """
+    low, high, _ = LIMITS[name]
+    start = getattr(own_settings(info), name)
     network = info.name.partition(":")[0]
     owner = network if retinotopic_network(info) else f"any.{info.config.data.name}"
-    return f"retina.{name}.{owner}"
-
-
-def limits(info: CheckpointInfo, name: str) -> tuple[float, float, float]:
-    """Return lowest, highest value and step of a slider; the network's own value lies within."""
-    low, high, step = LIMITS[name]
-    own = getattr(own_settings(info), name)
-    return min(low, own), max(high, own), step
+    key = f"retina.{name}.{owner}"
+    return Number(name, key, min(low, start), max(high, start), start, kind=LABELS[name])
 
 
 def pick_settings(info: CheckpointInfo) -> RetinotopicParameters:
-    """Draw the sliders and return the sampling they say."""
+    """Draw the sliders and return their sampling."""
     own = own_settings(info)
     values = own.model_dump()
     for name in ADJUSTABLE:
-        key = setting_key(info, name)
-        low, high, step = limits(info, name)
-        st.session_state.setdefault(key, getattr(own, name))
-        values[name] = st.slider(
+        values[name] = setting_part(info, name).slider(
             LABELS[name],
-            low,
-            high,
-            step=step,
-            key=key,
-            persist_state="session",
+            step=LIMITS[name][2],
             help=RetinotopicParameters.model_fields[name].description,
         )
     chosen = own.create(values)
@@ -61,7 +55,7 @@ def pick_settings(info: CheckpointInfo) -> RetinotopicParameters:
 
         def reset() -> None:
             for name in ADJUSTABLE:
-                st.session_state[setting_key(info, name)] = getattr(own, name)
+                setting_part(info, name).put(getattr(own, name))
 
         words = ", ".join(f"{LABELS[name].lower()} {getattr(own, name):g}" for name in ADJUSTABLE)
         st.button("Reset the sampler", help=words, icon=":material/undo:", on_click=reset)
@@ -69,39 +63,36 @@ def pick_settings(info: CheckpointInfo) -> RetinotopicParameters:
 
 
 def pick_seed() -> int:
-    """Draw the seed of the sampling, and the button that draws anew."""
-    st.session_state.setdefault(SEED_KEY, 0)
+    """Draw the seed of the sampling, and the button that takes the next one."""
 
-    def draw_anew() -> None:
-        st.session_state[SEED_KEY] = (st.session_state[SEED_KEY] + 1) % (LARGEST_SEED + 1)
+    def draw_again() -> None:
+        SEED.put((SEED.value + 1) % (LARGEST_SEED + 1))
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        seed = st.number_input(
-            "Seed of the draw",
-            0,
-            LARGEST_SEED,
-            key=SEED_KEY,
-            persist_state="session",
-            help="Decides masks and pixel noise; the same seed gives the same views.",
+        seed = SEED.field(
+            "Sampling seed",
+            help="Seed of masks and pixel noise; the same seed gives the same views.",
         )
-        st.button("Draw anew", icon=":material/casino:", on_click=draw_anew, key="retina.draw_anew")
-    return int(seed)
+        st.button(
+            "New sample", icon=":material/casino:", on_click=draw_again, key="retina.draw_again"
+        )
+    return seed
 
 
 def centre_key(info: CheckpointInfo) -> str:
-    """Return the key of the fixation; images of one size share it."""
+    """Return the session key of the fixation; images of one size share it."""
     _, height, width = info.image_shape
     return f"retina.centre.{height}x{width}"
 
 
 def fixation(info: CheckpointInfo) -> Centre:
-    """Return the fixation, (column, row); the middle of the image at first."""
+    """Return the fixation, (column, row); by default the middle of the image."""
     _, height, width = info.image_shape
     return st.session_state.setdefault(centre_key(info), (width // 2, height // 2))
 
 
 def fixate(info: CheckpointInfo) -> Callable[[int, int], None]:
-    """Return what moves the fixation to a column and row, kept within the image."""
+    """Return a function that moves the fixation to a column and row, clipped to the image."""
     _, height, width = info.image_shape
 
     def move(column: int, row: int) -> None:

@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from app.ui import cached
-from app.ui.page_link import PageLink, only, part
-from robust_core import job_control
+from app.ui import models
+from app.ui.page_link import PageLink
+from app.ui.state import Choice, Part
+from robust_core import jobs
+from robust_core.evaluation_runs import EvaluationDirectory
 from robust_core.registry import unknown_name
 
 SHOWN_KEY = "robustness.evaluation"
-DATA_KEY = "robustness.data"
 
 
 def models_key(data: str) -> str:
@@ -23,24 +24,23 @@ def select_evaluation(run_id: str | None) -> None:
 
 
 def _take_evaluation(run_id: str) -> None:
-    job_control.evaluation_directory(run_id)  # raises where there is none
+    jobs.find(EvaluationDirectory, run_id)  # raises where there is none
     st.session_state[SHOWN_KEY] = run_id
 
 
 def _take_model(name: str) -> None:
-    infos = {info.name: info for info in cached.checkpoints()}
+    infos = {info.name: info for info in models.checkpoints()}
     if name not in infos:
         raise unknown_name("model", name, list(infos))
     data = infos[name].config.data.name
-    st.session_state[DATA_KEY] = data
+    DATA.put(data)
     st.session_state[models_key(data)] = [name]
 
 
-LINK = PageLink(
-    "robustness",
-    [
-        only(["evaluation", "model"]),
-        part("evaluation", _take_evaluation),
-        part("model", _take_model),
-    ],
-)
+def data_names() -> list[str]:
+    """Return the names of the data sets that some checkpoint was trained on."""
+    return list(dict.fromkeys(info.config.data.name for info in models.checkpoints()))
+
+
+DATA = Choice("data", "robustness.data", data_names, start="digits")
+LINK = PageLink("robustness", [Part("evaluation", _take_evaluation), Part("model", _take_model)])

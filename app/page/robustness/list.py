@@ -1,4 +1,4 @@
-"""The list of evaluations: what each is, where it stands, which one is shown."""
+"""The list of evaluations: their titles and states, and the choice of one."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,14 +7,14 @@ import streamlit as st
 
 from app.page.robustness.link import SHOWN_KEY, select_evaluation
 from app.ui.units import count_words
-from robust_core.job_control import EvaluationSummary
+from robust_core.evaluation_runs import EvaluationSummary
 
 CHOICE_KEY = "robustness.choice"
 MOST_NAMES = 2
 
 
 def evaluation_title(summary: EvaluationSummary) -> str:
-    """Return how an evaluation is called: by its person, or after its models."""
+    """Return the title of an evaluation: the one it was given, or its models."""
     names = ", ".join(summary.checkpoints[:MOST_NAMES])
     more = len(summary.checkpoints) - MOST_NAMES
     return summary.title or (f"{names} and {more} more" if more > 0 else names) or summary.run_id
@@ -32,7 +32,7 @@ def pick_evaluation(summaries: Sequence[EvaluationSummary], shown: EvaluationSum
     by_id = {one.run_id: one for one in summaries}
     st.session_state[CHOICE_KEY] = shown.run_id
     st.selectbox(
-        f"Evaluation ({len(summaries)} in all, the newest first)",
+        f"Evaluation ({len(summaries)} in all, newest first)",
         list(by_id),
         format_func=lambda run_id: _label(by_id[run_id]),
         key=CHOICE_KEY,
@@ -43,4 +43,4 @@ def pick_evaluation(summaries: Sequence[EvaluationSummary], shown: EvaluationSum
 def _label(summary: EvaluationSummary) -> str:
     made = f"{datetime.fromtimestamp(summary.created).astimezone():%d %b %H:%M:%S}"
     attacks = count_words(len(summary.attacks), "attack")
-    return f"{evaluation_title(summary)} · {attacks} · {made} · {summary.status.state}"
+    return f"{evaluation_title(summary)} · {attacks} · {made} · {summary.status.words}"

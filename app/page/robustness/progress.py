@@ -1,4 +1,4 @@
-"""One evaluation: where it stands and what can be done with it."""
+"""One evaluation: its state, progress and actions."""
 
 import streamlit as st
 
@@ -6,21 +6,16 @@ from app.page.robustness.link import select_evaluation
 from app.ui.job_controls import JobKind, explain, show_delete, show_main_action
 from app.ui.run_list import state_badge
 from app.ui.units import duration_words
-from robust_core import job_control
 from robust_core.attacks.description import attack_title
-from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
-from robust_core.job_control import EvaluationSummary
+from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus, EvaluationSummary
 
 EVALUATION = JobKind(
     page="robustness",
     stop_label="Cancel",
-    stop_help="Stops; complete batches are kept, and Resume goes on from there.",
-    resume_help="Goes on after the last complete batch and ends with the same numbers.",
-    question="Delete this evaluation and its results for good?",
+    stop_help="Stops and keeps the complete batches; Resume continues from there.",
+    resume_help="Continues after the last complete batch; the results are as without a stop.",
+    question="Permanently delete this evaluation and its results?",
     piece="batch",
-    stop=job_control.stop_evaluation,
-    resume=job_control.resume_evaluation,
-    delete=job_control.delete_evaluation,
     forget=lambda: select_evaluation(None),
 )
 
@@ -35,7 +30,7 @@ def show_progress(summary: EvaluationSummary, run: EvaluationDirectory) -> None:
         show_delete(EVALUATION, run, status)
     if status.state != "finished":
         st.progress(min(1.0, max(0.0, status.share)), _words(status))
-    explain(EVALUATION, status)
+    explain(EVALUATION, run, status)
 
 
 def _words(status: EvaluationStatus) -> str:

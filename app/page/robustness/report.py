@@ -2,9 +2,10 @@
 
 from html import escape
 
-from app.page.robustness.rows import exact_words, result_rows, share_words, trust_words
+from app.page.robustness.rows import check_words, exact_words, result_rows, share_words
 from app.ui.accuracy_charts import CURVE_TITLES
-from app.ui.finding_words import SEVERITY_WORDS, check_title, measured_words
+from app.ui.finding_words import SEVERITY_WORDS, measured_words
+from robust_core.evaluation.check import check_title
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation_runs import AttackResult, CheckpointResult, EvaluationResults
 
@@ -20,16 +21,17 @@ pre { overflow-x: auto; background: #f6f8fa; padding: 1rem; font-size: 13px; }
 HEADER = (
     "Model",
     "Attack",
-    "Made on",
+    "Surrogate",
     "Accuracy (95 % interval)",
-    "Trust",
-    "Stand",
+    "Checks",
+    "Correct",
     "Norm",
-    "Radius",
+    "Epsilon",
 )
 NOTE = (
-    "Accuracy: share of the images that are right, also under the attack. A stronger attack can "
-    "only lower it. Trust: the worst verdict of the checks on a number."
+    "Accuracy: share of images that are correct without and under the attack. A stronger attack "
+    "can only lower it. Surrogate: model the attack was computed on, if not the evaluated one. "
+    "Checks: worst result of the reliability checks of this accuracy."
 )
 
 
@@ -39,15 +41,15 @@ def report_html(results: EvaluationResults, run_id: str) -> str:
         (
             row.model,
             row.attack,
-            row.source,
+            row.surrogate,
             share_words(row.accuracy, row.interval),
-            row.trust,
-            f"{row.standing:,} of {row.num_images:,}",
+            row.checks,
+            f"{row.num_correct:,} of {row.num_images:,}",
             row.norm,
             row.epsilon,
         )
         for one in results.checkpoints
-        for row in result_rows(one, wanted=results.plan.check_reliability)
+        for row in result_rows(one, pending=results.plan.check_reliability)
     ]
     title = escape(results.plan.title or run_id)
     parts = [
@@ -80,7 +82,7 @@ def _section(result: CheckpointResult, one: AttackResult) -> str:
     report = one.report
     parts = [
         f"<h2>{escape(result.name)}: {escape(exact_words(one))}</h2>",
-        f"<p>{escape(trust_words(one))}. {report.forward_passes:,} forward and "
+        f"<p>{escape(check_words(one))}. {report.forward_passes:,} forward and "
         f"{report.backward_passes:,} backward passes of an image in {report.seconds:.1f} s.</p>",
     ]
     parts += [f"<p>{escape(note)}</p>" for note in report.notes]
@@ -99,6 +101,6 @@ def _finding(finding: Finding) -> str:
     advice = f" <em>Try next: {escape(finding.advice)}</em>" if finding.advice else ""
     return (
         f'<li><strong class="{finding.severity}">{SEVERITY_WORDS[finding.severity]}</strong> '
-        f"{escape(check_title(finding))}: {escape(finding.sentence)}{advice} "
+        f"{escape(check_title(finding.name))}: {escape(finding.sentence)}{advice} "
         f"({escape(measured_words(finding))})</li>"
     )

@@ -1,32 +1,36 @@
-"""What an evaluation has found: table, curve, findings in full, downloads."""
+"""Results of an evaluation: table, curves, misclassified images, findings, downloads."""
 
 import json
 from typing import Any
 
 import streamlit as st
 
-from app.page.robustness.claim import show_headlines
-from app.page.robustness.fallen import choose_fallen, show_fallen
+from app.page.robustness.headline import show_headlines
+from app.page.robustness.misclassified import choose_misclassified, show_misclassified
 from app.page.robustness.report import report_html
-from app.page.robustness.rows import Row, exact_words, result_rows, share_words, trust_words
+from app.page.robustness.rows import Row, check_words, exact_words, result_rows, share_words
+from app.ui import measure
 from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure
+from app.ui.charts import PLAIN_CHART
 from app.ui.finding_list import show_findings
+from app.ui.finding_words import SEVERITY_WORDS
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationResults
 from robust_core.threat_model import Norm
 
-PLAIN_CHART = {"displayModeBar": False}
 COLUMN_HELP = {
-    "Accuracy": "Images that are right, also under the attack; in brackets the 95 % interval "
-    "(Wilson). A stronger attack can only lower it.",
-    "Stand": "Images that stand, of how many.",
-    "Only this": "Images that fell to this attack and to no other one here.",
-    "Made on": "What the attack looked at, where that is not what is judged. Such a number is a "
-    "transfer attack and says little about the judged model.",
-    "Trust": "The worst verdict of the checks on this number: fine, doubtful or alarm. Beaten "
-    "here: the other attacks break over 4 % more of the images, so this one was too weak. The "
-    "lowest known number has the verdict of the attack that left the least, or what the check did "
-    "that found less.",
+    "Accuracy": "Share of images that are correct without and under the attack; in brackets the "
+    "95 % interval (Wilson). A stronger attack can only lower it.",
+    "Correct": "Number of images that are correct without and under the attack.",
+    "Broken only by this": "Images that this attack breaks and no other one here.",
+    "Surrogate": "Model the attack was computed on, if not the evaluated one. Such a transfer "
+    "attack says little about the robustness of the evaluated model.",
+    "Threat model": "Norm and epsilon, the largest perturbation that the attack may use.",
+    "Steps × restarts": "Effort of the attack: steps or queries, and restarts.",
+    "Checks": "Worst result of the reliability checks of this accuracy: "
+    f"{', '.join(SEVERITY_WORDS.values())}. Weak attack: the other attacks together break over 4 % "
+    "more of the images. The lowest measured accuracy has the checks of the strongest attack, or "
+    "names the check that found less.",
 }
 
 
@@ -40,34 +44,29 @@ def read_results(run: EvaluationDirectory) -> EvaluationResults:
         stamp = (run.path / "units").stat().st_mtime_ns
     except OSError:
         stamp = 0
-    return _read_results(str(run.path), stamp, run)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _read_results(path: str, stamp: int, _run: EvaluationDirectory) -> EvaluationResults:
-    return _run.results()
+    return measure.kept("robustness.results", (run.path, stamp), run.results, most=8)
 
 
 def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> None:
-    """Draw everything that is complete so far.
+    """Draw all complete results.
 
     Args:
-        results: what to draw.
+        results: of the evaluation so far.
         run_id: the evaluation, for keys and the names of files.
-        active: whether more is going to come.
+        active: whether the evaluation is still running.
     """
-    wanted = results.plan.check_reliability
-    rows = [row for one in results.checkpoints for row in result_rows(one, wanted=wanted)]
+    pending = results.plan.check_reliability
+    rows = [row for one in results.checkpoints for row in result_rows(one, pending=pending)]
     if not rows:
         if active:
-            st.info("The first numbers come with the first complete batches.")
+            st.info("The first results appear after the first complete batches.")
         return
     show_headlines(results)
     _table(rows, run_id)
     _downloads(results, run_id)
     _curves(results, run_id)
     if results.plan.attacks:
-        show_fallen(results, rows, run_id)
+        show_misclassified(results, rows, run_id)
         _findings(results, run_id)
 
 
@@ -77,28 +76,28 @@ def _table(rows: list[Row], run_id: str) -> None:
         [_cells(row) for row in rows],
         hide_index=True,
         key=key,
-        on_select=lambda: choose_fallen(rows, st.session_state[key], run_id),
+        on_select=lambda: choose_misclassified(rows, st.session_state[key], run_id),
         selection_mode="single-row",
-        alt="Accuracy without and under every attack, a row for each: "
+        alt="Accuracy without and under each attack, one row each: "
         + "; ".join(f"{row.model}, {row.attack}: {100 * row.accuracy:.1f} %" for row in rows),
         column_config={
             name: st.column_config.Column(help=text) for name, text in COLUMN_HELP.items()
         },
     )
-    st.caption("Mark a row to see the images that fell there.")
+    st.caption("Select a row to see the images that its attack broke.")
 
 
 def _cells(row: Row) -> dict[str, Any]:
     return {
         "Model": row.model,
         "Attack": row.attack,
-        "Made on": row.source,
+        "Surrogate": row.surrogate,
         "Accuracy": share_words(row.accuracy, row.interval),
-        "Trust": row.trust,
-        "Stand": f"{row.standing:,} of {row.num_images:,}",
-        "Only this": "" if row.only is None else f"{row.only:,}",
-        "Within": f"{row.norm} {row.epsilon}".strip(),
-        "Effort": row.steps,
+        "Checks": row.checks,
+        "Correct": f"{row.num_correct:,} of {row.num_images:,}",
+        "Broken only by this": "" if row.num_broken_alone is None else f"{row.num_broken_alone:,}",
+        "Threat model": f"{row.norm} {row.epsilon}".strip(),
+        "Steps × restarts": row.effort,
     }
 
 
@@ -108,14 +107,14 @@ def _downloads(results: EvaluationResults, run_id: str) -> None:
 
     with st.container(horizontal=True):
         for label, content, suffix, mime, help_text in (
-            ("CSV", results.to_csv, "csv", "text/csv", "One row an image."),
-            ("JSON", to_json, "json", "application/json", "Everything, with the exact plan."),
+            ("CSV", results.to_csv, "csv", "text/csv", "One row per image."),
+            ("JSON", to_json, "json", "application/json", "All results, with the exact plan."),
             (
                 "HTML report",
                 lambda: report_html(results, run_id),
                 "html",
                 "text/html",
-                "One file to send around: table, findings and plan.",
+                "One file with table, findings and plan.",
             ),
         ):
             st.download_button(
@@ -131,7 +130,7 @@ def _downloads(results: EvaluationResults, run_id: str) -> None:
 
 
 def _curves(results: EvaluationResults, run_id: str) -> None:
-    """Draw the curves against one parameter, which a person chooses."""
+    """Draw the curves against the chosen parameter."""
     shown: dict[str, dict[tuple[str, Norm], dict[str, Curve]]] = {}
     for result in results.checkpoints:
         for one in result.attacks:
@@ -140,9 +139,9 @@ def _curves(results: EvaluationResults, run_id: str) -> None:
                 figures.setdefault((result.name, curve.attack.norm), {})[one.label] = curve
     if not shown:
         return
-    st.subheader("Accuracy against what the attacker may do", anchor=False)
+    st.subheader("Accuracy against attack strength", anchor=False)
     parameter = st.segmented_control(
-        "Against",
+        "Parameter",
         list(shown),
         default=next(iter(shown)),
         format_func=CURVE_TITLES.__getitem__,
@@ -167,21 +166,21 @@ def _curves(results: EvaluationResults, run_id: str) -> None:
 
 
 def _findings(results: EvaluationResults, run_id: str) -> None:
-    st.subheader("Findings in full", anchor=False)
+    st.subheader("Reliability checks in detail", anchor=False)
     checked = [(result, one) for result in results.checkpoints for one in result.attacks]
     if not any(one.report.findings for _, one in checked):
         st.caption(
-            "The checks of a number follow its attack; none is complete yet."
+            "The checks run after each attack; none is complete yet."
             if results.plan.check_reliability
-            else "No number was checked: whether the attacks were strong enough is not known. The "
-            "switch **Check reliability** turns the checks on."
+            else "No accuracy was checked, so it is unknown whether the attacks were strong "
+            "enough. **Check reliability** in the form turns the checks on."
         )
         return
     for result, one in checked:
         if not one.report.findings:
             continue
         key = f"robustness.findings.{run_id}.{result.name}.{one.label}"
-        with st.expander(f"{trust_words(one)} · {result.name} · {exact_words(one)}", key=key):
+        with st.expander(f"{check_words(one)} · {result.name} · {exact_words(one)}", key=key):
             for note in one.report.notes:
                 st.caption(note)
             show_findings(one.report.findings, key=f"{key}.quiet")

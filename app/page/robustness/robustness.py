@@ -1,4 +1,4 @@
-"""The robustness page: judge models under many attacks, and every number by what it rests on."""
+"""The robustness page: models under many attacks, with reliability checks of each accuracy."""
 
 from collections.abc import Sequence
 
@@ -9,26 +9,26 @@ from app.page.robustness.link import LINK
 from app.page.robustness.list import pick_evaluation, shown_evaluation
 from app.page.robustness.progress import EVALUATION, show_progress
 from app.page.robustness.results import read_results, show_results
-from app.ui import cached
+from app.ui import models
 from app.ui.forms import show_input_error
 from app.ui.job_controls import show_log
 from app.ui.job_watch import follow
 from app.ui.model_picker import in_order
-from robust_core import job_control
+from robust_core import jobs
 from robust_core.errors import InputError
-from robust_core.job_control import EvaluationSummary
+from robust_core.evaluation_runs import EvaluationDirectory, EvaluationSummary
 
 STORY = (
-    "A model is only as robust as the strongest attack it has survived: choose models and attacks, "
-    "and see which numbers can be trusted."
+    "A model is only as robust as the strongest attack it withstands: choose models and attacks, "
+    "and see which accuracies are reliable."
 )
 EMPTY = (
-    "No evaluation yet. Press **Start evaluation** on the left: two shipped models under three "
-    "attacks, in a process of its own that goes on when you close this page."
+    "No evaluation yet. Press **Start evaluation** on the left: it runs three attacks on two "
+    "shipped models, and continues when you close this page."
 )
 INCOMPLETE = (
-    "Some of what was found cannot be read: files of this evaluation are missing or damaged, or an "
-    "older version of this laboratory wrote them. Start the same evaluation again."
+    "Some results cannot be read: files of this evaluation are missing or damaged, or were written "
+    "by an older version of this laboratory. Start the same evaluation again."
 )
 
 
@@ -39,17 +39,19 @@ def main() -> None:
     LINK.warn()
     controls, stage = st.columns([1.3, 3.4], gap="large")
     with controls:
-        infos = in_order(cached.checkpoints())
+        infos = in_order(models.checkpoints())
         if infos:
             new_evaluation(infos)
         else:
-            st.info("There is no checkpoint yet: train a model on the page Train, then judge it.")
+            st.info(
+                "There is no checkpoint yet: train a model on the Train page, then evaluate it."
+            )
     with stage:
-        follow(job_control.list_evaluations, _draw)
+        follow(lambda: jobs.summaries(EvaluationDirectory), _draw)
 
 
 def _draw(summaries: Sequence[EvaluationSummary]) -> None:
-    """Draw the shown evaluation and the list of all."""
+    """Draw the chosen evaluation and the list of all."""
     shown = shown_evaluation(summaries)
     if shown is None:
         st.info(EMPTY, icon=":material/verified_user:")
@@ -60,7 +62,7 @@ def _draw(summaries: Sequence[EvaluationSummary]) -> None:
 
 def _show(summary: EvaluationSummary) -> None:
     try:
-        run = job_control.evaluation_directory(summary.run_id)
+        run = jobs.find(EvaluationDirectory, summary.run_id)
         show_progress(summary, run)
         results = read_results(run)
         if summary.status.state == "finished" and not results.complete:

@@ -1,9 +1,7 @@
-"""Results as rows of words: one row for every number, with all that it rests on; no streamlit."""
+"""Results as table rows: one accuracy each, with attack and images; no streamlit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
 
 from app.ui.finding_words import SEVERITY_WORDS
 from app.ui.words import attack_words, distance_words
@@ -14,43 +12,44 @@ from robust_core.evaluation_runs import AttackResult, CheckpointResult
 
 SYMBOLS = {Severity.OK: "✔", Severity.WARN: "⚠", Severity.FAIL: "✖"}
 NOT_CHECKED, NOT_YET = "– not checked", "… not yet checked"
-LOWEST = "Lowest known, image by image"
-BEATEN = "⚠ beaten here"
-ELSEWHERE = "⚠ another model attacked"
-CLAIM = "the paper's way"
-BEATEN_BY = 0.04  # share of the images by which all attacks together break more than this one
-EFFORT = {"num_steps": "steps", "num_queries": "queries", "num_restarts": "starts"}
+LOWEST = "Lowest measured, image by image"
+WEAK = "⚠ weak attack"
+TRANSFER = "⚠ transfer attack"
+AS_REPORTED = "as reported"
+WEAK_BY = 0.04  # share of images that all attacks together break besides those of a weak one
+EFFORT = {"num_steps": "steps", "num_queries": "queries", "num_restarts": "restarts"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number: what the table, the report and the choice of fallen images show of it.
+    """One accuracy, as the table and the report show it.
 
     Attributes:
         model: name of the checkpoint.
-        attack: what it was attacked with, in words.
-        accuracy: share of right images in [0, 1]. interval: its 95 % interval.
-        standing: images that stand. num_images: of how many.
-        only: images that fell to this attack alone; None for the worst case.
-        norm, epsilon, steps: what the attacker was allowed, in words.
-        trust: the verdict of the checks, icon and word.
-        label: the attack's label in the plan; "" for the worst case and without an attack.
-        source: what the attack was made on; "" for what is judged.
+        attack: the attack in words.
+        accuracy: share of correct images in [0, 1]. interval: its 95 % interval.
+        num_correct: correct images, out of num_images.
+        num_broken_alone: images that only this attack breaks; None without an attack and for the
+            lowest accuracy.
+        norm, epsilon, effort: threat model and effort of the attack, in words.
+        checks: result of the reliability checks, icon and word.
+        label: the attack's label in the plan; "" without one.
+        surrogate: model the attack was computed on; "" for the evaluated one.
     """
 
     model: str
     attack: str
     accuracy: float
     interval: tuple[float, float]
-    standing: int
+    num_correct: int
     num_images: int
-    only: int | None
+    num_broken_alone: int | None
     norm: str
     epsilon: str
-    steps: str
-    trust: str
+    effort: str
+    checks: str
     label: str = ""
-    source: str = ""
+    surrogate: str = ""
 
 
 def share_words(share: float, interval: Sequence[float]) -> str:
@@ -59,37 +58,37 @@ def share_words(share: float, interval: Sequence[float]) -> str:
     return f"{100 * share:.1f} % ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def trust_words(one: AttackResult, *, wanted: bool = False) -> str:
-    """Return what the checks say about a number: "✔ fine", or that there were none.
+def check_words(one: AttackResult, *, pending: bool = False) -> str:
+    """Return the worst result of an attack's reliability checks, or that there was none.
 
     Args:
-        one: the number.
-        wanted: whether checks were asked for, so that they are still to come if they are missing.
+        one: the result of the attack.
+        pending: whether checks were requested, so that missing ones are still to come.
     """
     if not one.report.findings:
-        if one.choice.source:
-            return ELSEWHERE
-        return NOT_YET if wanted else NOT_CHECKED
+        if one.choice.surrogate:
+            return TRANSFER
+        return NOT_YET if pending else NOT_CHECKED
     severity = overall(one.report.findings)
     return f"{SYMBOLS[severity]} {SEVERITY_WORDS[severity]}"
 
 
-def lowest_trust(lowest: LowestKnown, *, wanted: bool = False) -> str:
-    """Return what the checks say of the lowest known number; `wanted` as for `trust_words`."""
+def lowest_checks(lowest: LowestKnown, *, pending: bool = False) -> str:
+    """Return the result of the checks of the lowest accuracy; `pending` as in `check_words`."""
     if not lowest.findings:
-        return NOT_YET if wanted else NOT_CHECKED
+        return NOT_YET if pending else NOT_CHECKED
     if lowest.finding is not None:
         return f"⚠ {lowest.finding.cause or 'found by a check'}"
     severity = overall(lowest.findings)
     return f"{SYMBOLS[severity]} {SEVERITY_WORDS[severity]}"
 
 
-def result_rows(result: CheckpointResult, *, wanted: bool = False) -> list[Row]:
-    """Return the rows of a checkpoint: clean, every attack, the lowest of them and their checks.
+def result_rows(result: CheckpointResult, *, pending: bool = False) -> list[Row]:
+    """Return the rows of a checkpoint: clean, each attack, and the lowest of all and their checks.
 
     Args:
-        result: what was found.
-        wanted: as for `trust_words`.
+        result: of the evaluation.
+        pending: as for `check_words`.
     """
     clean = result.clean
     number = clean.num_images
@@ -108,11 +107,11 @@ def result_rows(result: CheckpointResult, *, wanted: bool = False) -> list[Row]:
             "",
         )
     ]
-    rows += [_attack_row(result, one, wanted) for one in result.attacks]
+    rows += [_attack_row(result, one, pending) for one in result.attacks]
     lowest = result.lowest
     if len(result.attacks) > 1 or lowest.finding is not None:
-        balls = {(row.norm, row.epsilon) for row in rows[1:]}
-        norm, epsilon = balls.pop() if len(balls) == 1 else ("several", "")
+        threat_models = {(row.norm, row.epsilon) for row in rows[1:]}
+        norm, epsilon = threat_models.pop() if len(threat_models) == 1 else ("several", "")
         rows.append(
             Row(
                 result.name,
@@ -125,58 +124,50 @@ def result_rows(result: CheckpointResult, *, wanted: bool = False) -> list[Row]:
                 norm,
                 epsilon,
                 "",
-                lowest_trust(lowest, wanted=wanted),
+                lowest_checks(lowest, pending=pending),
             )
         )
     return rows
 
 
-def fallen(result: CheckpointResult, label: str) -> list[int]:
-    """Return the places of the images that are right and fall under the attack called `label`."""
-    report = next(one.report for one in result.attacks if one.label == label)
-    return torch.where(report.clean_correct & ~report.robust_correct)[0].tolist()
-
-
-def _attack_row(result: CheckpointResult, one: AttackResult, wanted: bool) -> Row:
+def _attack_row(result: CheckpointResult, one: AttackResult, pending: bool) -> Row:
     report, attack = one.report, one.report.attack
     assert attack is not None, "a report in a list of attacks has one"
-    others = [other.report.robust_correct for other in result.attacks if other is not one]
-    saved = torch.stack([result.clean.clean_correct, *others]).all(dim=0)
     parameters = attack.model_dump()
     effort = [
         f"{parameters[name]:,} {words}"
         for name, words in EFFORT.items()
         if name in parameters and (name, parameters[name]) != ("num_restarts", 1)
     ]
-    claim = f", {CLAIM}" if one.choice.role == "claim" else ""
+    claim = f", {AS_REPORTED}" if one.choice.role == "claim" else ""
     return Row(
         model=result.name,
         attack=f"{short_words(attack.name, parameters)}{claim}",
         accuracy=report.robust_accuracy,
         interval=report.robust_interval,
-        standing=int(report.robust_correct.sum()),
+        num_correct=int(report.robust_correct.sum()),
         num_images=report.num_images,
-        only=int((saved & ~report.robust_correct).sum()),
+        num_broken_alone=result.num_fooled_alone(one.label),
         norm=str(attack.norm),
         epsilon=distance_words(attack.norm, attack.epsilon),
-        steps=", ".join(effort) or f"≤ {attack.passes():,} passes",
-        trust=BEATEN if _is_beaten(result, one) else trust_words(one, wanted=wanted),
+        effort=" × ".join(effort) or f"≤ {attack.passes():,} passes",
+        checks=WEAK if _is_weak(result, one) else check_words(one, pending=pending),
         label=one.label,
-        source=one.choice.source,
+        surrogate=one.choice.surrogate_words,
     )
 
 
-def _is_beaten(result: CheckpointResult, one: AttackResult) -> bool:
-    """Return whether the other attacks show that this number is no measure of robustness.
+def _is_weak(result: CheckpointResult, one: AttackResult) -> bool:
+    """Return whether the attacks together break clearly more images than this one.
 
-    What its own checks found is said where that is worse, and that another model was attacked.
+    False for a transfer attack, and where its own checks warn or fail: the table says that instead.
     """
-    if one.choice.source or overall(one.report.findings) is not Severity.OK:
+    if one.choice.surrogate or overall(one.report.findings) is not Severity.OK:
         return False
-    return one.report.robust_accuracy - result.worst_case_accuracy > BEATEN_BY
+    return one.report.robust_accuracy - result.worst_case_accuracy > WEAK_BY
 
 
 def exact_words(one: AttackResult) -> str:
     """Return the exact attack in words."""
     words = attack_words(one.choice.name, one.choice.parameters)
-    return f"{words}, made on {one.choice.source}" if one.choice.source else words
+    return f"{words}, computed on {one.choice.surrogate_words}" if one.choice.surrogate else words

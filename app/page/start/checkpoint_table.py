@@ -1,19 +1,13 @@
-"""All checkpoints with what was measured on them, and how."""
+"""The table of checkpoints: their accuracies, and how these were measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from app.ui.model_picker import in_order
-from app.ui.words import lowest_words, result_words, use_words
-from robust_core.checkpoints.card import (
-    clean_interval_of,
-    clean_of,
-    findings_of,
-    lowest_of,
-    reported_result,
-)
+from app.ui.words import lowest_words, mode_words, result_words
+from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.finding import verdict
 from robust_core.evaluation_runs.subjects import masks_gradients
@@ -22,22 +16,22 @@ MASKED = "⚠ masked"
 
 
 def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
-    """Draw a row for each checkpoint: as reported, the lowest measured, and the checks of that.
+    """Draw a row for each checkpoint: accuracy as reported, lowest measured, reliability checks.
 
-    Every other measurement stands in an expander; every number says what it rests on.
+    All other measurements are in an expander. Each number names its attack and images.
     """
     networks = [info for info in in_order(infos) if not info.inference]
     st.table([_summary(info) for info in networks], hide_index=True, border="horizontal")
     st.caption(
-        "As reported: attacked the way the method's paper attacks, or by PGD with 50 steps and 5 "
-        "restarts. Lowest measured: what is left, image by image, of everything that was tried "
-        "for the same inference mode, checks included. Checks are those of this very number. A "
-        "stronger attack can only lower it. In brackets the 95 % interval (Wilson)."
+        "As reported: robust accuracy under the attack of the method's paper, or under PGD with "
+        "50 steps and 5 restarts. Lowest measured: share of images that are correct under every "
+        "attack and check of the same inference mode. Checks: reliability checks of the lowest "
+        "number. A stronger attack can only lower it. In brackets: 95 % interval (Wilson)."
     )
     if any(masks_gradients(info) for info in networks):
         st.caption(
-            f"{MASKED}: hides its gradient on purpose, as a lesson. Plain PGD reports a splendid "
-            "number; attacks that need no gradient settle it."
+            f"{MASKED}: this model masks its gradient on purpose, as a lesson. Plain PGD leaves a "
+            "high accuracy; attacks that need no gradient show the real one."
         )
     with st.expander("Every measurement"):
         rows = [row for info in networks for row in _rows(info)]
@@ -46,17 +40,16 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
 
 def _summary(info: CheckpointInfo) -> dict[str, Any]:
     card = info.card
-    reported = reported_result(card)
-    lowest = lowest_of(card, reported)
+    reported, lowest = card.reported, card.lowest()
     return {
-        "Model": _model(info, reported["inference"]),
+        "Model": _model(info, reported.attack.inference),
         "Data": info.config.data.name,
         "Method": info.config.method.name,
         "Clean accuracy": _clean(card, reported),
-        "As reported": _share(reported["accuracy"], reported["interval"]),
-        "by": f"{result_words(reported)}, {reported['num_images']:,} {card['split']} images",
+        "As reported": _share(reported.accuracy, reported.interval),
+        "Reported attack": f"{result_words(reported)}, {reported.num_images:,} {card.split} images",
         "Lowest measured": _share(lowest.accuracy, lowest.interval),
-        "found by": lowest_words(lowest),
+        "Strongest attack": lowest_words(lowest),
         "Checks": lowest.verdict,
     }
 
@@ -65,28 +58,28 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
     card = info.card
     return [
         {
-            "Model": _model(info, result["inference"]),
+            "Model": _model(info, result.attack.inference),
             "Data": info.config.data.name,
             "Method": info.config.method.name,
             "Clean accuracy": _clean(card, result),
-            "Robust accuracy": _share(result["accuracy"], result["interval"]),
+            "Robust accuracy": _share(result.accuracy, result.interval),
             "Attack": result_words(result),
-            "Images": f"{result['num_images']:,} {card['split']}",
-            "Checks": verdict(findings_of(result)),
+            "Images": f"{result.num_images:,} {card.split}",
+            "Checks": verdict(result.findings),
         }
-        for result in card["robust"]
+        for result in card.robust
     ]
 
 
 def _model(info: CheckpointInfo, inference: str) -> str:
     if inference:
-        return f"{info.name}, {use_words(inference)}"
+        return f"{info.name}, {mode_words(inference)}"
     return f"{info.name} {MASKED}" if masks_gradients(info) else info.name
 
 
-def _clean(card: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """Return the clean accuracy of what the result judged: the network or another use of it."""
-    return _share(clean_of(card, result)[0], clean_interval_of(card, result))
+def _clean(card: Card, result: RobustResult) -> str:
+    """Return the clean accuracy in the inference mode of the result."""
+    return _share(card.clean_of(result)[0], card.clean_interval_of(result))
 
 
 def _share(share: float, interval: Sequence[float]) -> str:

@@ -1,11 +1,11 @@
-"""Three things to try and a tour, each a link into a prepared page."""
+"""Three things to try and a tour, each a link to a page with its controls set."""
 
 from collections.abc import Collection, Mapping
 
 import streamlit as st
 
 from app.navigation import page_script
-from app.page.start.glimpse import Glimpse
+from app.page.start.example import Example
 from app.ui.shown import shown_robust
 from robust_core.checkpoints.catalog import CheckpointInfo
 
@@ -14,12 +14,12 @@ STANDARD, ROBUST = "digits-standard", "digits-pgd_at"
 PREPARED_TRAINING = {"data": "digits", "method": "pgd_at", "budget": "quick"}
 
 
-def first_steps(infos: Mapping[str, CheckpointInfo], glimpse: Glimpse | None) -> None:
-    """Draw a card for each thing to try, and the way to the guided tours.
+def first_steps(infos: Mapping[str, CheckpointInfo], example: Example | None) -> None:
+    """Draw a card for each thing to try, and the link to the guided tours.
 
     Args:
-        infos: the checkpoints that are there, by name.
-        glimpse: the image and attack that the links prepare; None leaves them to the page.
+        infos: the available checkpoints, by name.
+        example: the image and attack that the links set; None leaves them to the page.
     """
     robust = ROBUST in infos and shown_robust(infos[ROBUST])
     kind = "robust" if robust else "adversarially trained"
@@ -29,40 +29,40 @@ def first_steps(infos: Mapping[str, CheckpointInfo], glimpse: Glimpse | None) ->
     with first:
         st.markdown("##### Break a standard model")
         st.markdown(
-            "PGD changes the digit in 20 small steps that hardly show, and the model reads another "
-            "one. Scrub back to see where it gives in."
+            "PGD changes the digit in 20 small steps that hardly show, and the model predicts "
+            "another class. Move the slider back to see at which step the prediction changes."
         )
-        _attack_link("Attack the standard model", STANDARD, infos, glimpse)
+        _attack_link("Attack the standard model", STANDARD, infos, example)
     with second:
         st.markdown(f"##### Try it on {'a' if robust else 'an'} {kind} model")
         st.markdown(
-            "The same digit, the same attack, the same budget: only the training was different. "
-            "Raise epsilon until it breaks, too."
+            "The same digit, attack and perturbation budget; only the training differs. Raise "
+            "epsilon until this model is fooled, too."
         )
-        _attack_link(f"Attack the {kind} model", ROBUST, infos, glimpse)
+        _attack_link(f"Attack the {kind} model", ROBUST, infos, example)
     with third:
         st.markdown("##### Train your own")
         st.markdown(
-            "Watch both accuracies, epoch by epoch, on handwritten digits. It takes a minute or "
-            "two; then attack what you made."
+            "Follow clean and robust accuracy epoch by epoch on handwritten digits. It takes a "
+            "minute or two; then attack your model."
         )
-        _link(TRAIN, "Prepare adversarial training", PREPARED_TRAINING)
+        _link(TRAIN, "Set up adversarial training", PREPARED_TRAINING)
     _link(LEARN, "New to this? Take a guided tour", {"tour": "adversarial"})
 
 
-def _attack_link(label: str, name: str, names: Collection[str], glimpse: Glimpse | None) -> None:
+def _attack_link(label: str, name: str, names: Collection[str], example: Example | None) -> None:
     if name in names:
-        _link(ATTACK, label, _attack_state(name, glimpse))
+        _link(ATTACK, label, _attack_state(name, example))
     else:
-        st.caption(f"The shipped model {name} is missing here.")
+        st.caption(f"The shipped model {name} is not installed.")
 
 
-def _attack_state(name: str, glimpse: Glimpse | None) -> dict[str, str]:
-    if glimpse is None:
+def _attack_state(name: str, example: Example | None) -> dict[str, str]:
+    if example is None:
         return {"model": name}
-    values = glimpse.attack.model_dump(mode="json")
+    values = example.attack.model_dump(mode="json")
     chosen = {key: str(values[key]) for key in ("norm", "epsilon", "num_steps")}
-    return {"model": name, "image": glimpse.image_id, "attack": glimpse.attack.name, **chosen}
+    return {"model": name, "image": example.image_id, "attack": example.attack.name, **chosen}
 
 
 def _link(page: str, label: str, state: dict[str, str]) -> None:

@@ -1,56 +1,57 @@
-"""The first page: what this is, three things to try, and what is there already."""
+"""The start page: introduction, three things to try, trained models and runs."""
 
 import streamlit as st
 
 from app.page.start.checkpoint_table import checkpoint_table
+from app.page.start.example import Example, find_example, show_example
 from app.page.start.first_steps import ROBUST, STANDARD, TRAIN, first_steps
-from app.page.start.glimpse import Glimpse, find_glimpse, show_glimpse
-from app.ui import cached
+from app.ui import models
 from app.ui.forms import show_input_error
 from app.ui.run_list import run_title, state_badge
-from robust_core import job_control
+from robust_core import jobs
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
+from robust_core.training.directory import RunDirectory
 
 NEWEST_RUNS = 5
 STORY = (
     "A classifier can read handwriting almost perfectly and still be fooled by a change that "
-    "nobody would notice. Many defences against this have been claimed, and many fell to the next, "
-    "better attack. Here you can see a claim, check what it rests on, and run the attack that "
-    "settles it."
+    "hardly anyone would notice. Many defences have been published, and many were broken by the "
+    "next, stronger attack. Here you see the reported robust accuracy of a model, how it was "
+    "measured, and how much of it is left under stronger attacks."
 )
 
 
 def main() -> None:
     """Draw the page."""
-    infos = {info.name: info for info in cached.checkpoints()}
+    infos = {info.name: info for info in models.checkpoints()}
     words, pictures = st.columns([1, 1.3], gap="large", vertical_alignment="center")
     words.title("Is this classifier really robust?", anchor=False)
     words.markdown(STORY)
-    glimpse = None
+    example = None
     with pictures:
         if STANDARD in infos and ROBUST in infos:
-            glimpse = _glimpse(infos[STANDARD], infos[ROBUST])
+            example = _example(infos[STANDARD], infos[ROBUST])
     st.subheader("Three things to try", anchor=False)
-    first_steps(infos, glimpse)
+    first_steps(infos, example)
     st.subheader("Trained models", anchor=False)
     _checkpoints(list(infos.values()))
     st.subheader("Runs", anchor=False)
     _runs()
 
 
-def _glimpse(standard: CheckpointInfo, robust: CheckpointInfo) -> Glimpse | None:
+def _example(standard: CheckpointInfo, robust: CheckpointInfo) -> Example | None:
     try:
-        glimpse = find_glimpse(standard, robust)
+        example = find_example(standard, robust)
     except InputError as error:
         show_input_error(error)
         return None
-    show_glimpse(glimpse, standard.class_names)
-    return glimpse
+    show_example(example, standard.class_names)
+    return example
 
 
 def _checkpoints(infos: list[CheckpointInfo]) -> None:
-    """Show the shipped models, and a person's own ones behind an expander."""
+    """Show the shipped models, and the user's own ones in an expander."""
     shipped = [info for info in infos if "/" not in info.name]
     own = [info for info in infos if "/" in info.name]
     if shipped:
@@ -59,14 +60,15 @@ def _checkpoints(infos: list[CheckpointInfo]) -> None:
         with st.expander(f"Your own models ({len(own)})", expanded=not shipped):
             checkpoint_table(own)
     if not infos:
-        st.info("There is none yet: the third thing to try makes one.", icon=":material/info:")
+        st.info("No model yet: train one with the third card above.", icon=":material/info:")
 
 
 def _runs() -> None:
-    """Show where the newest runs stand, each with a link to its curves."""
-    runs = job_control.list_runs()
+    """Show the newest runs and their progress, each with a link to its curves."""
+    jobs.start_waiting()
+    runs = jobs.summaries(RunDirectory)
     if not runs:
-        st.caption("None yet. Runs that you start on the page Train appear here.")
+        st.caption("No run yet. Runs that you start on the Train page appear here.")
         return
     for run in runs[:NEWEST_RUNS]:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -75,7 +77,7 @@ def _runs() -> None:
             words = f"epoch {run.status.epoch} of {run.status.num_epochs} · {run.run_id}"
             st.caption(words, width="content")
     if len(runs) > NEWEST_RUNS:
-        st.caption(f"and {len(runs) - NEWEST_RUNS} older ones on the page Train.")
+        st.caption(f"and {len(runs) - NEWEST_RUNS} older runs on the Train page.")
 
 
 main()

@@ -1,52 +1,36 @@
-"""The form of a new run: three choices and a button; everything else waits behind an expander."""
+"""The form of a new run: three choices and a button; all other settings are in an expander."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import streamlit as st
 
 from app.ui.forms import parameter_form, show_input_error
-from app.ui.run_link import (
-    BUDGET_KEY,
-    BUDGETS,
-    DATA_KEY,
-    LINK,
-    METHOD_KEY,
-    OPTION_KEY,
-    data_names,
-    select_run,
-)
+from app.ui.run_link import BUDGET, DATA, LINK, METHOD, OPTION, select_run
+from app.ui.state import Choice
 from app.ui.units import count_words
 from app.ui.words import attack_words
-from robust_core import job_control
+from robust_core import jobs
 from robust_core.attacks.base import Attack
-from robust_core.config.presets import NO_OPTION, list_options, preset
-from robust_core.config.run import (
-    DataChoice,
-    EvaluationConfig,
-    OptimiserConfig,
-    RunConfig,
-    ScheduleConfig,
-)
+from robust_core.config.choice import DataChoice
+from robust_core.config.presets import NO_OPTION, Budget, list_options, preset
+from robust_core.config.run import EvaluationConfig, OptimiserConfig, RunConfig, ScheduleConfig
 from robust_core.data import data_notes, data_source
 from robust_core.errors import InputError
-from robust_core.methods import list_methods
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
 
-FIRST = {DATA_KEY: "digits", METHOD_KEY: "pgd_at", BUDGET_KEY: "quick"}
-BUDGET_WORDS: dict[str, str] = {"quick": "Quick", "paper": "As published"}
 BUDGET_HELP = (
-    "Quick: a small network and few epochs, meant for two cores and the embedded data sets. "
-    "As published: the recipe of the paper, meant for a graphics card."
+    "Quick: a small network and few epochs, for two CPU cores and the embedded data sets. "
+    "As published: the recipe of the paper, for a GPU."
 )
 OPTION_WORDS: dict[str, str] = {NO_OPTION: "None", "awp": "AWP", "he": "HE"}
 OPTION_HELP = (
-    "AWP, adversarial weight perturbation: the loss is taken at the worst weights nearby, which "
-    "holds robust overfitting back. HE, hypersphere embedding: logits are cosines of features and "
-    "classes, with a margin."
+    "AWP (adversarial weight perturbation): the loss is computed at the worst weights nearby, "
+    "which reduces robust overfitting. HE (hypersphere embedding): logits are cosines of features "
+    "and class weights, with a margin."
 )
 DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 STARTED = "train.started"
@@ -54,16 +38,16 @@ PARTS = ("data", "model", "method", "optimiser", "schedule", "evaluation")
 
 
 def new_run() -> None:
-    """Draw the form and the button that starts what it says."""
+    """Draw the form and the button that starts the run."""
     st.subheader("New run", anchor=False)
     start = _pick_preset()
     place = st.container()
     config = None if start is None else _all_settings(start)
     with place:
         if config is not None:
-            _say_what_happens(config)
+            _describe_run(config)
         elif start is not None:
-            st.error("A setting cannot be used; All settings says which.")
+            st.error("A setting is not valid; see All settings.")
         if st.button(
             "Start training",
             type="primary",
@@ -75,31 +59,12 @@ def new_run() -> None:
 
 
 def _pick_preset() -> RunConfig | None:
-    names, methods = data_names(), list_methods()
-    for key, known in ((DATA_KEY, names), (METHOD_KEY, methods), (BUDGET_KEY, BUDGETS)):
-        if st.session_state.get(key) not in known:
-            st.session_state[key] = FIRST[key] if FIRST[key] in known else known[0]
-    data = st.selectbox(
-        "Data set",
-        names,
-        format_func=_data_title,
-        key=DATA_KEY,
-        persist_state="session",
-        on_change=_remember,
-        args=("data", DATA_KEY),
-    )
+    data = DATA.select("Data set", format_func=_data_title, **_remembered(DATA))
     st.caption(_data_summary(data))
-    method = st.selectbox(
-        "Method",
-        methods,
-        key=METHOD_KEY,
-        persist_state="session",
-        on_change=_remember,
-        args=("method", METHOD_KEY),
-    )
+    method = METHOD.select("Method", **_remembered(METHOD))
     st.caption(_summary(method))
     option = _pick_option(method)
-    budget = _pick("Preset", BUDGET_WORDS, BUDGETS, "budget", BUDGET_KEY, BUDGET_HELP)
+    budget = cast(Budget, BUDGET.segmented("Preset", help=BUDGET_HELP, **_remembered(BUDGET)))
     try:
         if not data_source(data).is_available():
             st.info(f"{data} is not on this computer yet; the run downloads it first.")
@@ -113,32 +78,18 @@ def _pick_option(method: str) -> str:
     options = list_options(method)
     if len(options) == 1:
         return NO_OPTION
-    if st.session_state.get(OPTION_KEY) not in options:
-        st.session_state[OPTION_KEY] = NO_OPTION
-    return _pick("Option", OPTION_WORDS, options, "option", OPTION_KEY, OPTION_HELP)
-
-
-def _pick(
-    label: str, words: Mapping[str, str], names: Sequence[str], part: str, key: str, text: str
-) -> str:
-    """Offer one of a few names, which `part` of the link remembers."""
-    return str(
-        st.segmented_control(
-            label,
-            names,
-            format_func=lambda name: words[name],
-            key=key,
-            persist_state="session",
-            required=True,
-            help=text,
-            on_change=_remember,
-            args=(part, key),
-        )
+    return OPTION.segmented(
+        "Option",
+        among=options,
+        format_func=OPTION_WORDS.__getitem__,
+        help=OPTION_HELP,
+        **_remembered(OPTION),
     )
 
 
-def _remember(name: str, key: str) -> None:
-    LINK.put(name, st.session_state[key])
+def _remembered(choice: Choice) -> dict[str, Any]:
+    """Return the callback that keeps the address in step with the widget of a choice."""
+    return {"on_change": lambda: LINK.put(choice.name, choice.value)}
 
 
 def _data_title(name: str) -> str:
@@ -149,7 +100,7 @@ def _data_title(name: str) -> str:
 
 
 def _data_summary(name: str) -> str:
-    """Return what a title says in brackets behind the name: "Handwriting, 1x32x32, embedded."."""
+    """Return the details that a title has in brackets: "Handwriting, 1x32x32, embedded."."""
     try:
         details = data_source(name).title.partition(" (")[2].removesuffix(")")
     except InputError:
@@ -161,14 +112,14 @@ def _summary(method: str) -> str:
     return (METHODS.get(method).__doc__ or method).strip().split("\n\n")[0].replace("\n    ", " ")
 
 
-def _say_what_happens(config: RunConfig) -> None:
+def _describe_run(config: RunConfig) -> None:
     limit = config.evaluation.num_images
     images = "all" if limit is None else f"up to {limit:,}"
     st.caption(
         f"{count_words(config.epochs, 'epoch')} of {config.model.name}, "
-        f"{config.optimiser.name.upper()} at {config.optimiser.learning_rate:g}. Judged after each "
-        f"epoch on {images} validation images under {_words(config.validation_attack())}; at the "
-        f"end on test images under {_words(config.test_attack())}."
+        f"{config.optimiser.name.upper()} at {config.optimiser.learning_rate:g}. Evaluated after "
+        f"each epoch on {images} validation images under {_words(config.validation_attack())}; at "
+        f"the end on test images under {_words(config.test_attack())}."
     )
     for warning in config.warnings():
         st.caption(f":material/warning: {warning[:1].upper()}{warning[1:]}.")
@@ -187,7 +138,7 @@ def _start(config: RunConfig | None) -> None:
     if config is None or time.monotonic() - st.session_state.get(STARTED, -1e9) < DOUBLE_CLICK:
         return
     try:
-        run_id = job_control.start(config)
+        run_id = jobs.start(config)
     except InputError as error:
         show_input_error(error)
         return
@@ -196,13 +147,13 @@ def _start(config: RunConfig | None) -> None:
 
 
 def _all_settings(start: RunConfig) -> RunConfig | None:
-    """Draw every setting, with the preset's value in it, and return the run they describe.
+    """Draw all settings, starting at the preset's values, and return the run they describe.
 
     Each preset keeps its own edits.
     """
     values = start.model_dump(mode="json")
-    key = f"train.form.{start.data.name}.{start.method.name}.{st.session_state[BUDGET_KEY]}"
-    option = st.session_state.get(OPTION_KEY, NO_OPTION)
+    key = f"train.form.{start.data.name}.{start.method.name}.{BUDGET.value}"
+    option = OPTION.value
     if option != NO_OPTION and option in list_options(start.method.name):
         key += f".{option}"
     with st.expander("All settings", icon=":material/tune:", key="train.all_settings"):
@@ -212,7 +163,7 @@ def _all_settings(start: RunConfig) -> RunConfig | None:
             "method": _choice("Method", values["method"], METHODS.get(start.method.name), key),
             "model": _network(values["model"], key),
             "optimiser": _part("Optimiser", OptimiserConfig, values["optimiser"], key),
-            "schedule": _part("Learning rate over time", ScheduleConfig, values["schedule"], key),
+            "schedule": _part("Learning rate schedule", ScheduleConfig, values["schedule"], key),
             "data": _data(values["data"], key),
             "evaluation": _part(
                 "Evaluation",
@@ -224,7 +175,7 @@ def _all_settings(start: RunConfig) -> RunConfig | None:
         }
         usable = {name: part for name, part in parts.items() if part is not None}
         initial = {**values, "title": "", **usable}
-        with run:  # drawn whatever the others say: a field that vanished would be a loss
+        with run:  # drawn even if another part is invalid, so that no entry is lost
             config = parameter_form(RunConfig, f"{key}.run", initial=initial, omit=PARTS)
     return config if len(usable) == len(parts) else None
 
@@ -254,10 +205,10 @@ def _network(choice: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     name = st.selectbox("Architecture", MODELS.names(), key=name_key, persist_state="session")
     same = name == choice["name"]
     chosen = {"name": name, "parameters": choice["parameters"] if same else {}}
-    return _choice("Of this architecture", chosen, MODELS.get(name), key)
+    return _choice("Architecture settings", chosen, MODELS.get(name), key)
 
 
 def _data(choice: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     chosen = _choice("Data", choice, data_source(choice["name"]), key)
-    split = _part("Division of the data", DataChoice, choice, key, omit=("name", "parameters"))
+    split = _part("Data split", DataChoice, choice, key, omit=("name", "parameters"))
     return None if chosen is None or split is None else {**chosen, "seed": split["seed"]}

@@ -1,4 +1,4 @@
-"""Bringing a checkpoint from elsewhere."""
+"""Import of a checkpoint file."""
 
 import streamlit as st
 
@@ -10,14 +10,14 @@ from robust_core.errors import InputError
 KEY, RESULT = "train.import", "train.import_result"
 
 
-def bring_checkpoint() -> None:
-    """Draw the upload; the file is checked and stored once, when it arrives."""
-    with st.expander("Bring a checkpoint", icon=":material/upload_file:", key="train.bring"):
+def upload_checkpoint() -> None:
+    """Draw the upload; a file is checked and stored once, when it arrives."""
+    with st.expander("Import a checkpoint", icon=":material/upload_file:", key="train.bring"):
         st.file_uploader(
-            "A .safetensors file that this laboratory has written",
+            "A .safetensors file written by this laboratory",
             key=KEY,
             on_change=_import,
-            help="It is checked from the first byte to the last; nothing in it is ever executed.",
+            help="The whole file is checked; nothing in it is ever executed.",
         )
         result = st.session_state.get(RESULT)
         if isinstance(result, InputError):

@@ -1,43 +1,40 @@
-"""One run: where it stands, what can be done with it, its curves, numbers and log."""
+"""One run: its state, actions, curves, numbers and log."""
 
-from typing import Any
+import math
 
 import streamlit as st
 
 from app.navigation import page_script
 from app.ui import charts as plots
 from app.ui.chance import chance_words
+from app.ui.charts import PLAIN_CHART
 from app.ui.forms import show_input_error
 from app.ui.job_controls import JobKind, explain, show_delete, show_log, show_main_action
 from app.ui.run_list import run_title, select_run, state_badge
 from app.ui.units import count_words, percent
 from app.ui.words import attack_words, card_help, card_words
-from robust_core import job_control
+from robust_core import jobs
 from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
-from robust_core.job_control import RunSummary
-from robust_core.training.run_directory import RunDirectory, RunStatus
+from robust_core.training.directory import RunDirectory, RunStatus, RunSummary
+from robust_core.training.metrics import EpochMetrics
 
-PLAIN_CHART = {"displayModeBar": False}
 RUN = JobKind(
     page="train",
     stop_label="Stop",
-    stop_help="Saves and stops; the epoch under way is lost, complete epochs are kept.",
-    resume_help="Goes on after the last complete epoch, as if it had never stopped.",
-    question="Delete this run, its curves and its model for good?",
+    stop_help="Saves and stops; complete epochs are kept, the current one is lost.",
+    resume_help="Continues after the last complete epoch; the result is as without a stop.",
+    question="Permanently delete this run, its curves and its model?",
     piece="epoch",
-    stop=job_control.stop,
-    resume=job_control.resume,
-    delete=job_control.delete,
     forget=lambda: select_run(None),
 )
 
 
 def show_run(summary: RunSummary) -> None:
-    """Draw everything about a run, from its files as they are now."""
+    """Draw everything about a run, from its current files."""
     try:
-        run = job_control.run_directory(summary.run_id)
+        run = jobs.find(RunDirectory, summary.run_id)
     except InputError as error:  # deleted in another tab
         show_input_error(error)
         return
@@ -49,17 +46,20 @@ def show_run(summary: RunSummary) -> None:
         st.caption(f"{summary.run_id} · {summary.model}", width="content")
     _progress(status)
     _actions(summary, run)
-    explain(RUN, status)
+    explain(RUN, run, status)
     try:
         config = run.config()
     except InputError as error:
         show_input_error(error)
         return
+    damage = run.metrics_damage()
+    if damage:
+        show_input_error(InputError(f"{damage}; the epochs before it are shown"))
     if metrics:
         _numbers(config, metrics)
         _curves(summary.run_id, metrics)
     elif status.active:
-        st.info("The curves begin with the first complete epoch.", icon=":material/show_chart:")
+        st.info("The curves appear after the first complete epoch.", icon=":material/show_chart:")
     if summary.has_model and status.state == "finished":
         _card(summary.run_id)
     show_log(RUN, run)
@@ -88,38 +88,38 @@ def _actions(summary: RunSummary, run: RunDirectory) -> None:
         show_delete(RUN, run, summary.status)
 
 
-def _numbers(config: RunConfig, metrics: list[dict[str, Any]]) -> None:
-    """Show the last epoch's accuracies and what stands behind them."""
+def _numbers(config: RunConfig, metrics: list[EpochMetrics]) -> None:
+    """Show the last epoch's accuracies, with the attack and images that they were measured on."""
     last = metrics[-1]
-    best = max(metrics, key=config.rank)
+    best = max(metrics, key=lambda record: record.rank(config))
     first, then = ("robust", "clean")
     if config.evaluation.best_by == "clean_accuracy":
         first, then = then, first
     columns = st.columns(3)
-    columns[0].metric("Clean accuracy", percent(last["clean_accuracy"]))
-    columns[1].metric("Robust accuracy", percent(last["robust_accuracy"]))
+    columns[0].metric("Clean accuracy", percent(last.clean_accuracy))
+    columns[1].metric("Robust accuracy", percent(last.robust_accuracy))
     columns[2].metric(
         "Best epoch",
-        best["epoch"],
-        help=f"By {first}, then {then} validation accuracy; its weights are the model of the run.",
+        best.epoch,
+        help=f"Best {first}, then {then} validation accuracy; the run keeps these weights.",
     )
-    if last.get("warning"):  # older runs have none
-        st.warning(last["warning"], icon=":material/casino:")
+    if last.warning:
+        st.warning(last.warning, icon=":material/casino:")
     attack = config.validation_attack()
     st.caption(
-        f"After epoch {last['epoch']}, on {last['num_images']:,} validation images. Robust: right "
-        f"under {attack_words(attack.name, attack.model_dump(mode='json'))}. Best epoch: "
-        f"{percent(best['clean_accuracy'])} clean, {percent(best['robust_accuracy'])} robust; "
-        f"{_clock(sum(record['seconds'] for record in metrics))} of training."
+        f"After epoch {last.epoch}, on {last.num_images:,} validation images. Robust: "
+        f"correct under {attack_words(attack.name, attack.model_dump(mode='json'))}. Best epoch: "
+        f"{percent(best.clean_accuracy)} clean, {percent(best.robust_accuracy)} robust; "
+        f"{_clock(sum(record.seconds for record in metrics))} of training."
     )
 
 
-def _curves(run_id: str, metrics: list[dict[str, Any]]) -> None:
-    epochs = [record["epoch"] for record in metrics]
-    clean = [record["clean_accuracy"] for record in metrics]
-    robust = [record["robust_accuracy"] for record in metrics]
+def _curves(run_id: str, metrics: list[EpochMetrics]) -> None:
+    epochs = [record.epoch for record in metrics]
+    clean = [record.clean_accuracy for record in metrics]
+    robust = [record.robust_accuracy for record in metrics]
     terms = {
-        name: [record["terms"].get(name) for record in metrics] for name in metrics[-1]["terms"]
+        name: [record.terms.get(name, math.nan) for record in metrics] for name in metrics[-1].terms
     }
     words = ", ".join(f"{name} {values[-1]:.3g}" for name, values in terms.items())
     left, right = st.columns(2)
@@ -138,10 +138,10 @@ def _curves(run_id: str, metrics: list[dict[str, Any]]) -> None:
         f"{words.replace('_', ' ')}.",
     )
     last = metrics[-1]
-    for name, floor in last.get("floors", {}).items():  # older runs have none
+    for name, floor in last.floors.items():
         right.caption(
-            f"The {name.replace('_', ' ')} cannot get below {floor:.3f}, however good the network: "
-            f"{last['terms'][name] - floor:.3f} above it now."
+            f"The {name.replace('_', ' ')} has a lower bound of {floor:.3f}, whatever the network: "
+            f"now {last.terms.get(name, floor) - floor:.3f} above it."
         )
 
 

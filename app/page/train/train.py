@@ -1,26 +1,26 @@
-"""The training page: start a run, watch it learn, take its model to the other pages."""
+"""The training page: start a run, follow it, open its model on the other pages."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
 from app.page.train.form import new_run
-from app.page.train.import_checkpoint import bring_checkpoint
+from app.page.train.import_checkpoint import upload_checkpoint
 from app.page.train.progress import show_run
 from app.ui.job_watch import follow
 from app.ui.run_link import LINK
 from app.ui.run_list import pick_run, shown_run
-from robust_core import job_control
-from robust_core.job_control import RunSummary
+from robust_core import jobs
+from robust_core.training.directory import RunDirectory, RunSummary
 
 STORY = (
-    "A defence is a way of training: choose one, press Start, and watch how much accuracy on clean "
-    "images it gives up for accuracy under attack."
+    "Choose a training method, press Start, and watch how clean and robust accuracy develop: "
+    "defences usually trade some of the first for the second."
 )
 EMPTY = (
     "No run yet. Press **Start training** on the left: the quick preset trains a small network "
-    "against PGD on handwritten digits in about a minute, in a process of its own that goes on "
-    "when you close this page."
+    "against PGD on handwritten digits in about a minute; it keeps running when you close this "
+    "page."
 )
 
 
@@ -32,13 +32,13 @@ def main() -> None:
     controls, progress = st.columns([1.15, 3.2], gap="large")
     with controls:
         new_run()
-        bring_checkpoint()
+        upload_checkpoint()
     with progress:
-        follow(job_control.list_runs, _draw)
+        follow(lambda: jobs.summaries(RunDirectory), _draw)
 
 
 def _draw(runs: Sequence[RunSummary]) -> None:
-    """Draw the shown run and the list of all."""
+    """Draw the chosen run and the list of all runs."""
     shown = shown_run(runs)
     if shown is None:
         st.info(EMPTY, icon=":material/fitness_center:")

@@ -1,4 +1,4 @@
-"""A button that copies the address of what the page shows."""
+"""A button that copies the address of the current state of the page."""
 
 from collections.abc import Mapping
 from urllib.parse import urlencode
@@ -11,10 +11,10 @@ _render = register("copy_link")
 def copy_link(state: Mapping[str, str], *, key: str) -> bool:
     """Show the button; return whether it was clicked just now.
 
-    The browser copies the address by itself; the page puts it into the address bar, too.
+    The browser copies the address; the page also puts it into the address bar.
 
     Args:
-        state: query parameters that describe the page.
+        state: query parameters of the page.
         key: of the component.
     """
     data = {"query": urlencode(state)}

@@ -1,4 +1,4 @@
-"""A page of small pictures to choose one from."""
+"""A gallery of small pictures to choose from."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,19 @@ _render = register("gallery")
 
 
 def gallery(images: ImageSet, chosen: int, *, key: str, on_pick: Callable[[int], None]) -> None:
-    """Show the images of a (small) set as buttons.
+    """Show the images of a small set as buttons.
 
     Args:
-        images: what to show.
-        chosen: index (`ImageSet.index`) of the image that is marked as chosen.
+        images: the images.
+        chosen: index (`ImageSet.index`) of the selected image.
         key: of the component.
-        on_pick: called with the index of the image that was clicked, before the page runs again.
+        on_pick: called with the index of the clicked image, before the page reruns.
     """
     items = []
     for i in range(len(images)):
         index = int(images.index[i])
         label = f"{images.class_names[int(images.y[i])]}, image {index}"
-        items.append({"id": index, "label": label, "src": data_url(images.x[i].numpy())})
+        items.append({"id": index, "label": label, "src": data_url(images.x[i])})
 
     def picked() -> None:
         value = st.session_state[key].get("picked")

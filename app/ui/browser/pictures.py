@@ -1,4 +1,4 @@
-"""A row of small pictures with words under each, enlarged by a whole number."""
+"""A row of small pictures with captions, enlarged by a whole factor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _render = register("pictures")
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """x [C,H,W] in [0, 1], its title, a line of words, and the text that stands for it.
+    """An image x [C,H,W] in [0, 1] with title, caption (`words`) and alternative text.
 
-    note: a second, fainter line. role: "clean", "adversarial" or empty, for the mark at the title.
+    note: a second, fainter line. role: "clean", "adversarial" or empty; marks the title.
     """
 
     x: Tensor
@@ -27,17 +27,17 @@ class Picture:
 
 
 def picture_row(pictures: Sequence[Picture], *, label: str, largest: int, key: str) -> None:
-    """Show pictures side by side, in as many lines as it takes.
+    """Show pictures side by side, wrapped into lines.
 
     Args:
-        pictures: what to show.
-        label: of the whole row.
-        largest: width of a picture on the page, at most, in pixels.
+        pictures: the pictures.
+        label: accessible name of the row.
+        largest: largest width of a picture on the page, in pixels.
         key: of the component.
     """
     items = [
         {
-            "src": data_url(picture.x.float().clamp(0.0, 1.0).numpy()),
+            "src": data_url(picture.x.float().clamp(0.0, 1.0)),
             "width": picture.x.shape[2],
             "height": picture.x.shape[1],
             "title": picture.title,

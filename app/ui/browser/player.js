@@ -1,4 +1,5 @@
-// Plays a recorded attack: every frame is here, so scrubbing never asks the server.
+// Plays recorded attacks on one image, of one model or of several in step: every frame is here, so
+// scrubbing never asks the server.
 const ICONS = {
   first: "M5 4h2v12H5zM17 4v12L8 10z",
   back: "M15 4v12L6 10z",
@@ -9,6 +10,8 @@ const ICONS = {
 }
 const PLAY_SECONDS = 3
 const LARGEST_PICTURE = 300
+const SMALL_PICTURE = 96 // about, where three of them just stand side by side
+const STACKED_PICTURE = 200
 const GAP = 16
 const players = new WeakMap()
 
@@ -28,6 +31,97 @@ function icon(name) {
   return element("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, element("path", { d: ICONS[name] }))
 }
 
+function picture(role, title, ...more) {
+  const img = element("img", { alt: "", decoding: "sync" })
+  const caption = element("figcaption")
+  const figure = element(
+    "figure", {},
+    element("div", { class: "title" }, element("span", { class: `mark ${role}`, "aria-hidden": "true" }), title),
+    element("div", { class: "frame" }, img, ...more), caption,
+  )
+  return { img, caption, figure }
+}
+
+function bar(role, share, words) {
+  const title = `${words}: ${(100 * share).toFixed(1)} %`
+  return element("div", { class: "bar", style: `--share: ${share}`, title }, element("i", { class: role }), percent(share))
+}
+
+const answer = ({ prediction, confidence }) => `${prediction}, ${percent(confidence)}`
+
+function caption({ caption }, strong, faint) {
+  caption.replaceChildren(element("strong", {}, strong), element("span", {}, ` ${faint}`))
+}
+
+// Clean, perturbation and adversarial picture of one model; beside others its name and probabilities.
+class Model {
+  constructor(model, data) {
+    Object.assign(this, { model, data, end: model.frames.length - 1, several: data.models.length > 1 })
+    this.clean = picture("clean", "Clean")
+    this.delta = picture("delta", "Perturbation", element("span", { class: "gain" }, `× ${data.gain}`))
+    this.adversarial = picture("adversarial", "Adversarial")
+    this.pictures = [this.clean, this.delta, this.adversarial]
+    this.place = element("span")
+    this.bars = element("div", { class: "bars", role: "img" })
+    this.node = element("div", {}, element("div", { class: "triptych" }, ...this.pictures.map(({ figure }) => figure)))
+    if (this.several) {
+      this.node.prepend(element("div", { class: "name" }, element("b", {}, model.name), this.place))
+      this.node.append(this.bars)
+      this.node.setAttribute("role", "group")
+      this.node.setAttribute("aria-label", model.name)
+    }
+    this.by = this.several ? ` by ${model.name}` : ""
+    this.clean.img.src = data.clean
+    this.clean.img.alt = `clean image: ${data.label} predicted${this.by} as ${answer(model.clean)}`
+    caption(this.clean, model.clean.prediction, `with ${percent(model.clean.confidence)}`)
+  }
+
+  at(step) {
+    return this.model.frames[Math.min(step, this.end)]
+  }
+
+  words(step) {
+    const { num_steps, num_restarts } = this.model
+    const { index, restart } = this.at(step)
+    return `step ${index} of ${num_steps}${num_restarts > 1 ? `, start ${restart + 1}` : ""}${step > this.end ? ", ended" : ""}`
+  }
+
+  show(step) {
+    const { data, several } = this
+    const frame = this.at(step)
+    this.delta.img.src = frame.delta
+    this.delta.img.alt = `perturbation${several ? ` of ${this.model.name}` : ""} at step ${frame.index}, ` +
+      `${data.norm} ${frame.distance_words}, amplified ${data.gain} times; mid-grey is no change`
+    caption(this.delta, frame.distance_words, `of ${data.epsilon_words}${several ? ` ${data.norm}` : ""}`)
+    this.adversarial.img.src = frame.adversarial
+    this.adversarial.img.alt = `${data.label} predicted${this.by} as ${answer(frame)}`
+    caption(this.adversarial, frame.prediction, `with ${percent(frame.confidence)}`)
+    this.place.textContent = this.words(step)
+    this.showBars(frame)
+  }
+
+  showBars(frame) {
+    const rows = this.data.classes.map((name, k) => [name, this.model.clean.shown[k], frame.shown[k]])
+    this.bars.replaceChildren(
+      element("div", { class: "note" }, element("i", { class: "clean" }), "Clean", element("i", { class: "adversarial" }), "At this step"),
+      ...rows.flatMap(([name, clean, now]) => [
+        element("span", {}, name),
+        element("div", {}, bar("clean", clean, `${name}, clean`), bar("adversarial", now, `${name}, at this step`)),
+      ]),
+    )
+    const told = rows.map(([name, clean, now]) => `${name}: ${percent(clean)}, now ${percent(now)}`)
+    this.bars.setAttribute("aria-label", `Probabilities of ${this.model.name}, clean and at this step: ${told.join("; ")}`)
+  }
+
+  size(scale) {
+    for (const { img, figure } of this.pictures) {
+      img.width = this.data.width * scale
+      img.height = this.data.height * scale
+      figure.style.width = `${img.width + 2}px`
+    }
+  }
+}
+
 class Player {
   constructor(root) {
     this.root = root
@@ -39,22 +133,6 @@ class Player {
   }
 
   build() {
-    const picture = (role, title) => {
-      const img = element("img", { alt: "" })
-      const frame = element("div", { class: "frame" }, img)
-      const caption = element("figcaption")
-      const figure = element(
-        "figure", {},
-        element("div", { class: "title" }, element("span", { class: `mark ${role}`, "aria-hidden": "true" }), title),
-        frame, caption,
-      )
-      return { img, frame, caption, figure }
-    }
-    this.clean = picture("clean", "Clean")
-    this.delta = picture("delta", "Perturbation")
-    this.adversarial = picture("adversarial", "Adversarial")
-    this.gain = element("span", { class: "gain" })
-    this.delta.frame.append(this.gain)
     const button = (name, label, action) => {
       const node = element("button", { type: "button", "aria-label": label, title: label }, icon(name))
       node.addEventListener("click", action)
@@ -70,17 +148,17 @@ class Player {
     this.range = element("input", { type: "range", min: 0, step: 1, "aria-label": "Step of the attack" })
     this.range.addEventListener("input", () => this.jump(Number(this.range.value)))
     this.output = element("output")
+    this.cards = element("div", { class: "models" })
     this.charts = element("div", { class: "charts" })
-    const hint = element("div", { class: "hint" })
-    hint.append(
+    this.together = element("span", {}, "One step for all models: an attack that ended earlier stays at its result. Restarts follow one another.")
+    const hint = element(
+      "div", { class: "hint" },
       "Keys: ", element("kbd", {}, "←"), " ", element("kbd", {}, "→"), " step, ",
       element("kbd", {}, "Space"), " play or pause, ", element("kbd", {}, "Home"), " ",
-      element("kbd", {}, "End"), " first and last step.",
+      element("kbd", {}, "End"), " first and last step. ", this.together,
     )
     this.root.replaceChildren(
-      element(
-        "div", { class: "triptych" }, this.clean.figure, this.delta.figure, this.adversarial.figure,
-      ),
+      this.cards,
       element("div", { class: "controls" }, ...Object.values(this.buttons), this.range, this.output),
       this.charts,
       hint,
@@ -91,60 +169,44 @@ class Player {
   }
 
   update(data) {
-    const fresh = !this.data || this.data.id !== data.id
+    const fresh = this.data?.id !== data.id
     this.data = data
-    this.end = data.frames.length - 1
+    this.models = data.models.map((model) => new Model(model, data))
+    this.end = Math.max(...this.models.map((model) => model.end))
     if (fresh) {
       this.pause()
       this.step = this.end
-      this.buildCharts()
     }
-    this.clean.img.src = data.clean.src
-    this.clean.img.alt = data.clean.alt
-    this.clean.caption.replaceChildren(...this.reading(data.clean.prediction, data.clean.confidence))
-    this.gain.textContent = `× ${data.gain}`
     this.range.max = this.end
+    this.together.hidden = this.models.length === 1
+    this.cards.replaceChildren(...this.models.map((model) => model.node))
+    this.plots = this.models.length > 1 ? this.compared() : this.single()
+    this.charts.replaceChildren(...this.plots.map((plot) => plot.node))
     this.resize()
     this.show()
   }
 
   resize() {
     if (!this.data) return
-    const room = this.root.clientWidth
-    const { width, height } = this.data
-    const fit = (columns) => Math.floor(Math.min((room - (columns - 1) * GAP) / columns - 2, LARGEST_PICTURE) / width)
-    const scale = Math.max(1, fit(3) * width >= 96 ? fit(3) : fit(1) * width > 200 ? Math.floor(200 / width) : fit(1))
-    for (const { img, figure } of [this.clean, this.delta, this.adversarial]) {
-      img.width = width * scale
-      img.height = height * scale
-      figure.style.width = `${width * scale + 2}px`
-    }
-  }
-
-  reading(name, confidence) {
-    return [element("strong", {}, name), element("span", {}, ` with ${percent(confidence)}`)]
+    const { width } = this.data
+    const small = Math.max(1, Math.round(SMALL_PICTURE / width)) // as a whole number of times
+    this.cards.style.setProperty("--least", `${3 * (small * width + 2) + 2 * GAP}px`)
+    const room = this.models[0].node.clientWidth
+    const fit = (columns, largest) => Math.floor(Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width)
+    const beside = fit(3, LARGEST_PICTURE)
+    for (const model of this.models) model.size(beside >= small ? beside : Math.max(1, fit(1, STACKED_PICTURE)))
   }
 
   show() {
-    const { data, step } = this
-    const frame = data.frames[step]
-    this.delta.img.src = frame.delta
-    this.delta.img.alt = `perturbation at step ${frame.index}, amplified ${data.gain} times; mid-grey is no change`
-    this.delta.caption.replaceChildren(
-      element("strong", {}, frame.distance_words),
-      element("span", {}, ` of ${data.epsilon_words}`),
-    )
-    this.adversarial.img.src = frame.adversarial
-    this.adversarial.img.alt = `${data.label} predicted as ${frame.prediction}, ${percent(frame.confidence)}`
-    this.adversarial.caption.replaceChildren(...this.reading(frame.prediction, frame.confidence))
-    const words = `step ${frame.index} of ${data.num_steps}` +
-      (data.num_restarts > 1 ? `, start ${frame.restart + 1}` : "")
-    this.output.textContent = words
+    const { step, models } = this
+    for (const shown of [...models, ...this.plots]) shown.show(step)
+    const several = models.length > 1
+    this.output.textContent = several ? `recorded step ${step} of ${this.end}` : models[0].words(step)
+    const answers = models.map((one) => `${several ? one.model.name : "predicted"} ${answer(one.at(step))}`)
     this.range.value = step
-    this.range.setAttribute("aria-valuetext", `${words}: predicted ${frame.prediction}, ${percent(frame.confidence)}`)
+    this.range.setAttribute("aria-valuetext", `${this.output.textContent}: ${answers.join("; ")}`)
     this.buttons.first.disabled = this.buttons.back.disabled = step === 0
     this.buttons.last.disabled = this.buttons.next.disabled = step === this.end
-    for (const chart of this.plots) chart.show(step)
   }
 
   jump(step) {
@@ -188,28 +250,32 @@ class Player {
     event.stopPropagation()
   }
 
-  buildCharts() {
-    const { frames } = this.data
+  compared() {
+    const series = this.models.map(({ model }, i) => [`model${i}`, model.frames.map((frame) => frame.p_label), model.name])
+    const options = { floor: 0, ceiling: 1, ticks: [1, 0.5, 0], note: `recorded steps 0 to ${this.end}` }
+    return [new Chart(this, `Probability of ${this.data.label}`, series, options)]
+  }
+
+  single() {
+    const { frames, other } = this.models[0].model
+    const { label, epsilon } = this.data
     const values = (name) => frames.map((frame) => frame[name])
     const number = (name) => (step) => {
       const value = frames[step][name]
       return value === null ? "–" : `${Number(value.toPrecision(3))}`
     }
-    this.plots = [
-      new Chart(this, "Loss the attack raises", [["neutral", values("loss")]], number("loss")),
-      new Chart(this, "Margin", [["neutral", values("margin")]], number("margin"), {
-        limit: 0, note: "above the dashed line the label has lost",
+    return [
+      new Chart(this, "Loss the attack raises", [["neutral", values("loss")]], { words: number("loss") }),
+      new Chart(this, "Margin", [["neutral", values("margin")]], {
+        words: number("margin"), limit: 0, note: "above the dashed line the label has lost",
       }),
-      new Chart(this, "Distance", [["neutral", values("distance")]],
-        (step) => `${frames[step].distance_words}`, {
-          limit: this.data.epsilon, floor: 0, note: "the dashed line is the budget",
-        }),
-      new Chart(this, "Probability", [["blue", values("p_label")], ["orange", values("p_other")]],
-        (step) => `${percent(frames[step].p_label)} | ${percent(frames[step].p_other)}`, {
-          floor: 0, ceiling: 1, legend: [["blue", "solid", this.data.label], ["orange", "dashed", this.data.other]],
-        }),
+      new Chart(this, "Distance", [["neutral", values("distance")]], {
+        words: (step) => frames[step].distance_words, limit: epsilon, floor: 0, note: "the dashed line is the budget",
+      }),
+      new Chart(this, "Probability", [["blue", values("p_label"), label], ["orange", values("p_other"), other]], {
+        floor: 0, ceiling: 1,
+      }),
     ]
-    this.charts.replaceChildren(...this.plots.map((plot) => plot.node))
   }
 
   destroy() {
@@ -219,22 +285,25 @@ class Player {
 }
 
 class Chart {
-  constructor(player, title, series, words, { limit, floor, ceiling, note, legend } = {}) {
+  // series: [class of the line, values, and for probabilities what the legend calls it]
+  constructor(player, title, series, { words = () => "", limit, floor, ceiling, ticks = [], note = "" }) {
     this.words = words
     this.value = element("span")
     const all = series.flatMap(([, values]) => values).filter(Number.isFinite)
     if (limit !== undefined) all.push(limit)
     let low = floor ?? Math.min(...all), high = ceiling ?? Math.max(...all) * (floor === 0 ? 1.1 : 1)
     if (high - low < 1e-9) high = low + 1
-    this.count = series[0][1].length
+    this.count = player.end + 1
     const y = (v) => 60 - (56 * (Math.min(Math.max(v, low), high) - low)) / (high - low)
-    const svg = element("svg", { viewBox: "0 0 100 64", preserveAspectRatio: "none", role: "img", "aria-label": `${title} at each step` })
-    svg.append(element("line", { class: "axis", x1: 0, x2: 100, y1: 62, y2: 62 }))
+    this.legend = series.filter(([, , text]) => text).map(([name, values, text]) => ({ name, values, text, node: element("span") }))
+    const ends = this.legend.map(({ text, values }) => `; at the end ${text}: ${percent(values.at(-1))}`).join("")
+    const svg = element("svg", { viewBox: "0 0 100 64", preserveAspectRatio: "none", role: "img", "aria-label": `${title} at each step${ends}` })
+    for (const at of ticks.length ? ticks.map(y) : [62]) svg.append(element("line", { class: "axis", x1: 0, x2: 100, y1: at, y2: at }))
     if (limit !== undefined) svg.append(element("line", { class: "limit", x1: 0, x2: 100, y1: y(limit), y2: y(limit) }))
     for (const [name, values] of series) {
       const points = values.flatMap((v, i) => (Number.isFinite(v) ? [`${this.x(i)} ${y(v)}`] : []))
       if (!points.length) continue
-      svg.append(element("path", { class: name, d: `M${points.join("L")}` }))
+      svg.append(element("path", { class: name, d: `M${[...points, points.at(-1)].join("L")}` })) // one is a dot
     }
     this.cursor = element("line", { class: "cursor", y1: 0, y2: 64 })
     svg.append(this.cursor)
@@ -247,13 +316,10 @@ class Chart {
       seek(event)
     })
     svg.addEventListener("pointermove", (event) => event.buttons && seek(event))
-    const foot = element("div", { class: "note" }, note ?? "")
-    if (legend) {
-      const colour = { blue: "var(--clean)", orange: "var(--adversarial)" }
-      foot.replaceChildren(...legend.map(([name, dash, text]) =>
-        element("span", {}, element("i", { style: `border-top: 3px ${dash} ${colour[name]}` }), ` ${text}`)))
-    }
-    this.node = element("div", { class: "chart" }, element("header", {}, element("b", {}, title), this.value), svg, foot)
+    const foot = element("div", { class: "note" }, ...this.legend.map(({ node }) => node), note)
+    const scale = element("div", { class: "scale", "aria-hidden": "true" }, ...ticks.map((tick) => element("span", {}, percent(tick))))
+    const plot = element("div", { class: "plot" }, ...(ticks.length ? [scale] : []), svg)
+    this.node = element("div", { class: "chart" }, element("header", {}, element("b", {}, title), this.value), plot, foot)
   }
 
   x(step) {
@@ -262,6 +328,10 @@ class Chart {
 
   show(step) {
     this.value.textContent = this.words(step)
+    for (const { name, values, text, node } of this.legend) {
+      const key = element("svg", { class: "key", viewBox: "0 0 18 4" }, element("line", { class: name, x1: 0, x2: 18, y1: 2, y2: 2 }))
+      node.replaceChildren(key, `${text}: ${percent(values[Math.min(step, values.length - 1)])}`)
+    }
     this.cursor.setAttribute("x1", this.x(step))
     this.cursor.setAttribute("x2", this.x(step))
   }

@@ -1,61 +1,84 @@
-"""The player: clean, perturbation and adversarial picture at every step of a recorded attack."""
+"""The player: clean, perturbation and adversarial picture at every step, for one model or more."""
 
 import base64
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from app.ui.browser.assets import register
 from app.ui.words import distance_words
 from robust_core.data.images import encode_png
-from robust_core.evaluation.trace import AttackTrace, Frame
+from robust_core.evaluation.trace import Array, AttackTrace, Frame
 
 _render = register("player")
 
 
-def player(trace: AttackTrace, class_names: tuple[str, ...], *, gain: float, key: str) -> None:
-    """Show the recorded attack, at its end at first.
+def player(
+    traces: Sequence[AttackTrace],
+    names: Sequence[str],
+    class_names: tuple[str, ...],
+    *,
+    gain: float,
+    key: str,
+) -> None:
+    """Show the recorded attacks on one image in step, at their end at first.
 
     The frames travel to the browser once, so playing and scrubbing need no computation.
 
     Args:
-        trace: the recorded attack.
+        traces: the same attack on M models.
+        names: of the models; one alone is not named.
         class_names: K names.
         gain: factor on the perturbation in its picture, 0.5 + gain * delta / 2.
         key: of the component.
     """
-    _render(key=key, data=player_data(trace, class_names, gain))
+    _render(key=key, data=player_data(traces, names, class_names, gain))
 
 
-def player_data(trace: AttackTrace, class_names: tuple[str, ...], gain: float) -> dict[str, Any]:
+def player_data(
+    traces: Sequence[AttackTrace], names: Sequence[str], class_names: tuple[str, ...], gain: float
+) -> dict[str, Any]:
     """Return what the player in the browser needs, as plain JSON values."""
-    attack = trace.attack
-    other = rival(trace)
-    label = class_names[trace.label]
-    seen, confidence = class_names[trace.clean_prediction], float(trace.clean.max())
+    first, attack = traces[0], traces[0].attack
+    classes = likeliest_classes(traces)
     return {
-        "id": _identity(trace),
-        "width": trace.x.shape[2],
-        "height": trace.x.shape[1],
+        "id": _identity(traces),
+        "width": first.x.shape[2],
+        "height": first.x.shape[1],
         "gain": f"{gain:g}",
-        "label": label,
-        "other": class_names[other],
+        "label": class_names[first.label],
+        "norm": attack.norm,
         "epsilon": attack.epsilon,
         "epsilon_words": distance_words(attack.norm, attack.epsilon),
-        "num_steps": max(frame.index for frame in trace.frames),
-        "num_restarts": max(frame.restart for frame in trace.frames) + 1,
-        "clean": {
-            "src": data_url(trace.x),
-            "alt": f"clean image: {label} predicted as {seen}, {confidence:.0%}",
-            "prediction": seen,
-            "confidence": confidence,
-        },
-        "frames": [_frame(frame, trace, class_names, other, gain) for frame in trace.frames],
+        "classes": [class_names[k] for k in classes],
+        "clean": data_url(first.x),
+        "models": [
+            {
+                "name": name,
+                "other": class_names[rival(trace)],
+                "num_steps": max(frame.index for frame in trace.frames),
+                "num_restarts": max(frame.restart for frame in trace.frames) + 1,
+                "clean": _reading(trace.clean, class_names, classes),
+                "frames": [
+                    _frame(frame, trace, class_names, classes, gain) for frame in trace.frames
+                ],
+            }
+            for trace, name in zip(traces, names, strict=True)
+        ],
     }
+
+
+def likeliest_classes(traces: Sequence[AttackTrace], count: int = 5) -> list[int]:
+    """Return the `count` classes likeliest for any model, clean or at the end of its attack.
+
+    Sorted by their number, so that rows keep their places while the attack is played.
+    """
+    best = np.max([np.maximum(trace.clean, trace.adversarial) for trace in traces], axis=0)
+    return sorted(int(k) for k in np.argsort(-best, kind="stable")[:count])
 
 
 def rival(trace: AttackTrace) -> int:
@@ -67,29 +90,42 @@ def rival(trace: AttackTrace) -> int:
     return int(wrong.argmax())
 
 
-def perturbation_picture(delta: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
+def perturbation_picture(delta: Tensor, gain: float) -> Tensor:
     """Return 0.5 + gain * delta / 2, clipped to [0, 1]: mid-grey is no change."""
-    return np.clip(0.5 + gain * delta / 2, 0.0, 1.0).astype(np.float32)
+    return (0.5 + gain * delta / 2).clamp(0.0, 1.0)
 
 
-def data_url(x: NDArray[np.float32]) -> str:
+def data_url(x: Tensor) -> str:
     """Return an image [C,H,W] in [0, 1] as a PNG that an `img` element can show."""
-    return "data:image/png;base64," + base64.b64encode(encode_png(torch.from_numpy(x))).decode()
+    return "data:image/png;base64," + base64.b64encode(encode_png(x)).decode()
+
+
+def _reading(
+    probabilities: Array, class_names: tuple[str, ...], classes: Sequence[int]
+) -> dict[str, Any]:
+    """Return what a model says of a picture: its answer, and the probabilities that are shown."""
+    prediction = int(probabilities.argmax())
+    return {
+        "prediction": class_names[prediction],
+        "confidence": float(probabilities[prediction]),
+        "shown": [float(probabilities[k]) for k in classes],
+    }
 
 
 def _frame(
-    frame: Frame, trace: AttackTrace, class_names: tuple[str, ...], other: int, gain: float
+    frame: Frame,
+    trace: AttackTrace,
+    class_names: tuple[str, ...],
+    classes: Sequence[int],
+    gain: float,
 ) -> dict[str, Any]:
-    prediction = int(frame.probabilities.argmax())
-    return {
+    return _reading(frame.probabilities, class_names, classes) | {
         "index": frame.index,
         "restart": frame.restart,
         "adversarial": data_url(frame.x_adv),
         "delta": data_url(perturbation_picture(frame.x_adv - trace.x, gain)),
-        "prediction": class_names[prediction],
-        "confidence": float(frame.probabilities[prediction]),
         "p_label": float(frame.probabilities[trace.label]),
-        "p_other": float(frame.probabilities[other]),
+        "p_other": float(frame.probabilities[rival(trace)]),
         "loss": _finite(frame.loss),
         "margin": _finite(frame.margin),
         "distance": frame.distance,
@@ -97,10 +133,12 @@ def _frame(
     }
 
 
-def _identity(trace: AttackTrace) -> str:
-    """Return what tells one recorded attack from another, so that a new one starts at its end."""
-    content = hashlib.sha256(trace.x.tobytes() + trace.x_adv.tobytes())
-    content.update(f"{trace.attack!r} {trace.label} {trace.target} {trace.clean}".encode())
+def _identity(traces: Sequence[AttackTrace]) -> str:
+    """Return what tells recorded attacks from others, so that new ones start at their end."""
+    content = hashlib.sha256()
+    for trace in traces:
+        content.update(b"".join(trace.pixels))
+        content.update(f"{trace.attack!r} {trace.label} {trace.target} {trace.clean}".encode())
     return content.hexdigest()
 
 

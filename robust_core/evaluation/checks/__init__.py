@@ -1,1 +1,1 @@
-"""The single checks of `robust_core.evaluation.reliability`: Subject -> Finding, or None."""
+"""The single checks of `robust_core.evaluation.reliability`: each makes a finding, or none."""

@@ -12,10 +12,10 @@ from robust_core.methods.parts.inner_attack import (
     RadiusWarmup,
     WarmupEpochs,
 )
-from robust_core.threat_model import BallParameters
+from robust_core.threat_model import ThreatModelParameters
 
 
-class AdversarialTrainingParameters(BallParameters):
+class AdversarialTrainingParameters(ThreatModelParameters):
     """Parameters of an inner attack and of what can be added to the method around it."""
 
     step_size: StepSize = None  # 2/255 at the default radius and number of steps
@@ -37,7 +37,7 @@ class AdversarialTraining(TrainingMethod):
     """
 
     def __init__(self, parameters: AdversarialTrainingParameters) -> None:
-        """Start at the radius of the first epoch."""
+        """Start at the epsilon of the first epoch."""
         super().__init__(parameters)
         self.radius = RadiusWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
@@ -48,14 +48,14 @@ class AdversarialTraining(TrainingMethod):
 
     @classmethod
     def onsets(cls, settings: AdversarialTrainingParameters) -> tuple[Onset, ...]:
-        """Return when the radius is full and when the weights are perturbed."""
+        """Return when epsilon is full and when the weights are perturbed."""
         return (
             *RadiusWarmup.onset(settings.warmup_epochs),
             *WeightPerturbation.onset(settings.awp_gamma, settings.awp_warmup_epochs),
         )
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
-        """Set the radius of this epoch, and whether the weights are perturbed."""
+        """Set epsilon of this epoch, and whether the weights are perturbed."""
         self.radius.on_epoch_start(epoch)
         self.weight_perturbation.on_epoch_start(epoch)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.inference.wrappers import ScaledLogits
+from robust_core.inference.scaled_logits import ScaledLogits
 from robust_core.models.base import Classifier
 from robust_core.models.heads import cosine_head, refuse_cosine_head, with_scaled_logits
 
@@ -15,7 +15,8 @@ HypersphereEmbedding = Annotated[
     bool,
     Field(
         default=False,
-        description="Train the cosines of a cosine head without a bias, with a scale and a margin.",
+        description="Hypersphere embedding: train the cosines of a cosine head without bias, with "
+        "a scale and an angular margin.",
     ),
 ]
 HEScale = Annotated[
@@ -24,7 +25,7 @@ HEScale = Annotated[
         default=15.0,
         gt=0.0,
         le=1000.0,
-        description="Hypersphere embedding: factor of the cosines (s).",
+        description="Hypersphere embedding: scale of the cosines (s).",
     ),
 ]
 HEMargin = Annotated[
@@ -33,7 +34,8 @@ HEMargin = Annotated[
         default=0.2,
         ge=0.0,
         le=2.0,
-        description="Hypersphere embedding: what the label's cosine must be ahead in the loss (m).",
+        description="Hypersphere embedding: margin subtracted from the true class's cosine in the "
+        "loss (m).",
     ),
 ]
 

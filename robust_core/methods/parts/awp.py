@@ -17,12 +17,12 @@ AWPGamma = Annotated[
     Field(
         ge=0.0,
         le=1.0,
-        description="Adversarial weight perturbation (AWP): how far the weights of a layer are "
-        "moved, relative to their norm; 0: not at all; 0.005 to 0.01 in the paper.",
+        description="Adversarial weight perturbation (AWP): size of the weight perturbation "
+        "relative to the norm of a layer; 0: off; 0.005 to 0.01 in the paper.",
     ),
 ]
 AWPWarmupEpochs = Annotated[
-    int, Field(ge=0, le=1000, description="Epochs before the weights are perturbed (AWP).")
+    int, Field(ge=0, le=1000, description="AWP: epochs before the weights are perturbed.")
 ]
 
 SMALLEST_NORM = 1e-20  # as released; keeps a zero gradient from dividing by zero

@@ -11,11 +11,14 @@ arXiv:2207.11378: one image (OI), class mean (CM), nearest neighbour (NN), score
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from robust_core.data.augmentation import Change
 from robust_core.errors import InputError
 from robust_core.models.base import Normalize
 from robust_core.models.denoiser import Denoiser
+
+TargetFunction = Callable[[Tensor, Tensor], Tensor]  # x [B,C,H,W], index [B] -> [B,K,C,H,W]
 
 
 def towards(x: Tensor, representatives: Tensor) -> Tensor:
@@ -151,3 +154,20 @@ class KeptByIndex:
             made = self.make(x[new], index[new]).cpu()
             self.kept |= {positions[place]: each for place, each in zip(new, made, strict=True)}
         return torch.stack([self.kept[i] for i in positions]).to(x.device)
+
+
+def towards_fixed(representatives: Tensor) -> TargetFunction:
+    """Return the targets towards the same representatives for every image."""
+    return lambda x, index: towards(x, representatives)
+
+
+class Augmented(nn.Module):
+    """A network that sees its images after a change of them."""
+
+    def __init__(self, model: nn.Module, change: Change) -> None:
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of the changed images: [N,C,H,W] -> [N,K]."""
+        return self.model(self.change(x))

@@ -21,15 +21,15 @@ WarmupEpochs = Annotated[
     Field(
         ge=0,
         le=1000,
-        description="Epochs over which the radius grows from 0 to epsilon; helps where training "
-        "at the full radius learns nothing at first.",
+        description="Epochs over which epsilon is increased from 0 to its full value; helps if "
+        "training with full epsilon does not learn at first.",
     ),
 ]
 BatchNormMode = Annotated[
     Literal["eval", "train"],
     Field(
-        description="Batch norm in the training attack: running statistics (eval), or those of the "
-        "attacked batch, which also update the running ones (train)."
+        description="Batch norm in the training attack: running statistics (eval), or statistics "
+        "of the adversarial batch, which also update the running ones (train)."
     ),
 ]
 
@@ -37,7 +37,7 @@ START_DEVIATION = 0.001  # of the Gaussian start, in pixel units; TRADES, MART a
 
 
 class RadiusWarmup:
-    """The ball and the step of the training attack, which grow over the first epochs.
+    """The threat model and the step of the training attack, which grow over the first epochs.
 
     In epoch e (from 0) both are min(e / warmup_epochs, 1) of their final size.
     """
@@ -45,7 +45,7 @@ class RadiusWarmup:
     def __init__(
         self, threat_model: ThreatModel, step_size: float | None, warmup_epochs: int
     ) -> None:
-        """Grow to the ball and the step size (None: automatic) over `warmup_epochs` (0: at once).
+        """Grow to threat model and step size (None: automatic) over `warmup_epochs` (0: at once).
 
         Before the first `on_epoch_start` they have their final size.
         """
@@ -60,9 +60,9 @@ class RadiusWarmup:
 
     @staticmethod
     def onset(warmup_epochs: int) -> tuple[Onset, ...]:
-        """Return when the radius is the full one, unless it is so from the start."""
+        """Return when epsilon is the full one, unless it is so from the start."""
         full = Onset(
-            "the training attack has its full radius",
+            "the training attack reaches full epsilon",
             f"warmup_epochs {warmup_epochs}",
             warmup_epochs,
         )
@@ -70,7 +70,7 @@ class RadiusWarmup:
 
     @property
     def threat_model(self) -> ThreatModel:
-        """The ball of this epoch."""
+        """The threat model of this epoch."""
         final = self.final_threat_model
         return ThreatModel(final.norm, self.share * final.epsilon)
 
@@ -102,7 +102,7 @@ def inner_maximisation(
         model: the network, in train mode; left in train mode without parameter gradients.
         x: clean images [B,C,H,W] in [0, 1].
         loss_function: logits [B,K] -> loss [B], to be raised.
-        threat_model: ball of the training attack.
+        threat_model: of the training attack.
         x_start: first iterate [B,C,H,W].
         step_size: pixel units; None: 2.5 * epsilon / num_steps.
         num_steps: gradient steps.

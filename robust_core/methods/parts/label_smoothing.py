@@ -12,7 +12,7 @@ LabelSmoothing = Annotated[
     Field(
         ge=0.0,
         lt=1.0,
-        description="Share of the label (delta) that goes to the other classes in equal parts.",
+        description="Label smoothing (delta): probability spread equally over the other classes.",
     ),
 ]
 

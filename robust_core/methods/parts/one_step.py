@@ -13,15 +13,15 @@ def one_step_attack(
 ) -> Tensor:
     """Return x_adv [B,C,H,W]: one step of length epsilon from a random start, batch norm in eval.
 
-    x_adv = project(x_start + epsilon * direction(gradient of the loss at x_start)). In an Linf ball
+    x_adv = project(x_start + epsilon * direction(gradient of the loss at x_start)). For Linf
     x_start = x + U(-epsilon, epsilon) is not clipped to [0, 1] before the network sees it, as in
-    the released code; in an L2 ball it is `ThreatModel.random_start`.
+    the released code; for L2 it is `ThreatModel.random_start`.
 
     Args:
         model: the network being trained, in train mode.
         x: clean images [B,C,H,W] in [0, 1].
         loss_function: logits [B,K] -> loss [B], whose sum is raised.
-        threat_model: the ball.
+        threat_model: norm and epsilon.
     """
     if threat_model.norm is Norm.LINF:
         x_start = x + threat_model.epsilon * (2.0 * torch.rand_like(x) - 1.0)

@@ -81,12 +81,12 @@ def check_backbone(classifier: Any, version: Version) -> None:
 
 
 def without_normalisation(classifier: Classifier) -> Classifier:
-    """Return a twin that shares all layers but its `normalize`, if it has one, which does nothing.
+    """Return a clone that shares all layers but its `normalize`, if it has one, which does nothing.
 
     The classifier itself is left as it is.
     """
-    twin = copy.copy(classifier)
-    twin._modules = dict(classifier._modules)
-    if "normalize" in twin._modules:
-        twin._modules["normalize"] = nn.Identity()
-    return twin
+    clone = copy.copy(classifier)
+    clone._modules = dict(classifier._modules)
+    if "normalize" in clone._modules:
+        clone._modules["normalize"] = nn.Identity()
+    return clone

@@ -3,10 +3,9 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from robust_core.errors import InputError
@@ -18,142 +17,17 @@ from robust_core.models.retina.backbone import (
     create_backbone,
     without_normalisation,
 )
+from robust_core.models.retina.parameters import STATISTICS, RetinotopicParameters
 from robust_core.models.retina.sampler import (
-    GRID_SIZE,
     Centre,
-    CentreChoice,
-    Density,
-    PixelGradient,
     RetinotopicSampler,
-    Version,
     choose_centres,
     without_mean,
 )
-from robust_core.parameters import Parameters
 from robust_core.registry import unknown_name
 
 KEEP_EPSILON = 1e-9
-V1_VIEWS = 15  # of version 1 on CIFAR-10; 20 on MNIST and 10 on mini-ImageNet
 TRAINED_WITH = ("backbone", "backbone_width", "backbone_depth", "version", "normalisation")
-
-# mean and standard deviation of the training images' channels
-STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
-    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2673, 0.2564, 0.2762)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "mnist": ((0.1307,) * 3, (0.3081,) * 3),
-    "digits": ((0.3123,) * 3, (0.3561,) * 3),
-    "shapes": ((0.4624, 0.4633, 0.4628), (0.2836, 0.2835, 0.2823)),
-    "none": ((0.0,) * 3, (1.0,) * 3),
-}
-
-
-class RetinotopicParameters(Parameters):
-    """Parameters of `retinotopic`; defaults: v2 on CIFAR-10 of the released code."""
-
-    backbone: Annotated[
-        Literal["preact_resnet18", "resnet18", "wide_resnet", "vit", "small_cnn"],
-        Field(description="Network behind the sampler."),
-    ] = "preact_resnet18"
-    backbone_width: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=768,
-            description="Its width, widen factor or hidden size; automatic: its own default.",
-        ),
-    ] = None
-    backbone_depth: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=40,
-            description="Its layers, of wide_resnet (34 as published) and vit; automatic: its own "
-            "default.",
-        ),
-    ] = None
-    version: Annotated[
-        Version,
-        Field(
-            description="v2: normalised image, logits over the keep ratio; v1: ON and OFF channels "
-            "without their mean, plain mean of logits."
-        ),
-    ] = "v2"
-    num_views: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=100,
-            description="Views whose mean decides; left out: 9, or 15 where v1 draws its centres "
-            "(10 to 20 as published).",
-        ),
-    ] = GRID_SIZE
-    num_samples: Annotated[
-        int, Field(ge=1, le=100, description="Random binary samples averaged into a view.")
-    ] = 3
-    centres: Annotated[
-        CentreChoice | None,
-        Field(
-            description="Fixation centres: the nine of the grid in their order, the middle first "
-            "(fixed), drawn from these (grid), or anywhere between them (random); automatic: "
-            "fixed in v2, grid in v1."
-        ),
-    ] = None
-    centre_margin: Annotated[
-        float,
-        Field(ge=0.01, le=0.5, description="Distance of the outer centres from the border / side."),
-    ] = 1 / 6
-    weight: Annotated[
-        float, Field(ge=0.01, le=10.0, description="Amplitude of the noise before the pixel step.")
-    ] = 0.9
-    offset: Annotated[
-        float, Field(ge=0.1, le=1000.0, description="Mask: offset a of the density, in pixels.")
-    ] = 10.0
-    exponent: Annotated[
-        float, Field(ge=0.0, le=10.0, description="Mask: exponent p of the density.")
-    ] = 0.3
-    threshold: Annotated[
-        float, Field(ge=0.01, le=1.0, description="Mask: threshold T; above 1 - T less is kept.")
-    ] = 0.9
-    normalisation: Annotated[
-        Literal["cifar10", "cifar100", "imagenet", "mnist", "digits", "shapes", "none"],
-        Field(
-            description="Channel means and deviations that v2 normalises with before it samples."
-        ),
-    ] = "cifar10"
-    pixel_gradient: Annotated[
-        PixelGradient,
-        Field(
-            description="Gradient through the pixel step: its own (native) or its mean over the "
-            "noise (expected); the outputs are the same."
-        ),
-    ] = "native"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _choose_views(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("num_views") is not None:
-            return values
-        draws = values.get("version") == "v1" and values.get("centres") != "fixed"
-        return {**values, "num_views": V1_VIEWS if draws else GRID_SIZE}
-
-    @model_validator(mode="after")
-    def _check_views(self) -> Self:
-        if self.centre_choice == "fixed" and self.num_views > GRID_SIZE:
-            raise ValueError(
-                f"num_views must be <= {GRID_SIZE} with fixed centres, got {self.num_views}"
-            )
-        return self
-
-    @property
-    def centre_choice(self) -> CentreChoice:
-        """How centres are chosen, with the version's own way for automatic."""
-        return self.centres or ("fixed" if self.version == "v2" else "grid")
-
-    @property
-    def density(self) -> Density:
-        """The density of the masks."""
-        return Density(self.offset, self.exponent, self.threshold)
 
 
 @dataclass(frozen=True)
@@ -201,6 +75,7 @@ class RetinotopicClassifier(Classifier):
     """
 
     Parameters = RetinotopicParameters
+    fused_form = None
     mean: Tensor
     deviation: Tensor
     stochastic = True
@@ -355,11 +230,11 @@ class RetinotopicClassifier(Classifier):
         for name in TRAINED_WITH:
             if name in changes:
                 raise InputError(f"{name} belongs to the trained weights and cannot be changed")
-        twin = copy.copy(self)
-        twin.settings = self.settings.create({**self.settings.model_dump(), **changes})
-        sampler = _create_sampler(twin.settings).train(self.sampler.training)
-        twin._modules = {**self._modules, "sampler": sampler}
-        return twin
+        clone = copy.copy(self)
+        clone.settings = self.settings.create({**self.settings.model_dump(), **changes})
+        sampler = _create_sampler(clone.settings).train(self.sampler.training)
+        clone._modules = {**self._modules, "sampler": sampler}
+        return clone
 
     def _prepare(self, x: Tensor) -> Tensor:
         """Return what is sampled: three channels, in v2 normalised."""

@@ -1,21 +1,20 @@
-import base64
-import io
 import json
-import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from app.ui import cached, charts
-from app.ui.browser.player import data_url, perturbation_picture, player_data
+from app.ui import charts, models
+from app.ui.browser.player import player_data
 from app.ui.forms import has_form
+from app.ui.traces import attack_image
 from app.ui.units import duration_words, percent
 from app.ui.words import permissions, verdict
 from robust_core.attacks.base import ATTACKS, create_attack
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.errors import InputError
 from robust_core.evaluation.trace import MOST_FRAMES, trace_attack
 from robust_core.models.base import create_model
@@ -41,8 +40,9 @@ def info(method="standard", digest="a", low=0.0) -> Any:
     network = SimpleNamespace(name="small_cnn")
     config = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
     names = {"class_names": NAMES, "name": digest, "digest": digest, "inference": ""}
-    result = {"inference": "", "accuracy": low + 0.05, "interval": [low, low + 0.1]}
-    names |= {"card": {"robust": [result | {"accuracy": 0.99}, result]}}
+    result = SimpleNamespace(accuracy=low + 0.05, interval=(low, low + 0.1))
+    better = SimpleNamespace(accuracy=0.99, interval=(0.9, 1.0))
+    names |= {"card": SimpleNamespace(results_of=lambda inference: [better, result])}
     return SimpleNamespace(config=config, **names)
 
 
@@ -54,9 +54,9 @@ def test_the_trace_has_every_step_and_ends_with_the_result(model, x):
     attack = create_attack("pgd", epsilon=0.1, num_steps=6)
     trace = trace_attack(model, x, own_label(model, x), attack)
     assert [frame.index for frame in trace.frames] == list(range(7))
-    assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
-    assert np.array_equal(trace.x_adv, attack(model, x[None], torch.tensor([trace.label]))[0])
-    assert trace.distance == pytest.approx(float(np.abs(trace.delta).max()))
+    assert torch.equal(trace.frames[-1].x_adv, trace.x_adv)
+    assert torch.equal(trace.x_adv, attack(model, x[None], torch.tensor([trace.label]))[0])
+    assert trace.distance == pytest.approx(float(trace.delta.abs().max()))
     assert trace.distance <= 0.1 + 1e-6
 
 
@@ -66,7 +66,7 @@ def test_long_attacks_are_thinned_and_still_end_with_the_result(model, x):
     assert len(trace.frames) <= MOST_FRAMES + 2 * 3 + 1
     assert {frame.restart for frame in trace.frames} == {0, 1, 2}
     assert max(frame.index for frame in trace.frames) == 170
-    assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
+    assert torch.equal(trace.frames[-1].x_adv, trace.x_adv)
 
 
 def test_success_is_decided_by_the_prediction_not_by_the_attack(model, x):
@@ -92,36 +92,13 @@ def test_survival_looks_at_each_format(model, x):
     assert trace.survival[1].confidence == pytest.approx(trace.survival[2].confidence, abs=1e-6)
 
 
-def test_mid_grey_is_no_change_and_the_gain_is_as_stated():
-    delta = np.array([[[0.0, 0.02, -0.02, 1.0]]], dtype=np.float32)
-    shown = perturbation_picture(delta, 10)
-    assert shown[0, 0] == pytest.approx([0.5, 0.6, 0.4, 1.0])
-
-
-def test_pictures_reach_the_browser_without_loss():
-    levels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4) * 5
-    url = data_url(levels.astype(np.float32) / np.float32(255))
-    kind, content = url.split(",")
-    assert kind == "data:image/png;base64"
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
-    assert np.array_equal(picture.transpose(2, 0, 1), levels)
-
-
-def test_the_player_gets_every_frame_and_survives_a_loss_that_is_no_number(model, x):
-    trace = trace_attack(model, x, own_label(model, x), create_attack("pgd", num_steps=3))
-    data = player_data(trace, NAMES, 10)
-    assert len(data["frames"]) == 4
-    assert data["num_steps"] == 3
-    object.__setattr__(trace.frames[0], "loss", float("nan"))
-    assert player_data(trace, NAMES, 10)["frames"][0]["loss"] is None
-
-
 def test_a_trace_never_comes_back_for_another_request(model, x, monkeypatch):
-    monkeypatch.setattr(cached, "load_model", lambda info: model)
+    monkeypatch.setattr(models, "load_model", lambda info: model)
     label, attack = own_label(model, x), create_attack("pgd", epsilon=0.05, num_steps=2)
 
     def run(x=x, label=label, attack=attack, target=None, digest="a"):
-        return cached.run_attack(info(digest=digest), x, label, attack, target, check=lambda: None)
+        shipped = replace(checkpoint_info("digits-standard"), digest=digest)
+        return attack_image(shipped, x, label, attack, target)
 
     first = run()
     assert run() is first
@@ -135,53 +112,6 @@ def test_a_trace_never_comes_back_for_another_request(model, x, monkeypatch):
         run(digest="b"),
     ]
     assert len({id(trace) for trace in [first, *others]}) == 8
-
-
-def test_a_newer_request_ends_an_older_one_and_lets_go_of_the_gate(model, x, monkeypatch):
-    monkeypatch.setattr(cached, "load_model", lambda info: model)
-    latest = cached.LatestOnly()
-    check = latest.begin()
-    count = 0
-
-    def press_again(_: int) -> None:
-        nonlocal count
-        count += 1
-        if count == 3:
-            latest.begin()
-
-    attack = create_attack("pgd", num_steps=50, seed=12)
-    with pytest.raises(cached.Superseded):
-        cached.run_attack(info(), x, 0, attack, None, check=check, on_progress=press_again)
-    assert count == 3
-    with cached.heavy_work():
-        pass
-
-
-def test_heavy_work_is_done_by_one_thread_at_a_time():
-    inside, most = 0, 0
-
-    def work() -> None:
-        nonlocal inside, most
-        with cached.heavy_work():
-            inside += 1
-            most = max(most, inside)
-            threading.Event().wait(0.01)
-            inside -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == 1
-
-
-def test_a_wait_for_the_gate_ends_when_a_newer_request_comes():
-    latest = cached.LatestOnly()
-    check = latest.begin()
-    latest.begin()
-    with cached.heavy_work(), pytest.raises(cached.Superseded), cached.heavy_work(check):
-        pass
 
 
 def test_verdicts_name_what_happened(model, x):
@@ -225,9 +155,10 @@ def test_a_label_lost_beyond_the_budget_is_no_success(model, x):
     assert not trace.success
     found = verdict(trace, info())
     assert found.outcome == "beyond"
-    assert "beyond the budget of 0.255/255" in found.sentence
+    assert "beyond the perturbation budget of 0.255/255" in found.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ATTACKS.names() if has_form(ATTACKS.get(name))])
 def test_every_attack_can_be_recorded_played_and_explained(name, model, x):
     cheap = {
@@ -245,15 +176,15 @@ def test_every_attack_can_be_recorded_played_and_explained(name, model, x):
     label = own_label(model, x)
     for target in (None, (label + 1) % len(NAMES)):
         trace = trace_attack(model, x, label, attack, target=target)
-        assert np.array_equal(trace.frames[-1].x_adv, trace.x_adv)
-        assert json.dumps(player_data(trace, NAMES, 10), allow_nan=False)
+        assert torch.equal(trace.frames[-1].x_adv, trace.x_adv)
+        assert json.dumps(player_data([trace], ["a"], NAMES, 10), allow_nan=False)
         assert verdict(trace, info()).sentence.endswith((".", ")."))
         assert len(permissions(attack, None)) == 4
 
 
 def test_permissions_state_norm_budget_steps_and_starts():
     linf = " ".join(permissions(create_attack("pgd", epsilon=8 / 255, num_restarts=5), None))
-    assert "8/255" in linf and "20 steps, 5 starts" in linf and "any wrong class" in linf
+    assert "8/255" in linf and "20 steps, 5 restarts" in linf and "any wrong class" in linf
     assert "white box" in linf
     l2 = " ".join(permissions(create_attack("fgsm", norm=Norm.L2, epsilon=0.5), "cat"))
     assert "at most 0.5" in l2 and "at most 1 pass " in l2 and "class cat" in l2
@@ -288,5 +219,5 @@ def test_outputs_that_are_no_numbers_are_nothing_to_show(model, x):
     attack = create_attack("fgsm", epsilon=0.1)
     with torch.no_grad():
         model.get_parameter("classifier.bias")[0] = float("nan")
-    with pytest.raises(InputError, match="outputs for the image are no finite numbers"):
+    with pytest.raises(InputError, match="outputs for the image are not finite"):
         trace_attack(model, x, 1, attack)

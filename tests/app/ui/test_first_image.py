@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from app.ui import cached
+from app.ui import models
 from app.ui.attack_controls import FIRST_ATTACK
 from app.ui.first_image import FIRST_IMAGES, first_image
 from robust_core.attacks.base import create_attack
@@ -14,6 +14,8 @@ from robust_core.data import load_data
 from robust_core.gradients import predict_logits
 from robust_core.paths import REPOSITORY
 from tests.app.page_driver import open_view
+
+pytestmark = pytest.mark.slow
 
 SHIPPED = sorted(
     path.stem for path in (REPOSITORY / "checkpoints/pretrained").glob("*.safetensors")
@@ -34,31 +36,33 @@ def picture(info: CheckpointInfo) -> tuple[torch.Tensor, torch.Tensor]:
     return chosen.x, chosen.y
 
 
-def uses(name: str) -> Iterator[str]:
+def modes(name: str) -> Iterator[str]:
     yield name
     yield from (f"{name}:{other}" for other in checkpoint_info(name).inferences)
 
 
-def loses(name: str, seed: int) -> bool:
+def is_fooled(name: str, seed: int) -> bool:
     info, model = checkpoint_info(name), load_model(name)
-    ball, (x, y) = info.config.data_threat_model(), picture(info)
-    attack = create_attack(FIRST_ATTACK, norm=ball.norm, epsilon=ball.epsilon, seed=seed)
+    threat_model, (x, y) = info.config.data_threat_model(), picture(info)
+    attack = create_attack(
+        FIRST_ATTACK, norm=threat_model.norm, epsilon=threat_model.epsilon, seed=seed
+    )
     return bool(predict_logits(model, attack(model, x, y)).argmax(dim=1) != y)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_model_reads_it_right_in_every_way_it_can_be_used(name):
+def test_every_shipped_model_classifies_it_correctly_in_every_inference_mode(name):
     x, y = picture(checkpoint_info(name))
-    for use in uses(name):
-        model = load_model(use)
+    for mode in modes(name):
+        model = load_model(mode)
         for _ in range(REPEATS if model.stochastic else 1):
             assert torch.equal(predict_logits(model, x).argmax(dim=1), y)
 
 
 @pytest.mark.parametrize("name", STANDARD)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_undefended_model_loses_it_under_the_first_attack(name, seed):
-    assert loses(name, seed)
+def test_the_first_attack_fools_the_undefended_model(name, seed):
+    assert is_fooled(name, seed)
 
 
 def test_there_is_one_for_every_data_set_of_a_shipped_model():
@@ -74,8 +78,8 @@ def test_pages_show_it_first(view):
         assert page.session_state[f"attack.image.{data.name}/test"] == first_image(data)
 
 
-def test_a_model_that_is_wrong_about_it_gets_one_that_it_reads(monkeypatch):
+def test_a_model_that_misclassifies_it_gets_another_one(monkeypatch):
     info, images = checkpoint_info("digits-standard"), load_data("digits", "test")
     wrong = predict_logits(load_model(info.name), images.x).argmax(dim=1) != images.y
-    monkeypatch.setattr(cached, "first_image", lambda data: int(images.index[wrong][0]))
-    assert cached.first_right(info) == int((~wrong).int().argmax())
+    monkeypatch.setattr(models, "first_image", lambda data: int(images.index[wrong][0]))
+    assert models.first_correct(info) == int((~wrong).int().argmax())

@@ -187,7 +187,7 @@ def test_bpda_passes_the_gradient_through_saturated_pixels():
     y = torch.tensor([0, 1])
     blind = model.inference("expected_gradient")
     assert not input_gradient(blind, x, lambda z: cross_entropy(z, y)).gradient.any()
-    through = create_attack("bpda").twin(model)  # pyright: ignore[reportAttributeAccessIssue]
+    through = create_attack("bpda").substituted(model)  # pyright: ignore[reportAttributeAccessIssue]
     assert input_gradient(through, x, lambda z: cross_entropy(z, y)).gradient.abs().sum() > 0
 
 

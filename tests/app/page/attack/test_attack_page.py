@@ -24,6 +24,7 @@ def test_the_first_visit_shows_an_attack():
     assert not page.error
 
 
+@pytest.mark.slow
 def test_pgd_breaks_the_standard_model_and_not_the_robust_one():
     _, label = telling_image()
     page = open_page(attack_link(STANDARD))
@@ -47,7 +48,7 @@ def test_the_target_cannot_be_the_label_itself():
     _, label = telling_image()
     page = open_page(attack_link(STANDARD, target=label))
     assert [error.value for error in page.error] == [
-        f"The target should be another class than {label} itself."
+        f"The target should be another class than the label {label}."
     ]
 
 
@@ -60,9 +61,9 @@ def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
     picture = ("mine.png", buffer.getvalue(), "image/png")
     check_no_error(page.file_uploader[0].set_value(picture).run())
     assert len(page.metric) == 3
-    assert "nothing left to break" not in said(page)
-    (shows,) = (box for box in page.selectbox if box.label == "It shows")
-    assert "(labelled by the model itself)" in shows.options[0]
+    assert "nothing to attack" not in said(page)
+    (shows,) = (box for box in page.selectbox if box.label == "True class")
+    assert "(predicted by the model)" in shows.options[0]
     assert [box for box in page.warning if "the picture may show none of them" in box.value]
     check_no_error(shows.set_value(3).run())
     assert not [box for box in page.warning if "the picture may show none of them" in box.value]
@@ -110,7 +111,7 @@ def test_a_costly_attack_waits_for_the_button_and_says_what_it_costs():
 
 
 def test_the_button_runs_a_costly_attack(monkeypatch):
-    monkeypatch.setattr("app.ui.cached.seconds_per_pass", lambda info: 1.0)
+    monkeypatch.setattr("app.ui.models.seconds_per_pass", lambda info, batch_size=1: 1.0)
     page = open_page(attack_link(STANDARD, num_steps=3, seed=77))
     assert not page.metric
     press(page, "Run attack")

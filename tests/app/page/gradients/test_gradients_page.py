@@ -7,6 +7,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.page.gradients import charts
+from app.ui.pictures import mosaic
 from robust_core.analysis.alignment import alignment
 from robust_core.checkpoints.catalog import load_model
 from robust_core.data import load_data
@@ -31,11 +32,11 @@ def test_the_first_visit_shows_the_gradients_of_two_kinds_of_models():
 def test_every_display_names_its_source(display: str):
     page = open_page(display=display, score="logit")
     assert page.selectbox(key="gradients.display").value == display
-    assert ("One symmetric scale for all tiles" in said(page)) == (display == "rgb")
-    assert ("for itself" in said(page)) == (display != "rgb")
+    assert ("All tiles share one symmetric scale" in said(page)) == (display == "rgb")
+    assert ("Scaled per tile" in said(page)) == (display != "rgb")
 
 
-def test_a_masked_model_is_told_to_hide_its_gradient():
+def test_a_masked_gradient_is_named():
     assert "gradient masking, not robustness" in said(open_page(**{"with": MASKED}))
     assert "gradient masking" not in said(open_page())
 
@@ -51,6 +52,7 @@ def test_the_cosines_with_class_means_are_those_of_the_engine():
         assert float(metric.value) == pytest.approx(found.mean, abs=6e-4)
 
 
+@pytest.mark.slow
 def test_score_based_targets_are_there_where_a_denoiser_is():
     page = open_page("targets", targets="SBG")
     cosines = [float(metric.value) for metric in page.metric]
@@ -68,25 +70,27 @@ def test_score_based_targets_are_there_where_a_denoiser_is():
     assert "Score-based targets (SBG) need a denoiser" in said(page)
 
 
+@pytest.mark.slow
 def test_alignment_is_measured_for_every_model_of_the_data_set():
     page = open_page("alignment", targets="NN")
-    check(page.segmented_control(key="gradients.sample").set_value(16).run())
+    check(page.segmented_control(key="gradients.sample").set_value("16").run())
     page = press_where_needed(page, "Measure alignment")
     assert "Best aligned here" in said(page)
-    assert "over 16 random test images (seed 0)" in said(page)
-    assert re.search(r"at odds with one another: \*\*0\.[1-9]", said(page))
+    assert "over a sample of 16 test images" in said(page)
+    assert re.search(r"Conflict between the targets of an image: \*\*0\.[1-9]", said(page))
 
 
-def test_the_class_morph_stays_in_its_radius_and_the_link_keeps_it():
+def test_the_class_morph_stays_within_epsilon_and_the_link_keeps_it():
     page = press_where_needed(open_page("morph", epsilon=4.0), "Morph")
     assert page.slider(key="gradients.epsilon").value == 4.0
     assert "Targeted PGD, L2 4, 40 steps of 0.25" in said(page)
 
 
-def test_methods_that_do_not_apply_are_told():
+@pytest.mark.slow
+def test_methods_that_do_not_apply_are_named():
     page = press_where_needed(open_page("attribution", **{"with": MASKED}), "Explain")
     assert "do not apply to **masked**: its part quantize passes no gradient on" in said(page)
-    page = press_where_needed(page, "Test the maps")
+    page = press_where_needed(page, "Measure quality")
     assert "pgd_at, infidelity" in said(page)
     assert "masked, sensitivity" in said(page)
 
@@ -113,7 +117,7 @@ def test_the_shared_limit_is_the_98th_percentile_and_never_zero():
 
 def test_a_mosaic_holds_every_tile_and_nothing_between():
     tiles = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
-    sheet = charts.mosaic(tiles)
+    sheet = mosaic(tiles)
     assert np.array_equal(sheet[6:10, 12:16], tiles[1, 2])
     assert np.isnan(sheet[4]).all()
     assert np.isfinite(sheet).sum() == tiles.size
@@ -128,7 +132,7 @@ def test_signed_grids_share_one_symmetric_scale():
     assert np.allclose(zero, 0xF7 / 255)
 
 
-def test_words_under_tiles_have_the_ink_of_the_page():
+def test_captions_have_the_text_colour_of_the_page():
     tiles = np.zeros((1, 2, 4, 4), dtype=np.float32)
     words = charts.Words(["a"], ["x", "y"], [["one", "two"]])
     for figure in (
@@ -141,9 +145,9 @@ def test_words_under_tiles_have_the_ink_of_the_page():
 
 
 @pytest.mark.parametrize(("task", "words"), [("seed", "(seed 3)"), ("hole", "without its middle")])
-def test_synthesis_begins_where_it_says_and_keeps_its_radius(task: str, words: str):
+def test_synthesis_starts_where_it_says_and_stays_within_epsilon(task: str, words: str):
     page = open_page("synthesis", epsilon=4.0, task=task, seed=3)
-    page = press_where_needed(page, "Draw")
+    page = press_where_needed(page, "Generate")
     assert words in said(page)
     assert "40 steps of 0.25 along the gradient of log p(class), within L2 4" in said(page)
     assert page.segmented_control(key="gradients.task").value == task

@@ -6,7 +6,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.page.hard_pairs import charts, map_charts, measure
-from app.page.hard_pairs.measure import Study, StudyPlan
+from app.ui import models
+from robust_core.analysis.confusion_run import ConfusionPlan, ConfusionRun
 from robust_core.analysis.hard_classes import gradient_share, hardest_classes
 from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.catalog import checkpoint_info, load_model
@@ -24,11 +25,9 @@ def open_page(query: dict[str, Any] | None = None) -> AppTest:
     return open_view("hard_pairs", query)
 
 
-def study_of(name: str, **more: Any) -> Study:
-    plan = StudyPlan.create({**SMALL, **more})
-    return measure.run_study(
-        checkpoint_info(name), plan, check=lambda: None, on_share=lambda share: None
-    )
+def run_of(name: str, **more: Any) -> ConfusionRun:
+    plan = ConfusionPlan.create({**SMALL, **more})
+    return measure.run_confusion(checkpoint_info(name), plan)
 
 
 def show(view: str, model: str = STANDARD) -> AppTest:
@@ -45,85 +44,77 @@ def test_the_first_visit_says_what_to_do_and_what_it_costs():
     assert "Cost: 7,180 forward-backward passes" in said(page)
 
 
-def test_the_study_is_what_the_evaluator_finds():
-    study = study_of(STANDARD)
+def test_the_run_agrees_with_the_evaluator():
+    run = run_of(STANDARD)
     images = load_data("digits", "test").sample(60)
     attack = create_attack("pgd", epsilon=0.1, num_steps=5, random_start=False)
     report = evaluate(load_model(STANDARD), images.x, images.y, attack)
-    assert torch.equal(study.prediction, report.prediction)
-    assert torch.equal(study.confusion().attacked_correct.diag().sum(), report.robust_correct.sum())
-    assert study.steps.shape == (6, 60)
-    assert torch.equal(study.steps[0], study.prediction), "it starts at the image itself"
-    assert torch.equal(study.path().counts[-1], study.confusion().attacked)
+    assert torch.equal(run.prediction, report.prediction)
+    assert torch.equal(run.confusion().attacked_correct.diag().sum(), report.robust_correct.sum())
+    assert run.steps.shape == (6, 60)
+    assert torch.equal(run.steps[0], run.prediction), "it starts at the image itself"
+    assert torch.equal(run.path().counts[-1], run.confusion().attacked)
 
 
 def test_one_image_alone_ends_where_it_ended_among_the_others():
-    study = study_of(STANDARD)
-    for place in torch.where(study.attacked != study.images.y)[0][:5].tolist():
-        alone = study.images.subset([place])
+    run = run_of(STANDARD)
+    for place in torch.where(run.attacked != run.images.y)[0][:5].tolist():
+        alone = run.images.subset([place])
         model = load_model(STANDARD)
-        x_adv = study.attack(model, alone.x, alone.y)
-        assert int(predict_logits(model, x_adv).argmax()) == int(study.attacked[place])
+        x_adv = run.attack(model, alone.x, alone.y)
+        assert int(predict_logits(model, x_adv).argmax()) == int(run.attacked[place])
 
 
 def test_the_cosines_are_those_of_features_and_weights():
-    study, model = study_of(STANDARD), load_model(STANDARD)
-    assert study.cosines is not None
+    run, model = run_of(STANDARD), load_model(STANDARD)
+    assert run.cosines is not None
     head = model.classifier
     assert isinstance(head, torch.nn.Linear)
-    z = model.features(study.images.x)
+    z = model.features(run.images.x)
     lengths = z.norm(dim=1)[:, None] * head.weight.norm(dim=1)
-    assert torch.allclose(study.cosines * lengths + head.bias, model(study.images.x), atol=1e-3)
-
-
-@pytest.mark.parametrize("work", [measure.run_study, measure.run_radii])
-def test_a_newer_request_ends_the_work(work):
-    def check() -> None:
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        info, plan = checkpoint_info(STANDARD), StudyPlan.create({**SMALL, "epsilon": 0.11})
-        with measure.cached.heavy_work():  # someone else works
-            work(info, plan, check=check, on_share=lambda share: None)
+    assert torch.allclose(run.cosines * lengths + head.bias, model(run.images.x), atol=1e-3)
 
 
 def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
-    study = study_of(STANDARD)
+    run = run_of(STANDARD)
     page = show("Confusion")
-    counts = study.confusion().attacked.clone().fill_diagonal_(-1)
+    counts = run.confusion().attacked.clone().fill_diagonal_(-1)
     label, predicted = divmod(int(counts.argmax()), 10)
     assert page.selectbox(key="hard_pairs.labelled.digits").value == label
     assert page.selectbox(key="hard_pairs.predicted.digits").value == predicted
-    place = study.cell(label, predicted)
-    right = study.prediction == study.images.y
-    fallen, before = int(right[place].sum()), int(right[study.images.y == label].sum())
+    place = run.cell(label, predicted)
+    right = run.prediction == run.images.y
+    fooled, before = int(right[place].sum()), int(right[run.images.y == label].sum())
     assert (
-        f"**{fallen} of {before} images** of {label} that are right without an attack become "
+        f"**{fooled} of {before} correctly classified images** of {label} are predicted as "
         f"{predicted} under attack."
     ) in said(page)
     empty = torch.where(counts[label] == 0)[0][0]
     check(page.selectbox(key="hard_pairs.predicted.digits").set_value(int(empty)).run())
-    assert "No image ends in this cell" in said(page)
+    assert "There is no image in this cell" in said(page)
 
 
-def test_an_image_that_was_wrong_before_has_not_become_anything():
-    study = study_of(STANDARD, num_images=360, num_steps=1, epsilon=0.0)
-    wrong = torch.where(study.prediction != study.images.y)[0]
+def test_an_image_that_was_wrong_before_does_not_count_as_fooled():
+    run = run_of(STANDARD, num_images=360, num_steps=1, epsilon=0.0)
+    wrong = torch.where(run.prediction != run.images.y)[0]
     assert len(wrong), "without a wrong image this test shows nothing"
-    label, predicted = int(study.images.y[wrong[0]]), int(study.attacked[wrong[0]])
+    label, predicted = int(run.images.y[wrong[0]]), int(run.attacked[wrong[0]])
     query = {"model": STANDARD, "num_images": 360, "num_steps": 1, "epsilon": 0.0, "norm": "Linf"}
     page = open_page(query | {"labelled": label, "predicted": predicted})
     if any("Press **Run attack**" in info.value for info in page.info):
         press(page, "Run attack")
-    assert "**0 of " in said(page) and f"become {predicted} under attack" in said(page)
-    assert f"{len(study.cell(label, predicted))} more here were wrong before." in said(page)
+    assert "**0 of " in said(page) and f"predicted as {predicted} under attack" in said(page)
+    assert (
+        f"{len(run.cell(label, predicted))} more here are misclassified without an attack, too."
+        in said(page)
+    )
 
 
 def test_the_denominator_switch_and_all_maps():
     page = show("Confusion")
     assert "class in the row (all images)" in said(page)
     check(page.segmented_control(key="hard_pairs.among").set_value("clean_correct").run())
-    assert "class in the row (right at first)" in said(page)
+    assert "class in the row (correct only)" in said(page)
     for name in ("Clean", "Difference", "Under attack"):
         check(page.segmented_control(key="hard_pairs.map").set_value(name).run())
         assert not page.error
@@ -132,27 +123,27 @@ def test_the_denominator_switch_and_all_maps():
 @pytest.mark.parametrize(("model", "number"), [(STANDARD, 0), (MASKED, 1)])
 def test_a_masked_gradient_is_named(model, number):
     warnings = [one.value for one in show("Pairs", model).warning]
-    assert ["hides its gradient" in one for one in warnings] == [True] * number
+    assert ["masks its gradient" in one for one in warnings] == [True] * number
 
 
 def test_pairs_are_ranked_and_entropy_told():
     page = show("Pairs")
     pairs, spread = (table.value for table in page.dataframe)
-    assert list(pairs["Strength"]) == sorted(pairs["Strength"], reverse=True)
-    assert pairs["Mutuality"].between(0, 1).all() and spread["Entropy"].between(0, 1).all()
+    assert list(pairs["Mean"]) == sorted(pairs["Mean"], reverse=True)
+    assert pairs["Symmetry"].between(0, 1).all() and spread["Entropy"].between(0, 1).all()
 
 
-def test_labels_follow_the_step_slider_and_the_radius():
+def test_predictions_follow_the_step_slider_and_epsilon():
     page = show("Where they go")
     label = page.selectbox(key="hard_pairs.labelled.digits").value
     check(page.slider(key="hard_pairs.step").set_value(0).run())
-    assert f"100 % of class {label} keep their label" in said(page)
+    assert f"100 % of class {label} are classified correctly" in said(page)
     check(page.slider(key="hard_pairs.step").set_value(5).run())
-    assert f"100 % of class {label} keep their label" not in said(page)
-    press(page, "Measure radii")
+    assert f"100 % of class {label} are classified correctly" not in said(page)
+    press(page, "Vary epsilon")
     slider = next(one for one in page.select_slider if one.key == "hard_pairs.radius")
     assert slider.value == "25.5/255"
-    assert len(slider.options) == len(measure.RADII)
+    assert len(slider.options) == len(measure.EPSILONS)
 
 
 def test_similarity_and_its_rank_correlation():
@@ -161,31 +152,32 @@ def test_similarity_and_its_rank_correlation():
     assert all(-1 <= float(metric.value) <= 1 for metric in page.metric)
 
 
-def test_the_gradient_view_says_who_steers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(measure, "seconds_per_pass", lambda info: 1.0)
+def test_the_gradient_view_says_which_class_has_the_largest_share(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: 1.0)
     page = show("Gradient")
     assert [metric.label for metric in page.metric] == [
-        "Hardest class holds",
+        "Gradient share of hardest class",
         "Rank correlation",
     ]
     assert "Cost: 540 forward-backward passes" in said(page)
-    press(page, "Measure what perturbations follow")
+    press(page, "Measure alignment of perturbations")
     assert len(page.metric) == 4
-    assert page.metric[0].delta == "an even split: 11 %"
-    study = study_of(STANDARD)
-    shares = study.confusion().attacked_shares()
+    assert page.metric[0].delta == "uniform: 11 %"
+    run = run_of(STANDARD)
+    shares = run.confusion().attacked_shares()
     (table,) = (frame.value for frame in page.dataframe)
-    weights = gradient_share(study.logits, study.images.y)
+    weights = gradient_share(run.logits, run.images.y)
     held = torch.tensor([weights[i, j] for i, j in enumerate(hardest_classes(shares)) if j >= 0])
     assert int(page.metric[0].value.removesuffix(" %")) == pytest.approx(
         100 * float(held.mean()), abs=0.6
     )
     hardest = table.to_dict("records")[0]
     first, second = map(int, hardest["Pair"].split(" → "))
-    assert hardest["Gradient"] == pytest.approx(100 * float(weights[first, second]))
+    assert hardest["Gradient share"] == pytest.approx(100 * float(weights[first, second]))
 
 
-def test_cosine_logits_can_be_weighed_as_in_training():
+@pytest.mark.slow
+def test_cosine_logits_can_be_scaled_as_in_training():
     page = show("Gradient", SPAT)
     raw = int(page.metric[0].value.removesuffix(" %"))
     check(page.button_group(key="hard_pairs.logit_scale").set_value(8.0).run())
@@ -193,21 +185,22 @@ def test_cosine_logits_can_be_weighed_as_in_training():
     assert not any(group.key == "hard_pairs.logit_scale" for group in show("Gradient").button_group)
 
 
-def test_the_study_keeps_what_was_attacked():
-    study, model = study_of(STANDARD), load_model(STANDARD)
-    assert float((study.x_adv - study.images.x).abs().max()) <= 0.1 + 1e-6
-    assert torch.equal(predict_logits(model, study.x_adv).argmax(dim=1), study.attacked)
-    assert torch.equal(predict_logits(model, study.images.x), study.logits)
+def test_the_run_keeps_what_was_attacked():
+    run, model = run_of(STANDARD), load_model(STANDARD)
+    assert float((run.x_adv - run.images.x).abs().max()) <= 0.1 + 1e-6
+    assert torch.equal(predict_logits(model, run.x_adv).argmax(dim=1), run.attacked)
+    assert torch.equal(predict_logits(model, run.images.x), run.logits)
 
 
+@pytest.mark.slow
 def test_two_models_are_compared_on_the_same_images():
     query = {"model": STANDARD, "other": ROBUST, "view": "Two models"}
     page = open_page(query | SMALL | {"num_images": 50})
     if any("Press **Run attack**" in info.value for info in page.info):
         press(page, "Run attack")
-    press(page, f"Attack {ROBUST}, too")
-    studies = [study_of(name, num_images=50) for name in (STANDARD, ROBUST)]
-    right = [each.confusion().attacked_correct.diag().sum() / 50 for each in studies]
+    press(page, f"Attack {ROBUST}")
+    runs = [run_of(name, num_images=50) for name in (STANDARD, ROBUST)]
+    right = [each.confusion().attacked_correct.diag().sum() / 50 for each in runs]
     for name, share in zip((STANDARD, ROBUST), right, strict=True):
         assert f"**{name}**" in said(page) and f"**{100 * share:.0f} %**" in said(page)
     assert "exact McNemar test, p = " in said(page)
@@ -307,7 +300,7 @@ def test_the_picture_of_the_map_has_the_same_colours_enlarged():
 
 def test_cosines_diverge_around_zero_and_leave_out_what_is_not_known():
     cosines = np.array([[1.0, -0.4], [np.nan, 1.0]], dtype=np.float32)
-    chart = map_charts.cosine_map(cosines, "ab", columns="And of").to_dict()
+    chart = map_charts.cosine_map(cosines, "ab", columns="Second class").to_dict()
     colour = chart["layer"][0]["encoding"]["color"]
     assert colour["scale"]["domain"] == pytest.approx([-0.4, 0.4])
     words = [cell["words"] for cell in chart["data"]["values"]]
@@ -317,4 +310,4 @@ def test_cosines_diverge_around_zero_and_leave_out_what_is_not_known():
 def test_curves_leave_out_classes_that_are_never_taken():
     path = np.array([[1.0, 0.0, 0.0], [0.4, 0.59, 0.01]], dtype=np.float32)
     figure = charts.label_curves([0, 1], path, 0, "abc", title="Step", now=1)
-    assert [trace["name"] for trace in figure.to_dict()["data"]] == ["a (the label)", "b"]
+    assert [trace["name"] for trace in figure.to_dict()["data"]] == ["a (label)", "b"]

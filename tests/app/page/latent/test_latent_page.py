@@ -8,19 +8,21 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.page.latent import charts, layer_charts, steps_measure, uses_measure
-from app.page.latent import survey as latent_survey
-from app.ui import cached
+from app.page.latent import charts, layer_charts, measure, modes_measure
+from app.ui import models
+from app.ui.measure import run
+from app.ui.traces import attack_image
+from robust_core.analysis.inference_modes import strong_attack
 from robust_core.analysis.latent import divergence_bound
 from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.catalog import checkpoint_info, load_trained, save_checkpoint
-from robust_core.config.run import Choice
+from robust_core.config.choice import Choice
 from robust_core.evaluation.evaluation import evaluate
-from robust_core.evaluation.lowest import wilson_interval
 from robust_core.gradients import predict_logits
 from robust_core.methods.base import create_method
 from tests.app.conftest import ROOT
 from tests.app.page_driver import check, open_view, said
+from tests.shelves import use_only
 
 STANDARD, ATLD = "digits-standard", "digits-tiny_atld"
 SMALL = {"discriminator_blocks": 1, "discriminator_width": 1, "epsilon": 0.1}
@@ -35,7 +37,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     file = ROOT / "checkpoints" / "pretrained" / f"{STANDARD}.safetensors"
     shutil.copy(file, folder / "pretrained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROBUST_CHECKPOINTS", str(folder))
+        use_only(folder, patch)
         info, (network, _) = checkpoint_info(STANDARD), load_trained(STANDARD)
         torch.manual_seed(0)
         method = create_method("atld", SMALL)
@@ -57,21 +59,21 @@ def open_page(**query: Any) -> AppTest:
     return open_view("latent", FGSM | query)
 
 
-def make(reference: str, target: int | None = None) -> latent_survey.Survey:
+def make(reference: str, target: int | None = None) -> measure.KeptSample:
     attack = create_attack("fgsm", epsilon=0.1)
     info = checkpoint_info(reference)
-    return latent_survey.make_survey(info, attack, target, 50, check=lambda: None)
+    return measure.make_sample(info, attack, target, 50)
 
 
 def test_the_finding_is_what_the_evaluator_says():
     page = open_page(model=STANDARD)
-    images = cached.load_images(checkpoint_info(STANDARD)).sample(50)
+    images = models.load_images(checkpoint_info(STANDARD)).sample(50)
     network, _ = load_trained(STANDARD)
     attack = create_attack("fgsm", epsilon=0.1)
     attacked = predict_logits(network, attack(network, images.x, images.y)).argmax(dim=1)
     share = float((attacked == images.y).double().mean())
     assert share < 0.9
-    assert f"FGSM takes the network from **100 %** to **{100 * share:.0f} %**" in said(page)
+    assert f"FGSM lowers the accuracy from **100 %** to **{100 * share:.0f} %**" in said(page)
     assert not page.error and not page.warning
 
 
@@ -85,13 +87,13 @@ def test_numbers_stand_beside_the_map_with_noise_for_comparison():
     assert float(page.metric[0].value) == pytest.approx(table["Drift"][0], rel=0.01)
 
 
-def test_a_model_without_a_discriminator_is_told_so_and_shows_the_rest():
+def test_a_missing_discriminator_is_said_and_the_rest_is_shown():
     page = open_page(model=STANDARD)
     assert page.button_group(key="latent.roles").options == ["Clean", "Noisy", "Adversarial"]
     page.session_state["latent.tabs"] = "Discriminator"
     check(page.run())
     assert "This model has no discriminator" in said(page)
-    for tab in ("ATLD-, ATLD, ATLD+", "Step size of IMT"):
+    for tab in ("Inference modes", "Step size of IMT"):
         page.session_state["latent.tabs"] = tab
         check(page.run())
         assert "This model has no discriminator" in said(page)
@@ -109,36 +111,42 @@ def test_an_atld_model_shows_transformed_images_and_scores():
     (shown,) = [metric for metric in page.metric if metric.label == "AUROC, adversarial"]
     number = round(proved.value, 2) + 0.0
     assert shown.delta == f"JS ≥ {number:.2f} ± {proved.margin:.2f} nats"
-    assert "of at most log 2 = 0.69 nats" in said(page)
+    assert "at most log 2 = 0.69 nats" in said(page)
 
 
-def test_the_three_uses_are_compared_on_request():
+@pytest.mark.slow
+def test_the_inference_modes_are_compared_on_request():
     page = open_page(model=f"{ATLD}:imt", attack="fgsm")
-    page.session_state["latent.tabs"] = "ATLD-, ATLD, ATLD+"
+    page.session_state["latent.tabs"] = "Inference modes"
     page.session_state["latent.uses.steps"] = 5
     check(page.run())
-    assert "Press the button" in said(page)
-    check(page.button(key="latent.uses.run").click().run())
-    assert "withstand every attack tried here" in said(page)
+    assert "on 50 images, five times" in said(page)
+    check(page.button(key="latent.modes.run").click().run())
+    assert "under the worst case of all attacks here" in said(page)
     assert "APGD-5 (DLR), Linf 25.5/255, seed 0, 50 test images" in said(page)
 
 
-def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_worst():
+def at_once(name, key, work, **_):
+    return run(name, key, work)
+
+
+@pytest.mark.slow
+def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_worst(monkeypatch):
     info = checkpoint_info(ATLD)
-    attack = uses_measure.strong_attack(info, create_attack("fgsm", epsilon=0.1).threat_model, 5, 0)
-    report = uses_measure.compare_uses(
-        info, attack, 50, check=lambda: None, on_stage=lambda words, share: None
-    )
-    images = cached.load_images(info).sample(50)
-    through = cached.load_model(checkpoint_info(f"{ATLD}:imt"))
-    bare, _ = load_trained(ATLD)
+    attack = strong_attack(info.num_classes, create_attack("fgsm", epsilon=0.1).threat_model, 5, 0)
+    monkeypatch.setattr(modes_measure, "measure", at_once)
+    report = modes_measure.comparison(info, attack, 50)
+    assert report is not None
+    images = models.load_images(info).sample(50)
+    through = models.load_model(checkpoint_info(f"{ATLD}:imt"))
+    base, _ = load_trained(ATLD)
     by_name = {result.name: result for result in report.results}
-    replayed = evaluate(through, images.x, images.y, attack, surrogate=bare)
+    replayed = evaluate(through, images.x, images.y, attack, surrogate=base)
     assert by_name["ATLD"].static >= replayed.robust_accuracy
     assert by_name["ATLD-"].static == by_name["ATLD-"].adaptive
     assert by_name["ATLD"].clean == replayed.clean_accuracy
     assert report.surrogate == STANDARD
-    smoothly = cached.load_model(checkpoint_info(f"{ATLD}:imt_smooth"))
+    smoothly = models.load_model(checkpoint_info(f"{ATLD}:imt_smooth"))
     replayed = evaluate(through, images.x, images.y, attack, surrogate=smoothly)
     assert by_name["ATLD-"].smooth is None
     assert by_name["ATLD"].smooth is not None
@@ -148,52 +156,22 @@ def test_the_comparison_agrees_with_the_evaluator_and_its_worst_case_is_the_wors
         assert result.worst <= min(value for value in others if value is not None)
 
 
+@pytest.mark.slow
 def test_the_step_size_is_varied_on_request():
     page = open_page(model=ATLD)
     page.session_state["latent.tabs"] = "Step size of IMT"
     page.session_state["latent.uses.steps"] = 5
     check(page.run())
-    assert "Press the button to measure the curve" in said(page)
     assert "50 images at 6 step sizes" in said(page)
     check(page.button(key="latent.steps.run").click().run())
-    assert "With the default step the accuracy under the static attack goes from" in said(page)
+    assert "The default step changes the accuracy under the static attack from" in said(page)
     assert "seed 0, 50 test images, bars: 95 % intervals" in said(page)
-
-
-@pytest.mark.parametrize(("limited", "use"), [(False, "ATLD"), (True, "ATLD+")])
-def test_the_curve_meets_the_comparison_of_uses_at_no_step_and_at_the_default(limited, use):
-    info = checkpoint_info(f"{ATLD}:imt")
-    attack = uses_measure.strong_attack(info, create_attack("fgsm", epsilon=0.1).threat_model, 5, 0)
-    curve = steps_measure.measure(
-        info,
-        attack,
-        50,
-        limited=limited,
-        check=lambda: None,
-        on_stage=lambda words, share: None,
-    )
-    assert curve.step_sizes == pytest.approx((0.0, 0.025, 0.05, 0.1, 0.15, 0.2))
-    report = uses_measure.compare_uses(
-        info, attack, 50, check=lambda: None, on_stage=lambda words, share: None
-    )
-    by_name = {result.name: result for result in report.results}
-    for place, name in ((0, "ATLD-"), (curve.step_sizes.index(0.1), use)):
-        for kind in ("clean", "static", "adaptive"):
-            expected = getattr(by_name[name], kind)
-            assert curve.accuracies(kind)[place] == pytest.approx(expected)
-    assert torch.equal(curve.right["static"][0], curve.right["adaptive"][0])
-    for kind in ("clean", "static", "adaptive"):
-        assert not (curve.right["worst"] & ~curve.right[kind]).any()
-    row = steps_measure.rows(curve)[1]
-    low, high = wilson_interval(int(curve.right["clean"][1].sum()), 50)
-    assert (row["kind"], row["step_size"]) == ("clean", pytest.approx(0.025))
-    assert (row["low"], row["high"]) == (low, high)
 
 
 def test_every_layer_is_measured_in_all_and_class_by_class():
     page = open_page(model=STANDARD, distance="overlap")
     assert page.button_group(key="latent.distance").value == "overlap"
-    assert "here the attack shows where the line falls" in said(page)
+    assert "lower means a stronger effect of the attack" in said(page)
     classes = page.selectbox(key="latent.layer_class")
     assert classes.options == ["all classes", *"0123456789"]
     check(classes.set_value(3).run())
@@ -202,12 +180,12 @@ def test_every_layer_is_measured_in_all_and_class_by_class():
 
 
 def test_the_last_layer_moves_as_the_logits_do():
-    survey = make(STANDARD)
-    found = latent_survey.layers(checkpoint_info(STANDARD), survey, "adversarial")
+    sample = make(STANDARD)
+    found = measure.layers(checkpoint_info(STANDARD), sample, "adversarial")
     assert [layer.layer for layer in found][-2:] == ["layers.7", "classifier"]
     network, _ = load_trained(STANDARD)
     clean, attacked = (
-        predict_logits(network, survey.pictures[role]).double() for role in ("clean", "adversarial")
+        predict_logits(network, sample.pictures[role]).double() for role in ("clean", "adversarial")
     )
     drift = float((attacked.mean(dim=0) - clean.mean(dim=0)).norm())
     assert found[-1].rows[0].drift == pytest.approx(drift, rel=1e-4)
@@ -224,7 +202,7 @@ def test_a_map_of_layers_frames_the_chosen_class():
 def test_every_layout_draws(layout: str, dimensions: str):
     page = open_page(model=STANDARD, layout=layout, dimensions=dimensions, colour="class")
     assert not page.error
-    assert "Axes are fitted on the 50 clean images alone" in said(page)
+    assert "50 images. Circle: clean" in said(page)
     assert ("Points can be selected in 2-D" in said(page)) == (dimensions == "3")
 
 
@@ -232,7 +210,7 @@ def test_every_layout_draws(layout: str, dimensions: str):
     ("query", "sentence"),
     [
         ({"layout": "mds"}, "unknown layout 'mds'"),
-        ({"images": "7"}, "images should be a number in [50, 400]"),
+        ({"images": "7"}, "images should be a whole number in [50, 400]"),
         ({"against": "clean"}, "unknown against 'clean'"),
         ({"distance": "mnd"}, "unknown distance 'mnd'"),
         ({"num_step": "3"}, "unknown parameter 'num_step'"),
@@ -257,45 +235,40 @@ def test_copying_the_link_puts_the_whole_state_into_the_address():
     assert said(open_page(**state)) == said(page)
 
 
-def test_an_empty_shelf_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+def test_an_empty_catalogue_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    use_only(tmp_path, monkeypatch)
     page = open_page()
-    assert "There is no checkpoint yet" in said(page)
+    assert "There is no model yet" in said(page)
 
 
-def test_each_use_of_a_network_is_surveyed_and_attacked_by_itself():
-    bare, through = make(ATLD), make(f"{ATLD}:imt")
-    assert not torch.equal(bare.pictures["adversarial"], through.pictures["adversarial"])
-    assert torch.equal(bare.features["clean"], through.features["clean"])
-    attack, x = create_attack("fgsm", epsilon=0.1), bare.images.x[0]
-    keys = {
-        cached.attack_key(checkpoint_info(name), x, 0, attack) for name in (ATLD, f"{ATLD}:imt")
-    }
-    assert len(keys) == 2
+def test_each_inference_mode_is_attacked_by_itself():
+    base, through = make(ATLD), make(f"{ATLD}:imt")
+    assert not torch.equal(base.pictures["adversarial"], through.pictures["adversarial"])
+    assert torch.equal(base.features["clean"], through.features["clean"])
 
 
 def test_a_target_leaves_its_own_images_out():
-    survey = make(STANDARD, target=3)
-    assert 3 not in survey.images.y and len(survey.images) < 50
-    assert (survey.predictions["adversarial"] == 3).sum() > (survey.predictions["clean"] == 3).sum()
+    sample = make(STANDARD, target=3)
+    assert 3 not in sample.images.y and len(sample.images) < 50
+    assert (sample.predictions["adversarial"] == 3).sum() > (sample.predictions["clean"] == 3).sum()
 
 
 def test_noise_and_transformation_stay_within_their_budgets():
-    survey = make(ATLD)
-    x = survey.pictures["clean"]
+    sample = make(ATLD)
+    x = sample.pictures["clean"]
     for role, reach in (("noisy", 0.1), ("adversarial", 0.1), ("transformed", 0.2)):
-        assert float((survey.pictures[role] - x).abs().max()) <= reach + 1e-6
+        assert float((sample.pictures[role] - x).abs().max()) <= reach + 1e-6
 
 
-def test_the_way_of_an_image_begins_clean_and_ends_transformed():
+def test_the_path_of_an_image_begins_clean_and_ends_transformed():
     info, attack = checkpoint_info(ATLD), create_attack("pgd", epsilon=0.1, num_steps=4)
-    images = cached.load_images(info).sample(50)
-    trace = cached.run_attack(info, images.x[0], int(images.y[0]), attack, None, check=lambda: None)
-    path = latent_survey.image_path(info, trace)
-    survey = make(ATLD)
-    assert torch.allclose(path.features[0], survey.features["clean"][0], atol=1e-5)
+    images = models.load_images(info).sample(50)
+    trace = attack_image(info, images.x[0], int(images.y[0]), attack)
+    path = measure.image_path(info, trace)
+    sample = make(ATLD)
+    assert torch.allclose(path.features[0], sample.features["clean"][0], atol=1e-5)
     assert len(path.features) == path.num_iterates + 1
-    layout = latent_survey.lay_out(survey, path, "pca", 2, 0)
+    layout = measure.lay_out(sample, path, "pca", 2, 0)
     assert np.allclose(layout.path[0], layout.places["clean"][0], atol=1e-4)
 
 

@@ -9,24 +9,24 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.navigation import page_script
-from app.page.learn import measures, playground_measure, work
+from app.page.learn import measures, playground, playground_measure, work
 from app.page.learn.all_tours import TOURS
 from app.page.learn.lesson import answers, models_of
 from app.page.learn.link import HIDEABLE
-from app.page.learn.playground_measure import LAYERS, Recipe, Trained
 from app.page.learn.scenes import TITLES
 from app.page.learn.terms import PAPERS, TERMS, find_terms, paper_words
-from robust_core.analysis.toy_2d import FEW_CENTRES, draw_moons, draw_points, train_toy
+from robust_core.analysis.toy_2d_moves import MOVES, ToyRecipe, TrainedToy, moves
 from tests.app.conftest import ROOT
 from tests.app.page_driver import check, check_no_error, open_view, said
+from tests.shelves import use_only
 
-EXPECTED = {  # the right answers of the shipped models, which the lessons are written for
+EXPECTED = {  # the right answers for the shipped models, which the lessons rely on
     "adversarial": [2, 2, 0, 1, 0, 2],
     "masking": [2, 2, 0, 0, 2, 2],
     "gradients": [0, 2, 1, 2, 1],
     "training": [2, 1, 1, 2, 1],
 }
-RECIPE = Recipe("line", "standard", 40, 8, 10.0, 1)
+RECIPE = ToyRecipe("line", "standard", 40, 8, 10.0, 1)
 
 
 def open_page(query: dict[str, Any] | None = None) -> AppTest:
@@ -42,10 +42,11 @@ def keys(page: AppTest) -> set[str]:
     return {str(element.key) for elements in kinds for element in elements}
 
 
-def trained() -> Trained:
-    return playground_measure.train(RECIPE, check=lambda: None, on_share=lambda share: None)
+def trained() -> TrainedToy:
+    return playground_measure.train(RECIPE, "Training")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(EXPECTED))
 def test_a_tour_is_walked_with_the_answers_that_its_lessons_speak_of(name):
     page = open_page({"tour": name})
@@ -63,13 +64,14 @@ def test_a_tour_is_walked_with_the_answers_that_its_lessons_speak_of(name):
     assert f"{len(EXPECTED[name])} of {len(EXPECTED[name])} answered" in captions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TOURS if name not in EXPECTED])
 def test_every_scene_of_the_other_tours_is_drawn_with_fewer_images(name, monkeypatch):
     measure = measures.measure
 
-    def small(wanted, shelf, image):
+    def small(wanted, catalogue, image):
         least = 10 if wanted.kind == "agreement" else 4
-        return measure(replace(wanted, number=least), shelf, image)
+        return measure(replace(wanted, number=least), catalogue, image)
 
     monkeypatch.setattr(measures, "measure", small)
     for constant, value in (("NUM_IMAGES", 4), ("MAP_IMAGES", 12), ("PAIR_IMAGES", 10)):
@@ -87,7 +89,7 @@ def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
     check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
     press_key(page, "learn.reveal")
     assert "Measured: more than 95 %" in page.warning[0].value
-    assert "of a sample of 60 test images right" in said(page)
+    assert "of a sample of 60 test images correctly" in said(page)
     press_key(page, "learn.again")
     assert page.button(key="learn.reveal").label == "I cannot tell: show me"
     press_key(page, "learn.reveal")
@@ -117,7 +119,7 @@ def test_answers_meet_at_their_bounds():
     assert high.fits(0.5) and not high.fits(0.49)
 
 
-def test_a_measurement_names_attack_norm_radius_steps_seed_and_images():
+def test_a_measurement_names_attack_norm_epsilon_steps_seed_and_images():
     page = open_page({"tour": "adversarial", "step": 4})
     press_key(page, "learn.reveal")
     words = said(page)
@@ -125,18 +127,18 @@ def test_a_measurement_names_attack_norm_radius_steps_seed_and_images():
     assert "a sample of 60 test images" in words
 
 
-def test_the_radius_of_a_scene_moves_the_attack_and_not_the_question():
+def test_the_epsilon_of_a_scene_changes_the_attack_and_not_the_question():
     page = open_page({"tour": "adversarial", "step": 5})
     press_key(page, "learn.reveal")
     asked = [line for line in said(page).splitlines() if "before and" in line]
-    (slider,) = [one for one in page.slider if str(one.key).startswith("learn.radius")]
+    (slider,) = [one for one in page.slider if str(one.key).startswith("learn.epsilon")]
     check(slider.set_value(0.0).run())
     assert "5 stays 5" in said(page)
     assert [line for line in said(page).splitlines() if "before and" in line] == asked
 
 
 def test_a_tour_without_its_models_says_which_are_missing(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     page = open_page({"tour": "retina"})
     assert "This tour needs the shipped" in page.info[0].value
     assert "digits-ciiv" in page.info[0].value
@@ -191,7 +193,8 @@ def test_the_copied_link_leads_back_to_the_playground():
     assert query.items() <= state.items()
 
 
-def test_the_playground_trains_and_follows_the_radius():
+@pytest.mark.slow
+def test_the_playground_trains_and_follows_epsilon():
     query = {"section": "playground", "points": 40, "epochs": 10, "seed": 1}
     page = open_page(query)
     press_key(page, "learn.play.train")
@@ -204,28 +207,8 @@ def test_the_playground_trains_and_follows_the_radius():
         assert clean == attacked
 
 
-def test_moves_stay_within_the_radius_and_targets_reach_the_other_class():
-    network = trained()
-    for epsilon in (0.0, 6.0):
-        found = playground_measure.moves(network, epsilon)
-        assert set(found) == set(LAYERS)
-        for name in ("pgd", "feature_scattering", "lmae"):
-            length = np.linalg.norm(found[name].end - found[name].start, axis=1)
-            assert length.max() <= epsilon + 1e-3
-        assert np.linalg.norm(found["pgd"].end - found["pgd"].start, axis=1).max() >= epsilon - 1e-3
-    pool = network.train.points.numpy()
-    distance = np.linalg.norm(found["target"].end[:, None] - pool[None], axis=2)
-    assert distance.min(axis=1).max() < 1e-2
-    nearest = network.train.y.numpy()[distance.argmin(axis=1)]
-    places = torch.linspace(0, len(network.test.y) - 1, len(nearest)).round().long()
-    assert (nearest == 1 - network.test.y.numpy()[places]).all()
-
-
-def test_gradients_have_one_length_and_raise_the_loss():
-    network = trained()
-    found = playground_measure.moves(network, 6.0)["gradient"]
-    length = np.linalg.norm(found.end - found.start, axis=1)
-    np.testing.assert_allclose(length, playground_measure.GRADIENT_LENGTH, rtol=1e-4)
+def test_every_move_has_a_name():
+    assert tuple(playground.LAYERS) == MOVES
 
 
 def test_training_in_the_plane_is_kept_and_leaves_the_generator_alone():
@@ -233,28 +216,9 @@ def test_training_in_the_plane_is_kept_and_leaves_the_generator_alone():
     expected = torch.rand(1)
     torch.manual_seed(3)
     first = trained()
-    playground_measure.moves(first, 5.0)
+    moves(first, 5.0)
     assert torch.equal(torch.rand(1), expected)
-    assert trained() is first and playground_measure.known(RECIPE) is first
-
-
-@pytest.mark.parametrize("method", playground_measure.METHODS)
-def test_every_method_of_the_playground_trains_in_the_plane(method):
-    seen = []
-    network = train_toy(
-        method, draw_points(6, 0, FEW_CENTRES), epochs=2, epsilon=10.0, on_epoch=seen.append
-    )
-    assert seen == [0, 1]
-    assert all(bool(parameter.isfinite().all()) for parameter in network.parameters())
-
-
-def test_moons_are_two_half_circles_around_the_origin():
-    data = draw_moons(4000, seed=0)
-    assert data.y.tolist() == [0] * 4000 + [1] * 4000
-    assert data.points.mean(dim=0).abs().max() < 3
-    upper = data.points[:4000] - torch.tensor([-30.0, -15.0])
-    assert upper.norm(dim=1).mean().item() == pytest.approx(60, abs=0.6)
-    assert upper.norm(dim=1).std().item() == pytest.approx(0.08 * 60, rel=0.1)
+    assert trained() is first and playground_measure.known_network(RECIPE) is first
 
 
 def test_every_term_is_one_sentence_and_its_page_exists():
@@ -267,7 +231,7 @@ def test_every_term_is_one_sentence_and_its_page_exists():
     assert find_terms("no such thing") == ()
 
 
-def test_papers_are_told_without_empty_parts():
+def test_papers_are_listed_without_empty_parts():
     for paper in PAPERS:
         assert ", ," not in paper_words(paper) and "**" in paper_words(paper)
     page = open_page({"section": "glossary"})

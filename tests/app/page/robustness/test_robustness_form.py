@@ -8,43 +8,43 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.page.robustness import form
+from app.page.robustness.attack_choices import Randomness, preset_label, preset_titles
 from app.page.robustness.form import Extent, make_plan
-from app.page.robustness.offers import OFFERS, Randomness, offer_words
-from app.page.robustness.rows import ELSEWHERE, result_rows
-from robust_core.acceleration.mode import Engine
-from robust_core.attacks.base import ATTACKS
+from app.page.robustness.rows import TRANSFER, result_rows
+from robust_core.acceleration.mode import Acceleration
 from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.config.attack_run import AttackRun
 from robust_core.errors import InputError
-from robust_core.evaluation_runs import EvaluationPlan, PlannedAttack, run_evaluation
+from robust_core.evaluation_runs import EvaluationPlan, run_evaluation
 from robust_core.evaluation_runs.units import plan_cost
 from robust_core.paths import REPOSITORY
 from robust_core.threat_model import Norm, ThreatModel
 from tests.app.page.robustness.examples import (
     MODEL,
-    RANDOM_MODEL,
+    STOCHASTIC_MODEL,
     open_page,
     the_only_run,
-    use_shelf,
+    use_folder,
 )
 from tests.app.page_driver import check, labels, press, said
 
 
 @pytest.fixture(autouse=True)
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped checkpoints and no evaluation yet."""
     root = tmp_path / "checkpoints"
     shutil.copytree(REPOSITORY / "checkpoints" / "pretrained", root / "pretrained")
-    use_shelf(root, monkeypatch)
+    use_folder(root, monkeypatch)
 
 
-def test_as_claimed_needs_a_model_used_in_a_way_of_its_own() -> None:
+def test_attacks_on_the_base_network_need_an_inference_mode() -> None:
     info = checkpoint_info(MODEL)
     ball = ThreatModel(Norm.LINF, 0.1)
-    with pytest.raises(InputError, match="as claimed needs models used in a way of their own"):
-        make_plan([info], ["PGD-20"], ball, Extent(as_claimed=True))
+    with pytest.raises(InputError, match="need models with an inference mode"):
+        make_plan([info], ["PGD-20"], ball, Extent(also_on_base_network=True))
     used = replace(info, name=f"{MODEL}:imt", inference="imt")
-    plan = make_plan([used], ["PGD-20"], ball, Extent(as_claimed=True))
-    assert [(one.crafted_on, one.role) for one in plan.attacks] == [("", "claim"), (None, "check")]
+    plan = make_plan([used], ["PGD-20"], ball, Extent(also_on_base_network=True))
+    assert [(one.surrogate, one.role) for one in plan.attacks] == [(":", "claim"), (None, "check")]
 
 
 def test_the_address_chooses_the_model() -> None:
@@ -75,10 +75,10 @@ def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
     ball = ThreatModel(Norm.LINF, 0.1)
     plain = Extent(num_images=50, check_reliability=False)
     alone = plan_cost(make_plan([info], ["PGD-20"], ball, plain), 50)
-    assert alone == 50 * (1 + 21)  # one clean pass; 20 steps and a last look
+    assert alone == 50 * (1 + 21)  # one clean pass; 20 steps and a final prediction
     checked = plan_cost(make_plan([info], ["PGD-20"], ball, Extent(num_images=50)), 50)
     assert checked > alone
-    for curve in ("radius_curve", "steps_curve", "restarts_curve", "eot_curve"):
+    for curve in ("epsilon_curve", "steps_curve", "restarts_curve", "eot_curve"):
         drawn = make_plan([info], ["PGD-20"], ball, plain.model_copy(update={curve: True}))
         assert plan_cost(drawn, 50) > 2 * alone
     queries = plain.model_copy(update={"queries_curve": True})
@@ -89,18 +89,13 @@ def test_the_cost_grows_with_everything_that_is_asked_for() -> None:
 @pytest.mark.parametrize("norm", list(Norm))
 def test_every_offer_works_in_both_norms(norm: Norm) -> None:
     ball = ThreatModel(norm, 0.25)
-    extent = Extent(radius_curve=True, steps_curve=True)
-    plan = make_plan([checkpoint_info(MODEL)], list(OFFERS), ball, extent)
-    elsewhere = [one.name for one in plan.attacks if one.create().threat_model != ball]
+    extent = Extent(epsilon_curve=True, steps_curve=True)
+    plan = make_plan([checkpoint_info(MODEL)], preset_titles(), ball, extent)
+    elsewhere = [one.name for one in plan.attacks if one.attack().threat_model != ball]
     bound = ["cw"] if norm is Norm.LINF else []
     assert elsewhere == [*bound, "spatial"]  # bound by their own norm and limits
     assert [curve.parameter for curve in plan.curves] == ["epsilon", "num_steps"]
     assert plan.curves[0].values[0] == 0.0
-
-
-def test_every_attack_is_offered() -> None:
-    assert {name for name, _ in OFFERS.values()} == set(ATTACKS.names()) - {"worst_case"}
-    assert ("pgd", {"num_steps": 20, "loss": "margin"}) in OFFERS.values()
 
 
 def test_what_cannot_be_planned_is_one_sentence() -> None:
@@ -108,8 +103,10 @@ def test_what_cannot_be_planned_is_one_sentence() -> None:
     with pytest.raises(InputError, match="AutoAttack averages 20 passes or none"):
         make_plan(infos, ["PGD-20", "AutoAttack"], ball, Extent(eot_curve=True))
     used = [replace(infos[0], name=f"{MODEL}:imt", inference="imt")]
-    with pytest.raises(InputError, match="as claimed makes the attacks on the judged models"):
-        make_plan(used, ["PGD-20"], ball, Extent(as_claimed=True), made_on="digits-trades")
+    with pytest.raises(InputError, match="not on both: choose one"):
+        make_plan(
+            used, ["PGD-20"], ball, Extent(also_on_base_network=True), surrogate="digits-trades"
+        )
     page = open_page()
     page.multiselect(key="robustness.attacks").set_value(["AutoAttack"])
     page.checkbox(key="robustness.extent.eot_curve").check()
@@ -117,14 +114,14 @@ def test_what_cannot_be_planned_is_one_sentence() -> None:
     assert [str(one.value)[:37] for one in page.error] == ["AutoAttack averages 20 passes or none"]
 
 
-def test_the_cost_names_what_is_bound_by_other_limits() -> None:
+def test_the_cost_names_attacks_with_another_threat_model() -> None:
     page = open_page()
-    assert "3 attacks within Linf 25.5/255. Cost" in said(page)
+    assert "3 attacks with Linf 25.5/255. Cost" in said(page)
     page.multiselect(key="robustness.attacks").set_value(["FGSM", "Spatial (turns and shifts)"])
-    words = "2 attacks within Linf 25.5/255, SPATIAL within limits of its own. Cost"
+    words = "2 attacks with Linf 25.5/255, SPATIAL with its own limits. Cost"
     assert words in said(check(page.run()))
     page.multiselect(key="robustness.attacks").set_value(["CW (L2 only)"])
-    assert "1 attack, CW within L2 0.5 of its own. Cost" in said(check(page.run()))
+    assert "1 attack, CW with its own L2 0.5. Cost" in said(check(page.run()))
 
 
 def test_an_attack_of_another_norm_keeps_its_own_and_says_so() -> None:
@@ -135,14 +132,14 @@ def test_an_attack_of_another_norm_keeps_its_own_and_says_so() -> None:
     page.checkbox(key="robustness.extent.check_reliability").uncheck()
     check(page.run())
     assert not page.error
-    assert "2 attacks within Linf 25.5/255, CW within L2 0.5 of its own. Cost" in said(page)
+    assert "2 attacks with Linf 25.5/255, CW with its own L2 0.5. Cost" in said(page)
     press(page, "Start evaluation")
     plan = the_only_run().plan()
-    assert [str(one.create().threat_model) for one in plan.attacks] == [
+    assert [str(one.attack().threat_model) for one in plan.attacks] == [
         str(ThreatModel(Norm.LINF, 0.1)),
         str(ThreatModel(Norm.L2, 0.5)),
     ]
-    quick = PlannedAttack(name="cw", parameters={"num_steps": 5, "num_binary_searches": 1})
+    quick = AttackRun(name="cw", parameters={"num_steps": 5, "num_binary_searches": 1})
     attacks = (plan.attacks[0], quick)
     found = run_evaluation(EvaluationPlan(checkpoints=(MODEL,), attacks=attacks, num_images=2))
     (result,) = found.results().checkpoints
@@ -151,12 +148,12 @@ def test_an_attack_of_another_norm_keeps_its_own_and_says_so() -> None:
     inside = make_plan(
         [checkpoint_info(MODEL)], ["CW (L2 only)"], ThreatModel(Norm.L2, 2.0), Extent()
     )
-    assert inside.attacks[0].create().epsilon == 2.0
+    assert inside.attacks[0].attack().epsilon == 2.0
 
 
-def test_attacks_can_be_made_on_another_model_of_the_same_data() -> None:
+def test_attacks_can_be_computed_on_a_surrogate_model_of_the_same_data() -> None:
     page = open_page()
-    key = "robustness.made_on.digits"
+    key = "robustness.surrogate.digits"
     assert page.selectbox(key=key).value == ""
     page.multiselect(key="robustness.models.digits").set_value([MODEL])
     page.multiselect(key="robustness.attacks").set_value(["FGSM"])
@@ -166,78 +163,76 @@ def test_attacks_can_be_made_on_another_model_of_the_same_data() -> None:
     assert "digits-trades" in offered and MODEL not in offered
     assert not any(name.startswith("shapes") for name in offered)
     page.selectbox(key=key).set_value("digits-trades")
-    words = "1 attack within Linf 25.5/255; made on digits-trades, a transfer attack. Cost"
+    words = (
+        "1 attack with Linf 25.5/255; transfer attack from the surrogate model digits-trades. Cost"
+    )
     assert words in said(check(page.run()))
     press(page, "Start evaluation")
     plan = the_only_run().plan()
-    assert [one.source for one in plan.attacks] == ["digits-trades"]
+    assert [one.surrogate_words for one in plan.attacks] == ["digits-trades"]
     (result,) = run_evaluation(plan).results().checkpoints
     row = result_rows(result)[1]
-    assert (row.source, row.trust) == ("digits-trades", ELSEWHERE)
+    assert (row.surrogate, row.checks) == ("digits-trades", TRANSFER)
     page.multiselect(key="robustness.models.digits").set_value([MODEL, "digits-trades"])
-    assert check(page.run()).selectbox(key=key).value == ""  # it is judged itself now
+    assert check(page.run()).selectbox(key=key).value == ""  # it is evaluated itself now
     assert "transfer attack" not in "".join(str(one.value) for one in page.caption)
 
 
-def test_what_a_random_source_needs_is_asked_for_too() -> None:
+def test_the_settings_of_a_stochastic_surrogate_are_offered_too() -> None:
     page = open_page()
     page.multiselect(key="robustness.models.digits").set_value([MODEL])
     check(page.run())
-    page.selectbox(key="robustness.made_on.digits").set_value(RANDOM_MODEL)
-    assert "Passes per gradient" in asked_for_randomness(check(page.run()))
+    page.selectbox(key="robustness.surrogate.digits").set_value(STOCHASTIC_MODEL)
+    assert "Passes per gradient" in settings_for_randomness(check(page.run()))
 
 
-def test_attacks_on_a_random_model_average_and_the_passes_that_decide_are_chosen() -> None:
-    infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
+def test_attacks_on_a_stochastic_model_average_and_passes_per_prediction_are_chosen() -> None:
+    infos, ball = [checkpoint_info(STOCHASTIC_MODEL)], ThreatModel(Norm.LINF, 0.1)
     titles = ["PGD-20", "Square-200", "CW (L2 only)", "FAB", "AutoAttack"]
     plan = make_plan(infos, titles, ball, Extent(), Randomness())
-    assert [one.create().averaged_passes for one in plan.attacks] == [10, 1, 10, 10, 20]
+    assert [one.attack().averaged_passes for one in plan.attacks] == [10, 1, 10, 10, 20]
     assert plan.attacks[-1].parameters["version"] == "rand"
-    chosen = Randomness(
-        passes_that_decide=3, answers_that_must_all_be_right=4, passes_per_gradient=30
-    )
+    chosen = Randomness(passes_per_prediction=3, num_repeats=4, passes_per_gradient=30)
     plan = make_plan(infos, titles, ball, Extent(), chosen)
-    assert [one.create().averaged_passes for one in plan.attacks] == [30, 1, 30, 30, 30]
-    assert (plan.eot_samples, plan.num_verdicts) == (3, 4)
+    assert [one.attack().averaged_passes for one in plan.attacks] == [30, 1, 30, 30, 30]
+    assert (plan.eot_samples, plan.num_repeats) == (3, 4)
     plain = make_plan(infos, titles, ball, Extent())
-    assert {one.create().averaged_passes for one in plain.attacks} == {1}
-    assert (plain.eot_samples, plain.num_verdicts) == (1, 1)
-    assert offer_words("AutoAttack", Randomness()) == "AutoAttack (up to 4,040 passes)"
+    assert {one.attack().averaged_passes for one in plain.attacks} == {1}
+    assert (plain.eot_samples, plain.num_repeats) == (1, 1)
+    assert preset_label("AutoAttack", Randomness()) == "AutoAttack (up to 4,040 passes)"
 
 
-def test_what_randomness_needs_is_asked_for_random_models_only() -> None:
+def test_settings_for_randomness_are_offered_for_stochastic_models_only() -> None:
     page = open_page()
-    assert not asked_for_randomness(page)
+    assert not settings_for_randomness(page)
     page.multiselect(key="robustness.attacks").set_value(["AutoAttack", "PGD-20"])
     check(page.run())
-    page.multiselect(key="robustness.models.digits").set_value([RANDOM_MODEL, MODEL])
+    page.multiselect(key="robustness.models.digits").set_value([STOCHASTIC_MODEL, MODEL])
     check(page.run())
-    assert asked_for_randomness(page) == [
-        "Passes that decide",
-        "Answers that must all be right",
+    assert settings_for_randomness(page) == [
+        "Passes per prediction",
+        "Number of repeats",
         "Passes per gradient",
     ]
-    assert f"{RANDOM_MODEL} answers at random; the other models" in said(page)
-    page.number_input(key="robustness.randomness.passes_that_decide").set_value(2)
+    assert f"{STOCHASTIC_MODEL} is a stochastic model; the other models" in said(page)
+    page.number_input(key="robustness.randomness.passes_per_prediction").set_value(2)
     press(check(page.run()), "Start evaluation")
     plan = the_only_run().plan()
     assert [one.name for one in plan.attacks] == ["autoattack", "pgd"]
-    assert [one.create().averaged_passes for one in plan.attacks] == [20, 10]
-    assert (plan.eot_samples, plan.num_verdicts) == (2, 1)
+    assert [one.attack().averaged_passes for one in plan.attacks] == [20, 10]
+    assert (plan.eot_samples, plan.num_repeats) == (2, 1)
     page.multiselect(key="robustness.models.digits").set_value([MODEL])
-    assert not asked_for_randomness(check(page.run()))
+    assert not settings_for_randomness(check(page.run()))
 
 
-def asked_for_randomness(page: AppTest) -> list[str]:
+def settings_for_randomness(page: AppTest) -> list[str]:
     return [one.label for one in page.number_input if str(one.key).startswith("robustness.randomn")]
 
 
-def test_the_cost_of_a_random_model_is_what_it_takes_at_most() -> None:
-    infos, ball = [checkpoint_info(RANDOM_MODEL)], ThreatModel(Norm.LINF, 0.1)
+def test_the_cost_of_a_stochastic_model_is_an_upper_bound() -> None:
+    infos, ball = [checkpoint_info(STOCHASTIC_MODEL)], ThreatModel(Norm.LINF, 0.1)
     extent = Extent(num_images=2, check_reliability=False)
-    chosen = Randomness(
-        passes_that_decide=3, answers_that_must_all_be_right=2, passes_per_gradient=4
-    )
+    chosen = Randomness(passes_per_prediction=3, num_repeats=2, passes_per_gradient=4)
     plan = make_plan(infos, ["FGSM"], ball, extent, chosen)
     (result,) = run_evaluation(plan).results().checkpoints
     attacked = int(result.clean.clean_correct.sum())
@@ -247,8 +242,8 @@ def test_the_cost_of_a_random_model_is_what_it_takes_at_most() -> None:
     assert plan_cost(plan, 2, stochastic=True) == 2 * (6 + 4 + 6)
 
 
-@pytest.mark.parametrize("engine", [Engine(), Engine("bfloat16", compiled="now")])
-def test_evaluations_are_as_fast_as_the_machine_allows(monkeypatch, engine) -> None:
-    monkeypatch.setattr(form, "fastest_engine", lambda device: engine)
+@pytest.mark.parametrize("acceleration", [Acceleration(), Acceleration("bfloat16", compiled="now")])
+def test_evaluations_are_as_fast_as_the_machine_allows(monkeypatch, acceleration) -> None:
+    monkeypatch.setattr(form, "fastest_acceleration", lambda: acceleration)
     plan = make_plan([checkpoint_info(MODEL)], ["PGD-20"], ThreatModel(Norm.LINF, 0.1), Extent())
-    assert plan.engine == engine
+    assert plan.acceleration == acceleration

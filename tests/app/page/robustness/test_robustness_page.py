@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,28 +10,30 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.page.robustness.fallen import choose_fallen
-from app.page.robustness.fallen_again import breaking_attack
+from app.page.robustness.misclassified import choose_misclassified
 from app.page.robustness.report import report_html
+from app.page.robustness.reproduction import reproduce_attack
 from app.page.robustness.rows import (
-    BEATEN,
-    ELSEWHERE,
     LOWEST,
     NOT_CHECKED,
     NOT_YET,
-    fallen,
+    TRANSFER,
+    WEAK,
     result_rows,
 )
+from app.ui.accuracy_charts import CURVE_TITLES
+from app.ui.finding_words import SEVERITY_WORDS
 from app.ui.image_picker import ChosenImage
 from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.catalog import checkpoint_info, load_model
+from robust_core.config.attack_run import AttackRun
 from robust_core.data import load_data
 from robust_core.evaluation.evaluation import evaluate
+from robust_core.evaluation.finding import Severity
 from robust_core.evaluation_runs import (
+    EvaluationDirectory,
     EvaluationPlan,
     EvaluationStatus,
-    PlannedAttack,
-    create_evaluation,
     run_evaluation,
 )
 from robust_core.evaluation_runs.subjects import version_of
@@ -44,10 +45,14 @@ from tests.app.page.robustness.examples import (
     open_page,
     remove_all,
     the_only_run,
-    use_shelf,
+    use_folder,
 )
 from tests.app.page_driver import check, labels, press, said
+from tests.pretended import end_processes, hold
+from tests.shelves import use_only
 
+WARNING = f"⚠ {SEVERITY_WORDS[Severity.WARN]}"
+EPSILON = CURVE_TITLES["epsilon"]
 FINDINGS = [
     {
         "name": "converged",
@@ -74,7 +79,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
     root = tmp_path_factory.mktemp("checkpoints")
     shutil.copytree(REPOSITORY / "checkpoints" / "pretrained", root / "pretrained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROBUST_CHECKPOINTS", str(root))
+        use_only(root, patch)
         run = run_evaluation(PLAN)
         version = version_of(checkpoint_info(MODEL), PLAN)
         run.write_unit("0-reliability-0-0", {"version": version, "findings": FINDINGS})
@@ -82,11 +87,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
 
 
 @pytest.fixture(autouse=True)
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: tuple[Path, str]) -> None:
+def checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: tuple[Path, str]
+) -> None:
     """A copy of the finished evaluation and of the shipped checkpoints for each test."""
     root = tmp_path / "checkpoints"
     shutil.copytree(finished[0], root)
-    use_shelf(root, monkeypatch)
+    use_folder(root, monkeypatch)
 
 
 def test_without_an_evaluation_the_page_says_how_to_begin() -> None:
@@ -105,7 +112,7 @@ def test_without_a_checkpoint_the_page_says_so() -> None:
     assert labels(page) == []
 
 
-def test_a_finished_evaluation_shows_every_number_with_what_it_rests_on() -> None:
+def test_a_finished_evaluation_shows_every_number_with_attack_and_images() -> None:
     page = open_page()
     (result,) = the_only_run().results().checkpoints
     table = page.dataframe[0].value.to_dict("list")
@@ -120,35 +127,35 @@ def test_a_finished_evaluation_shows_every_number_with_what_it_rests_on() -> Non
         low, high = (100 * bound for bound in row.interval)
         expected = f"{100 * row.accuracy:.1f} % ({low:.0f}–{high:.0f})"
         assert table["Accuracy"][place] == expected
-        assert table["Stand"][place] == f"{row.standing} of 12"
-    assert set(table["Within"][1:]) == {"Linf 25.5/255"}
-    assert table["Effort"][2] == "5 steps"
-    assert table["Trust"][1:3] == ["⚠ doubtful", NOT_CHECKED]
-    assert table["Trust"][3] == BEATEN  # three queries do nothing where five steps do much
+        assert table["Correct"][place] == f"{row.num_correct} of 12"
+    assert set(table["Threat model"][1:]) == {"Linf 25.5/255"}
+    assert table["Steps × restarts"][2] == "5 steps"
+    assert table["Checks"][1:3] == [WARNING, NOT_CHECKED]
+    assert table["Checks"][3] == WEAK  # three queries do nothing where five steps do much
 
 
 def test_a_number_whose_checks_are_to_come_says_so() -> None:
     (result,) = the_only_run().results().checkpoints
-    rows = {row.label: row for row in result_rows(result, wanted=True)}
-    assert rows["fgsm"].trust == "⚠ doubtful"
-    assert rows["pgd"].trust == NOT_YET
+    rows = {row.label: row for row in result_rows(result, pending=True)}
+    assert rows["fgsm"].checks == WARNING
+    assert rows["pgd"].checks == NOT_YET
 
 
-def test_the_findings_stand_there_in_full() -> None:
+def test_the_findings_are_shown_in_full() -> None:
     text = said(open_page())
     assert "More steps break more images" in text
     assert "Take more steps." in text
     assert "The outputs are finite logits." in text
 
 
-def test_the_images_that_fell_lead_to_the_attack_page() -> None:
+def test_the_misclassified_images_lead_to_the_attack_page() -> None:
     page = open_page()
     run = the_only_run()
     (result,) = run.results().checkpoints
-    key = f"robustness.fallen.{run.run_id}"
+    key = f"robustness.misclassified.{run.run_id}"
     page.selectbox(key=key).select((MODEL, "pgd"))
     check(page.run())
-    places = fallen(result, "pgd")
+    places = result.fooled_by("pgd").tolist()
     assert places
     expected = [f"Attack {int(result.index[place])}" for place in places]
     assert opening(page) == expected
@@ -164,7 +171,7 @@ def opening(page: AppTest) -> list[str]:
     return [label for label in labels(page) if label.startswith("Attack ")]
 
 
-def test_a_fall_that_hangs_on_its_batch_is_found_again_or_owned_up_to() -> None:
+def test_a_success_that_depends_on_its_batch_is_reproduced_or_reported_as_lost() -> None:
     info = checkpoint_info(MODEL)
     images = load_data("digits").subset(slice(64))
     attack = create_attack("pgd", **BALL | {"epsilon": 0.06}, num_steps=1, seed=11)
@@ -173,7 +180,7 @@ def test_a_fall_that_hangs_on_its_batch_is_found_again_or_owned_up_to() -> None:
     again = 0
     for place in places:
         image = ChosenImage(images.x[place], int(images.y[place]), images.image_id(place))
-        found = breaking_attack(info, image, attack, place // 16)
+        found = reproduce_attack(info, image, attack, place // 16)
         if found is not None:
             own = evaluate(load_model(MODEL), image.x[None], images.y[place, None], found)
             assert own.robust_accuracy == 0.0
@@ -182,26 +189,26 @@ def test_a_fall_that_hangs_on_its_batch_is_found_again_or_owned_up_to() -> None:
     robust = int(torch.where(report.robust_correct)[0][0])
     image = ChosenImage(images.x[robust], int(images.y[robust]), None)
     nothing = create_attack("fgsm", **BALL | {"epsilon": 0.001})
-    assert breaking_attack(info, image, nothing, 0) is None
+    assert reproduce_attack(info, image, nothing, 0) is None
 
 
-def test_many_fallen_images_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.page.robustness.fallen.PER_PAGE", 2)
+def test_many_misclassified_images_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.page.robustness.misclassified.PER_PAGE", 2)
     page = open_page()
     (result,) = the_only_run().results().checkpoints
-    key = f"robustness.fallen.{the_only_run().run_id}"
-    places = fallen(result, "fgsm")
+    key = f"robustness.misclassified.{the_only_run().run_id}"
+    places = result.fooled_by("fgsm").tolist()
     assert len(places) > 2
     page.number_input(key=f"{key}.{MODEL}.fgsm.page").set_value(2)
     check(page.run())
     assert opening(page) == [f"Attack {int(result.index[place])}" for place in places[2:4]]
-    page.selectbox(key=key).select((MODEL, "square"))  # nothing falls, no page 2
+    page.selectbox(key=key).select((MODEL, "square"))  # nothing is broken, no page 2
     assert not opening(check(page.run()))
 
 
 def test_curves_of_two_norms_have_two_axes() -> None:
-    def attack(norm: str) -> PlannedAttack:
-        return PlannedAttack(name="fgsm", parameters={"norm": norm, "epsilon": 0.1})
+    def attack(norm: str) -> AttackRun:
+        return AttackRun(name="fgsm", parameters={"norm": norm, "epsilon": 0.1})
 
     remove_all()
     attacks = (attack("Linf"), attack("L2"))
@@ -210,53 +217,53 @@ def test_curves_of_two_norms_have_two_axes() -> None:
     )
     charts = [json.loads(one.proto.spec) for one in open_page().get("plotly_chart")]
     titles = [chart["layout"]["xaxis"]["title"]["text"] for chart in charts]
-    assert titles == ["Radius (Linf, n/255)", "Radius (L2, pixel units)"]
+    assert titles == [f"{EPSILON} (Linf, n/255)", f"{EPSILON} (L2, pixel units)"]
     assert [chart["data"][0]["x"][-1] for chart in charts] == [25.5, 0.1]
 
 
-def test_a_person_chooses_what_accuracy_is_drawn_against() -> None:
+def test_the_parameter_of_the_curves_can_be_chosen() -> None:
     page = open_page()
     (chart,) = page.get("plotly_chart")
-    assert json.loads(chart.proto.spec)["layout"]["xaxis"]["title"]["text"].startswith("Radius")
-    control = next(one for one in page.button_group if one.label == "Against")
+    assert json.loads(chart.proto.spec)["layout"]["xaxis"]["title"]["text"].startswith(EPSILON)
+    control = next(one for one in page.button_group if one.label == "Parameter")
     control.set_value("num_steps")
     (chart,) = check(page.run()).get("plotly_chart")
     spec = json.loads(chart.proto.spec)
-    assert spec["layout"]["xaxis"]["title"]["text"] == "Steps"
+    assert spec["layout"]["xaxis"]["title"]["text"] == CURVE_TITLES["num_steps"]
     (line,) = spec["data"]  # neither FGSM nor Square takes a number of steps
     assert line["name"] == "pgd"
     assert line["error_y"]["array"]
 
 
-CLAIMED = PlannedAttack(
+REPORTED = AttackRun(
     name="pgd", parameters=BALL | {"num_steps": 5}, surrogate="digits-pgd_at", role="claim"
 )
 
 
-def test_a_claim_stands_beside_what_settles_it() -> None:
+def test_an_accuracy_as_reported_is_shown_beside_the_lowest_measured() -> None:
     remove_all()
-    plan = EvaluationPlan(checkpoints=(MODEL,), attacks=(CLAIMED, PLAN.attacks[1]), num_images=12)
+    plan = EvaluationPlan(checkpoints=(MODEL,), attacks=(REPORTED, PLAN.attacks[1]), num_images=12)
     run = run_evaluation(plan)
     page = open_page()
     table = page.dataframe[0].value.to_dict("list")
-    assert table["Made on"][1:3] == ["digits-pgd_at", ""]
-    assert table["Trust"][1] == ELSEWHERE
+    assert table["Surrogate"][1:3] == ["digits-pgd_at", ""]
+    assert table["Checks"][1] == TRANSFER
     (result,) = run.results().checkpoints
-    claim, check_ = (one.report.robust_accuracy for one in result.attacks)
-    assert check_ < claim
+    reported, lowest = (one.report.robust_accuracy for one in result.attacks)
+    assert lowest < reported
     text = said(page)
-    assert f"{100 * claim:.0f} % as reported, at most {100 * check_:.0f} %" in text
+    assert f"{100 * reported:.0f} % as reported, at most {100 * lowest:.0f} %" in text
 
 
-def test_a_marked_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_selected_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     (result,) = the_only_run().results().checkpoints
     state: dict[str, object] = {}
     monkeypatch.setattr("streamlit.session_state", state)
     rows = result_rows(result)
-    choose_fallen(rows, {"selection": {"rows": [2]}}, "some")
-    assert state == {"robustness.fallen.some": (MODEL, "pgd")}
-    choose_fallen(rows, {"selection": {"rows": [0]}}, "some")  # nothing falls without an attack
-    assert state == {"robustness.fallen.some": (MODEL, "pgd")}
+    choose_misclassified(rows, {"selection": {"rows": [2]}}, "some")
+    assert state == {"robustness.misclassified.some": (MODEL, "pgd")}
+    choose_misclassified(rows, {"selection": {"rows": [0]}}, "some")  # clean accuracy has no attack
+    assert state == {"robustness.misclassified.some": (MODEL, "pgd")}
 
 
 def test_images_of_a_model_that_changed_are_listed_without_pictures() -> None:
@@ -277,10 +284,11 @@ def test_an_unknown_id_in_the_address_is_one_sentence(value: str) -> None:
 
 def test_cancel_asks_the_process_to_stop() -> None:
     remove_all()
-    run = create_evaluation(PLAN)
+    run = EvaluationDirectory.create(PLAN)
     run.write_status(
         EvaluationStatus("running", 0.4, MODEL, "pgd", seconds_left=30.0, phase="attack")
     )
+    hold(run)
     page = press(open_page(), "Cancel")
     assert run.stop_requested()
     assert "Stopping …" in labels(page)
@@ -291,14 +299,13 @@ def test_cancel_asks_the_process_to_stop() -> None:
 
 def test_a_lost_evaluation_can_be_resumed_and_deleted() -> None:
     remove_all()
-    run = create_evaluation(PLAN)
+    run = EvaluationDirectory.create(PLAN)
     run.write_status(EvaluationStatus("running", 0.4))
-    past = time.time() - 100
-    os.utime(run.path / "heartbeat", (past, past))
     page = open_page()
-    assert "no sign of life" in said(page)
+    assert "process is gone" in said(page)
     page = press(page, "Resume")
     assert run.status().state == "starting"
+    end_processes()
     run.write_status(EvaluationStatus("stopped", 0.4))
     page = press(open_page(), "Yes, delete it")
     assert not run.path.exists()

@@ -4,21 +4,22 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from app.page.start.example import find_example
 from app.page.start.first_steps import ROBUST, STANDARD
-from app.page.start.glimpse import find_glimpse
-from robust_core.checkpoints.card import versions
+from robust_core.checkpoints.card import Card, versions
 from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
 from robust_core.config.presets import preset
 from robust_core.data import load_data
 from robust_core.losses import cross_entropy
 from robust_core.models.base import Classifier, create_model
-from robust_core.training.run_directory import RunStatus, create_run
+from robust_core.training.directory import RunDirectory, RunStatus
 from tests.app.page_driver import open_view
+from tests.shelves import use_only
 
 
 @pytest.fixture(autouse=True)
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
+    use_only(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -70,7 +71,7 @@ def ship(folder: Path, name: str, method: str, accuracy: float, network: Classif
         config=config,
         class_names=tuple("0123456789"),
         epoch=30,
-        card=card,
+        card=Card.create(card),
     )
 
 
@@ -82,20 +83,20 @@ def shipped(checkpoints: Path, network: Classifier) -> None:
 
 def test_an_empty_laboratory_says_how_to_begin() -> None:
     page = open_view()
-    assert "There is none yet" in page.info[0].value
+    assert "No model yet" in page.info[0].value
     tour = "**New to this? Take a guided tour**"
-    assert list(links(page)) == ["**Prepare adversarial training**", tour]
-    assert sum("is missing here" in caption.value for caption in page.caption) == 2
+    assert list(links(page)) == ["**Set up adversarial training**", tour]
+    assert sum("is not installed" in caption.value for caption in page.caption) == 2
 
 
 @pytest.mark.usefixtures("shipped")
-def test_the_table_says_what_every_number_rests_on() -> None:
+def test_the_table_names_attack_and_images_of_every_number() -> None:
     summary, table = open_view().table
     row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
     assert row["As reported"] == "80.0 % (75–85)"
     assert row["Lowest measured"].startswith("80.0 % (")
-    assert row["by"] == "PGD-50, 5 restarts, Linf 25.5/255, 360 test images"
-    assert row["found by"] == "PGD-50, 5 restarts, worst case of 360 images"
+    assert row["Reported attack"] == "PGD-50, 5 restarts, Linf 25.5/255, 360 test images"
+    assert row["Strongest attack"] == "PGD-50, 5 restarts, worst case of 360 images"
     assert row["Checks"] == "not checked"
     row = table.value[table.value["Model"] == ROBUST].iloc[0]
     assert row["Clean accuracy"] == "98.0 % (96–99)"
@@ -105,29 +106,30 @@ def test_the_table_says_what_every_number_rests_on() -> None:
 
 
 @pytest.mark.usefixtures("shipped")
-def test_the_strip_shows_what_it_says() -> None:
+def test_the_pictures_show_the_predictions_of_the_example() -> None:
     page = open_view()
-    glimpse = find_glimpse(checkpoint_info(STANDARD), checkpoint_info(ROBUST))
+    example = find_example(checkpoint_info(STANDARD), checkpoint_info(ROBUST))
     images = load_data("digits", "test")
-    assert torch.equal(torch.from_numpy(glimpse.standard.x), images.x[glimpse.position])
-    assert glimpse.standard.label == glimpse.robust.label == int(images.y[glimpse.position])
-    read = [m.value for m in page.markdown if "reads **" in m.value]
+    assert torch.equal(example.standard.x, images.x[example.position])
+    assert example.standard.label == example.robust.label == int(images.y[example.position])
+    read = [m.value for m in page.markdown if "predicted **" in m.value]
     assert len(read) == 3
-    for words, trace in zip(read[1:], (glimpse.standard, glimpse.robust), strict=True):
-        assert f"reads **{trace.prediction}**" in words
+    for words, trace in zip(read[1:], (example.standard, example.robust), strict=True):
+        assert f"predicted **{trace.prediction}**" in words
         assert ("check_circle" in words) == (trace.prediction == trace.label)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_every_link_leads_into_a_state_that_its_page_understands() -> None:
     found = links(open_view())
     views = {"training": "train", "tour": "learn", "model": "attack"}
     assert len(found) == 4
     for label, query in found.items():
-        parts = dict(part.split("=") for part in query.split("&"))
+        separates = dict(part.split("=") for part in query.split("&"))
         page = open_view(
             next(view for word, view in views.items() if word in label),
-            {name: value.replace("%2F", "/") for name, value in parts.items()},
+            {name: value.replace("%2F", "/") for name, value in separates.items()},
         )
         assert not page.warning or "link" not in page.warning[0].value.lower()
         name = STANDARD if "standard" in label else ROBUST
@@ -146,9 +148,11 @@ def test_a_model_is_called_robust_only_where_its_card_shows_it(
 
 def test_runs_are_listed_with_their_state() -> None:
     for number in range(7):
-        run = create_run(preset("digits", "trades").model_copy(update={"title": f"run {number}"}))
+        run = RunDirectory.create(
+            preset("digits", "trades").model_copy(update={"title": f"run {number}"})
+        )
         run.write_status(RunStatus("stopped", epoch=3, num_epochs=30))
     page = open_view()
     assert sum(query.startswith("run=") for query in links(page).values()) == 5
-    assert any("2 older ones" in caption.value for caption in page.caption)
+    assert any("2 older runs" in caption.value for caption in page.caption)
     assert any("stopped" in markdown.value for markdown in page.markdown)

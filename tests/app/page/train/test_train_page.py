@@ -10,15 +10,19 @@ from streamlit.testing.v1 import AppTest
 
 from app.navigation import page_script
 from app.page.train import form
-from robust_core import job_control
-from robust_core.checkpoints.card import versions
+from robust_core import jobs
+from robust_core.checkpoints.card import Card, versions
 from robust_core.checkpoints.catalog import list_checkpoints, save_checkpoint
 from robust_core.config.presets import preset
 from robust_core.config.run import RunConfig
 from robust_core.evaluation.chance import learning_warning
+from robust_core.methods import list_methods
 from robust_core.models.base import create_model
-from robust_core.training.run_directory import RunDirectory, RunStatus, create_run
+from robust_core.training.directory import RunDirectory, RunStatus
+from robust_core.training.metrics import EpochMetrics
 from tests.app.page_driver import check, labels, open_view, press, said
+from tests.pretended import end_processes, hold, pretend_processes
+from tests.shelves import use_only
 
 FORM = "train.form.digits.pgd_at.quick"
 NAMES = tuple("0123456789")
@@ -27,8 +31,8 @@ NAMES = tuple("0123456789")
 @pytest.fixture(autouse=True)
 def no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs live in a folder of the test's own and never get a process."""
-    monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
-    monkeypatch.setattr(job_control, "_launch", lambda run: None)
+    use_only(tmp_path, monkeypatch)
+    pretend_processes(monkeypatch)
     monkeypatch.setattr(form, "DOUBLE_CLICK", 0.0)
 
 
@@ -36,23 +40,28 @@ def open_page(**query: str) -> AppTest:
     return open_view("train", query)
 
 
-def make_run(status: RunStatus, *, num_epochs_done: int = 0, title: str = "") -> RunDirectory:
-    run = create_run(preset("digits", "pgd_at").model_copy(update={"title": title}))
+def make_run(
+    status: RunStatus, *, num_epochs_done: int = 0, title: str = "", killed: bool = False
+) -> RunDirectory:
+    """A run that seems to have a process where its status says so, unless it was killed."""
+    run = RunDirectory.create(preset("digits", "pgd_at").model_copy(update={"title": title}))
     run.write_metrics(
         [
-            {
-                "epoch": epoch,
-                "terms": {"adversarial_cross_entropy": 2.0 / epoch},
-                "clean_accuracy": 1 - 0.5 / epoch,
-                "robust_accuracy": 0.8 - 0.5 / epoch,
-                "num_images": 180,
-                "learning_rate": 0.01,
-                "seconds": 2.0,
-            }
+            EpochMetrics(
+                epoch=epoch,
+                terms={"adversarial_cross_entropy": 2.0 / epoch},
+                clean_accuracy=1 - 0.5 / epoch,
+                robust_accuracy=0.8 - 0.5 / epoch,
+                num_images=180,
+                learning_rate=0.01,
+                seconds=2.0,
+            )
             for epoch in range(1, num_epochs_done + 1)
         ]
     )
     run.write_status(replace(status, epoch=num_epochs_done, num_epochs=30))
+    if status.active and not killed:
+        hold(run)
     return run
 
 
@@ -76,14 +85,14 @@ def give_model(path: Path, config: RunConfig, clean_accuracy: float = 0.98) -> N
         "seed": 0,
         "versions": versions(),
     }
-    save_checkpoint(path, model, config=config, class_names=NAMES, epoch=30, card=card)
+    save_checkpoint(path, model, config=config, class_names=NAMES, epoch=30, card=Card.create(card))
 
 
 def test_the_three_choices_alone_start_the_quick_preset() -> None:
     page = press(open_page(), "Start training")
-    (run,) = job_control.list_runs()
+    (run,) = jobs.summaries(RunDirectory)
     expected = preset("digits", "pgd_at", "quick").model_copy(update={"title": ""})
-    assert job_control.run_directory(run.run_id).config() == expected
+    assert jobs.find(RunDirectory, run.run_id).config() == expected
     assert page.query_params["run"] == run.run_id
     assert "Stop" in labels(page)
 
@@ -95,17 +104,17 @@ def test_every_setting_reaches_the_run() -> None:
     page.text_input(key=f"{key}.run.title").set_value("my run")
     page.number_input(key=f"{key}.run.epochs").set_value(3)
     page.number_input(key=f"{key}.run.seed").set_value(7)
-    page.number_input(key=f"{key}.small_cnn.Of this architecture.width").set_value(8)
+    page.number_input(key=f"{key}.small_cnn.Architecture settings.width").set_value(8)
     page.number_input(key=f"{key}.trades.Method.beta").set_value(2.5)
     page.segmented_control(key=f"{key}.Optimiser.name").set_value("adam")
-    page.selectbox(key=f"{key}.Learning rate over time.name").set_value("cosine")
+    page.selectbox(key=f"{key}.Learning rate schedule.name").set_value("cosine")
     page.number_input(key=f"{key}.shapes.Data.confounding").set_value(0.5)
-    page.number_input(key=f"{key}.Division of the data.seed").set_value(9)
+    page.number_input(key=f"{key}.Data split.seed").set_value(9)
     page.checkbox(key=f"{key}.Evaluation.num_images.automatic").check()
     page.segmented_control(key=f"{key}.run.precision").set_value("float32")
     page.checkbox(key=f"{key}.run.ema_decay.automatic").uncheck()
     press(check(page.run()), "Start training")
-    config = job_control.run_directory(job_control.list_runs()[0].run_id).config()
+    config = jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config()
     assert (config.title, config.epochs, config.seed) == ("my run", 3, 7)
     assert (config.model.name, config.model.parameters["width"]) == ("small_cnn", 8)
     assert (config.method.name, config.method.parameters["beta"]) == ("trades", 2.5)
@@ -117,32 +126,33 @@ def test_every_setting_reaches_the_run() -> None:
     assert config.ema_decay is not None
 
 
-@pytest.mark.parametrize("method", form.list_methods())
+@pytest.mark.slow
+@pytest.mark.parametrize("method", list_methods())
 @pytest.mark.parametrize("budget", ["quick", "paper"])
 def test_every_method_and_preset_has_a_form_that_gives_the_preset(method: str, budget: str) -> None:
     press(open_page(method=method, budget=budget), "Start training")
-    config = job_control.run_directory(job_control.list_runs()[0].run_id).config()
+    config = jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config()
     expected = preset("digits", method, budget)
     assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
 
 
 def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
     page = open_page(method="trades")
-    check(page.segmented_control(key=form.OPTION_KEY).set_value("awp").run())
+    check(page.segmented_control(key=form.OPTION.key).set_value("awp").run())
     press(page, "Start training")
-    config = job_control.run_directory(job_control.list_runs()[0].run_id).config()
+    config = jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config()
     assert config.method.parameters["awp_gamma"] == 0.005
 
 
 def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
     page = open_page(method="trades", option="he")
-    check(page.segmented_control(key=form.OPTION_KEY).set_value("awp").run())
-    check(page.selectbox(key=form.METHOD_KEY).set_value("atld").run())
-    assert not [one for one in page.segmented_control if one.key == form.OPTION_KEY]
-    check(page.selectbox(key=form.METHOD_KEY).set_value("trades").run())
-    check(page.segmented_control(key=form.OPTION_KEY).set_value("he").run())
+    check(page.segmented_control(key=form.OPTION.key).set_value("awp").run())
+    check(page.selectbox(key=form.METHOD.key).set_value("atld").run())
+    assert not [one for one in page.segmented_control if one.key == form.OPTION.key]
+    check(page.selectbox(key=form.METHOD.key).set_value("trades").run())
+    check(page.segmented_control(key=form.OPTION.key).set_value("he").run())
     press(page, "Start training")
-    config = job_control.run_directory(job_control.list_runs()[0].run_id).config()
+    config = jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config()
     expected = preset("digits", "trades", "quick", "he")
     assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
 
@@ -150,40 +160,44 @@ def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
 def test_a_setting_that_cannot_be_used_is_one_sentence_and_nothing_is_lost() -> None:
     page = open_page()
     page.number_input(key=f"{FORM}.run.epochs").set_value(5)
-    page.text_input(key=f"{FORM}.Learning rate over time.milestones").set_value("0.5, soon")
+    page.text_input(key=f"{FORM}.Learning rate schedule.milestones").set_value("0.5, soon")
     check(page.run())
     assert "milestones" in said(page).lower()
     assert next(button for button in page.button if button.label == "Start training").disabled
     assert page.number_input(key=f"{FORM}.run.epochs").value == 5
-    check(page.text_input(key=f"{FORM}.Learning rate over time.milestones").set_value("0.5").run())
+    check(page.text_input(key=f"{FORM}.Learning rate schedule.milestones").set_value("0.5").run())
     press(page, "Start training")
-    assert job_control.run_directory(job_control.list_runs()[0].run_id).config().epochs == 5
+    assert jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config().epochs == 5
 
 
 def test_the_form_survives_a_visit_to_another_page_and_another_preset() -> None:
     page = open_page()
     check(page.number_input(key=f"{FORM}.run.epochs").set_value(5).run())
-    check(page.selectbox(key=form.METHOD_KEY).set_value("trades").run())
-    check(page.selectbox(key=form.METHOD_KEY).set_value("pgd_at").run())
+    check(page.selectbox(key=form.METHOD.key).set_value("trades").run())
+    check(page.selectbox(key=form.METHOD.key).set_value("pgd_at").run())
     check(page.switch_page(page_script("attack")).run())
     check(page.switch_page(page_script("train")).run())
     assert check(page).number_input(key=f"{FORM}.run.epochs").value == 5
 
 
-def test_a_third_run_is_refused_in_one_sentence() -> None:
+def test_a_third_run_waits_and_an_eleventh_is_refused_in_one_sentence() -> None:
     page = open_page()
     for _ in range(3):
         press(page, "Start training")
-    assert len(job_control.list_runs()) == 2
+    assert "Waits for a free place, 0 before you" in said(page)
+    for _ in range(7):
+        jobs.start(preset("digits", "pgd_at"))
+    press(page, "Start training")
+    assert len(jobs.summaries(RunDirectory)) == 10
     assert len(page.error) == 1
-    assert "At most 2 runs may be active at once" in page.error[0].value
+    assert "At most 2 runs may be active at once and 8 wait" in page.error[0].value
 
 
 def test_a_double_click_starts_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(form, "DOUBLE_CLICK", 60.0)
     page = press(open_page(), "Start training")
     press(page, "Start training")
-    assert len(job_control.list_runs()) == 1
+    assert len(jobs.summaries(RunDirectory)) == 1
 
 
 def test_a_running_run_shows_progress_numbers_and_the_attack_behind_them() -> None:
@@ -207,13 +221,37 @@ def test_a_running_run_shows_progress_numbers_and_the_attack_behind_them() -> No
 
 
 def test_a_lost_run_says_so_and_can_be_resumed() -> None:
-    run = make_run(RunStatus("running"), num_epochs_done=2)
-    os.utime(run.path / "heartbeat", (time.time() - 1000, time.time() - 1000))
+    run = make_run(RunStatus("running"), num_epochs_done=2, killed=True)
     page = open_page()
-    assert "no sign of life" in page.warning[0].value
+    assert "process is gone" in page.warning[0].value
     press(page, "Resume")
     assert run.status().state == "starting"
     assert "Stop" in labels(page)
+
+
+def test_a_run_that_hangs_is_told_from_one_that_works() -> None:
+    run = make_run(RunStatus("running"), num_epochs_done=2)
+    assert not open_page().warning
+    os.utime(run.path / "heartbeat", (time.time() - 1000, time.time() - 1000))
+    page = open_page()
+    assert "Running, not responding since" in page.warning[0].value
+    assert "Stop" in labels(page) and "Resume" not in labels(page)
+
+
+def test_a_run_that_waits_says_how_many_are_before_it_and_can_leave() -> None:
+    for _ in range(3):
+        jobs.start(preset("digits", "pgd_at"))
+    last = jobs.start(preset("digits", "pgd_at"))
+    page = open_page(run=last)
+    assert "Waits for a free place, 1 before you" in said(page)
+    assert "Resume" not in labels(page) and "Stop" not in labels(page)
+    press(page, "Yes, delete it")
+    states = [run.status.state for run in jobs.summaries(RunDirectory)]
+    assert sorted(states) == ["queued", "starting", "starting"]
+    end_processes()
+    open_page()  # whoever looks keeps the queue going
+    states = [run.status.state for run in jobs.summaries(RunDirectory)]
+    assert sorted(states) == ["lost", "lost", "starting"]
 
 
 def test_a_failed_run_says_why() -> None:
@@ -250,9 +288,9 @@ def test_delete_asks_first_then_removes_the_run() -> None:
     kept = make_run(RunStatus("finished"), num_epochs_done=1, title="kept")
     gone = make_run(RunStatus("finished"), num_epochs_done=1, title="gone")
     page = open_page(run=gone.run_id)
-    assert "for good?" in said(page)
+    assert "Permanently delete this run" in said(page)
     press(page, "Yes, delete it")
-    assert [run.run_id for run in job_control.list_runs()] == [kept.run_id]
+    assert [run.run_id for run in jobs.summaries(RunDirectory)] == [kept.run_id]
     assert "run" not in page.query_params
     assert "kept" in [header.value for header in page.subheader]
 
@@ -297,24 +335,28 @@ def test_a_damaged_run_is_listed_and_can_be_deleted() -> None:
     page = open_page()
     assert "config.json" in said(page)
     press(page, "Yes, delete it")
-    assert job_control.list_runs() == []
+    assert jobs.summaries(RunDirectory) == []
 
 
-def test_a_floor_of_the_loss_is_told() -> None:
+def test_a_lower_bound_of_the_loss_is_shown() -> None:
     run = make_run(RunStatus("finished"), num_epochs_done=2)
     records = run.metrics()
-    assert "cannot get below" not in said(open_page())
-    run.write_metrics([one | {"floors": {"adversarial_cross_entropy": 0.75}} for one in records])
-    assert "cannot get below 0.750, however good the network: 0.250 above" in said(open_page())
+    assert "has a lower bound" not in said(open_page())
+    run.write_metrics(
+        [one.model_copy(update={"floors": {"adversarial_cross_entropy": 0.75}}) for one in records]
+    )
+    assert "has a lower bound of 0.750, whatever the network: now 0.250 above it" in said(
+        open_page()
+    )
 
 
-def test_a_model_at_chance_is_told_as_such_while_it_trains() -> None:
+def test_a_model_at_chance_is_called_so_while_it_trains() -> None:
     run = make_run(RunStatus("running"), num_epochs_done=2)
-    assert "guess" not in said(open_page())
+    assert "chance level" not in said(open_page())
     warning = learning_warning(torch.zeros(50, dtype=torch.int64), torch.arange(50) % 10)
-    run.write_metrics([one | {"warning": warning} for one in run.metrics()])
+    run.write_metrics([one.model_copy(update={"warning": warning}) for one in run.metrics()])
     (box,) = open_page().warning
-    assert "right on 5 of 50 images" in box.value and "1 of the 10 classes" in box.value
+    assert "5 of 50 images correctly" in box.value and "1 of the 10 classes" in box.value
 
 
 def test_the_card_of_a_finished_model_at_chance_is_no_success() -> None:
@@ -323,13 +365,21 @@ def test_the_card_of_a_finished_model_at_chance_is_no_success() -> None:
     page = open_page()
     assert not page.success
     (box,) = page.warning
-    assert "cannot be told from a guess" in box.value and "**80 %** as reported" in box.value
+    assert "is at chance level" in box.value and "**80 %** as reported" in box.value
 
 
 def test_a_damaged_curve_is_left_out() -> None:
     run = make_run(RunStatus("finished"), num_epochs_done=3)
-    (run.path / "metrics.jsonl").write_text(json.dumps({"epoch": 1})[:-1])
-    assert not open_page().get("plotly_chart")
+    file = run.path / "metrics.jsonl"
+    whole = file.read_text()
+    file.write_text(whole + '{"epoch": true}\n')
+    page = open_page()
+    assert len(page.get("plotly_chart")) == 2
+    assert "Line 4 of metrics.jsonl is damaged: epoch should be a valid integer" in said(page)
+    file.write_text(json.dumps({"epoch": 1})[:-1])
+    page = open_page()
+    assert not page.get("plotly_chart")
+    assert "Line 1 of metrics.jsonl should be JSON" in said(page)
 
 
 def test_a_checkpoint_is_imported_once_and_a_bad_one_answered_in_one_sentence(

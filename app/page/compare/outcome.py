@@ -1,0 +1,36 @@
+"""What came out of the attack on every model: verdicts and downloads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+import torch
+
+from app.ui.downloads import npz, offer
+from app.ui.outcome import show_verdict
+from app.ui.pictures import picture_bytes
+from app.ui.words import short_name
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.evaluation.trace import AttackTrace
+
+
+def show_verdicts(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+    """Say in one line for each model what became of the image."""
+    for info, trace in zip(infos, traces, strict=True):
+        name, words = st.columns([1, 4.2], vertical_alignment="center")
+        name.markdown(f"**{short_name(info)}**")
+        with words:
+            show_verdict(trace, info)
+
+
+def show_downloads(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+    """Offer the clean and all adversarial images, exactly and as one picture."""
+    images = torch.stack([traces[0].x, *(trace.x_adv for trace in traces)]).numpy()  # [M+1,C,H,W]
+    data = npz(
+        models=np.array([info.name for info in infos]),
+        x=images[0],
+        x_adv=images[1:],
+        clean=np.stack([trace.clean for trace in traces]),
+        adversarial=np.stack([trace.adversarial for trace in traces]),
+    )
+    offer(data, picture_bytes(images.transpose(0, 2, 3, 1)[None]), "comparison")

@@ -1,0 +1,153 @@
+"""Checkpoints, networks and images, loaded once and shared by all sessions.
+
+Model modes, parameter gradients and global random generators are never changed.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import streamlit as st
+import torch
+
+from app.ui import gate
+from app.ui.first_image import first_image
+from robust_core import data as engine_data
+from robust_core.checkpoints import catalog
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.data import ImageSet
+from robust_core.errors import InputError
+from robust_core.gradients import input_gradient, predict_logits
+from robust_core.losses import cross_entropy, is_correct
+from robust_core.methods.base import TrainingMethod
+from robust_core.models.base import Classifier
+
+MEASURED_PASSES = 5
+T = TypeVar("T")
+SEARCHED = 64  # images searched for a correctly classified example
+
+
+def checkpoints() -> list[CheckpointInfo]:
+    """Return all readable checkpoints, each followed by the other inference modes of its network.
+
+    Headers are read once per version of a file.
+    """
+    found = []
+    for name in catalog.list_checkpoints():
+        try:
+            info = catalog.checkpoint_info(name)
+            others = [catalog.checkpoint_info(f"{name}:{other}") for other in info.inferences]
+        except InputError:
+            continue  # deleted or replaced since it was listed
+        found += [info, *others]
+    return found
+
+
+def load_model(info: CheckpointInfo) -> Classifier:
+    """Return the network of a checkpoint, shared by all sessions: in eval mode and frozen.
+
+    Raises:
+        InputError: the file is gone, damaged, or no longer the one that `info` describes.
+    """
+    return _load_model(info.name, info.digest)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the model …")
+def _load_model(name: str, digest: str) -> Classifier:
+    model = catalog.load_model(name)
+    if catalog.checkpoint_info(name).digest != digest:
+        raise InputError(f"{name} was replaced while it was being read; try again")
+    return model
+
+
+def base_name(info: CheckpointInfo) -> str:
+    """Return the reference of the base network: "digits-atld" for "digits-atld:imt"."""
+    return info.name.removesuffix(f":{info.inference}") if info.inference else info.name
+
+
+def load_trained(info: CheckpointInfo, make: Callable[[Classifier, TrainingMethod], T]) -> T:
+    """Return `make(base network, training method)` of a checkpoint, cached.
+
+    Args:
+        info: any inference mode of the checkpoint.
+        make: called once, with both in eval mode and frozen; a function of a module.
+
+    Raises:
+        InputError: as of `load_model`.
+    """
+    return _load_trained(base_name(info), info.digest, make.__qualname__, make)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
+def _load_trained(name: str, digest: str, maker: str, _make: Callable[..., T]) -> T:
+    trained = catalog.load_trained(name)
+    if catalog.checkpoint_info(name).digest != digest:
+        raise InputError(f"{name} was replaced while it was being read; try again")
+    return _make(*trained)
+
+
+def _mode_key(info: CheckpointInfo) -> str:
+    """Return the cache key of one inference mode of a checkpoint file."""
+    return f"{info.digest}:{info.inference}"
+
+
+def load_images(info: CheckpointInfo, split: str = "test") -> ImageSet:
+    """Return a split of the data set a checkpoint was trained on, split as in training.
+
+    Raises:
+        InputError: the data set is missing or unusable.
+    """
+    choice = info.config.data
+    seed = choice.seed if split in ("train", "validation") else 0
+    return _load_images(choice.name, split, json.dumps(choice.parameters, sort_keys=True), seed)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the images …")
+def _load_images(name: str, split: str, parameters: str, seed: int) -> ImageSet:
+    return engine_data.load_data(name, split, json.loads(parameters), seed=seed)
+
+
+def first_correct(info: CheckpointInfo, split: str = "test") -> int:
+    """Return the position of an image that the checkpoint classifies correctly, or 0.
+
+    The default image of the data set if it is classified correctly, else the first such image.
+    """
+    number = first_image(info.config.data) if split == "test" else None
+    return _first_correct(
+        _mode_key(info), split, number, load_model(info), load_images(info, split)
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _first_correct(
+    mode: str, split: str, number: int | None, _model: Classifier, _images: ImageSet
+) -> int:
+    wanted = torch.where(_images.index == (-1 if number is None else number))[0]
+    if len(wanted) and is_correct(predict_logits(_model, _images.x[wanted]), _images.y[wanted]):
+        return int(wanted)
+    right = is_correct(predict_logits(_model, _images.x[:SEARCHED]), _images.y[:SEARCHED])
+    return int(right.int().argmax())
+
+
+def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
+    """Return the measured time of one forward-backward pass of one image on this machine.
+
+    Args:
+        info: the checkpoint.
+        batch_size: images per pass.
+    """
+    shape = (batch_size, *info.image_shape)
+    return _seconds_per_pass(_mode_key(info), load_model(info), shape) / batch_size
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _seconds_per_pass(mode: str, _model: Classifier, shape: tuple[int, int, int, int]) -> float:
+    x, y = torch.full(shape, 0.5), torch.zeros(shape[0], dtype=torch.int64)
+    times = []
+    with gate.heavy_work():
+        for _ in range(MEASURED_PASSES):
+            started = time.perf_counter()
+            input_gradient(_model, x, lambda logits: cross_entropy(logits, y))
+            times.append(time.perf_counter() - started)
+    return min(times)  # the first passes also warm up

@@ -1,0 +1,65 @@
+"""The layout of a page: title, link, controls on the left, results on the right."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.ui.forms import show_input_error
+from app.ui.page_link import PageLink
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.errors import InputError
+
+NO_MODELS = "There is no model yet: train one on the page Train, then return here."
+Infos = Sequence[CheckpointInfo]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The areas of a page: corner beside the title, controls on the left, results (stage)."""
+
+    link: PageLink
+    corner: DeltaGenerator
+    controls: DeltaGenerator
+    stage: DeltaGenerator
+
+    def copy_link(self, more: Mapping[str, str] | None = None) -> None:
+        """Draw the button that copies the link; `more` are further query parameters."""
+        with self.corner:
+            self.link.button(more)
+
+
+def open_page(
+    title: str, story: str, infos: Infos, link: Callable[[Infos], PageLink]
+) -> Page | None:
+    """Draw the head of a page and apply its address; None, with a message, without a model.
+
+    Args:
+        title: the title.
+        story: one or two introductory sentences; may be empty.
+        infos: the checkpoints that the page offers.
+        link: returns the link of the page for them.
+    """
+    left, corner = st.columns([6, 1], vertical_alignment="center")
+    left.title(title, anchor=False)
+    if story:
+        st.markdown(story)
+    if not infos:
+        st.info(NO_MODELS)
+        return None
+    followed = link(infos)
+    followed.warn()
+    controls, stage = st.columns([1, 3.2], gap="large")
+    return Page(followed, corner, controls, stage)
+
+
+@contextmanager
+def input_errors(place: DeltaGenerator | None = None) -> Iterator[None]:
+    """Show an `InputError` raised inside as one sentence, in `place` or at the current position."""
+    try:
+        yield
+    except InputError as error:
+        with place or nullcontext():
+            show_input_error(error)

@@ -1,0 +1,55 @@
+"""`python -m robust_core app`.
+
+The engine knows no dashboard: this starts Streamlit on a file, in a process that takes the place
+of this one, and imports neither of them.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+from robust_core.command_line.options import Parser, positive
+from robust_core.errors import InputError
+from robust_core.paths import dashboard_file
+
+LAST_PORT = 65535
+
+
+def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
+    """Open the dashboard; its exit code is that of this process."""
+    options = _parser().parse_args(arguments)
+    if importlib.util.find_spec("streamlit") is None:
+        raise InputError("the dashboard needs Streamlit: pip install streamlit")
+    script = dashboard_file()
+    if not script.is_file():
+        raise InputError(f"the dashboard should be at {script}, but is not there")
+    # -P: a file of the folder that this is called from must not be taken for a library
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
+    if options.port is not None:
+        command.append(f"--server.port={options.port}")
+    # threads that wait leave their core to the processes beside them
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    if sys.platform != "win32":
+        os.execve(command[0], command, environment)
+    return subprocess.call(command, env=environment)  # where exec would come back at once
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        command="app",
+        description="Open the dashboard in the browser, accessible from this machine only. Ctrl-C "
+        "stops it; runs started from it continue.",
+    )
+    parser.add_argument("--port", type=_port, metavar="N", help="port (default 8501)")
+    return parser
+
+
+def _port(text: str) -> int:
+    """Return a port, 1 to 65535, for a parser."""
+    number = positive(text)
+    if number > LAST_PORT:
+        raise ArgumentTypeError(f"must be <= {LAST_PORT}, got {number}")
+    return number

@@ -1,0 +1,132 @@
+"""The record of a reliability check: its title, function and cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from robust_core.attacks.base import Attack
+from robust_core.evaluation.case import ReliabilityCase
+from robust_core.evaluation.finding import Finding
+from robust_core.registry import Registry
+
+Found_co = TypeVar("Found_co", bound=Finding | None, covariant=True)
+
+CHECKS: Registry["Check[Finding | None]"] = Registry("check", "robust_core.evaluation.checks")
+
+
+class Cost(NamedTuple):
+    """Passes of an image: those that go forward and backward, and those that go forward only."""
+
+    passes: float = 0.0
+    queries: float = 0.0
+
+    def plus(self, other: "Cost") -> "Cost":
+        """Return the sum of both."""
+        return Cost(self.passes + other.passes, self.queries + other.queries)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What determines the cost of reliability checks before they are run.
+
+    Attributes:
+        attack: whose robust accuracy is checked.
+        effort: as of a `ReliabilityCase`.
+        stochastic: whether the model is stochastic.
+        eot_samples: forward passes averaged per prediction.
+    """
+
+    attack: Attack
+    effort: float = 1.0
+    stochastic: bool = False
+    eot_samples: int = 1
+
+    def evaluations(self, *attacks: Attack | None) -> Cost:
+        """Return the maximum cost of evaluations under `attacks`; None costs nothing."""
+        run = [attack for attack in attacks if attack is not None]
+        blind = sum(attack.passes() for attack in run if attack.gradient_free)
+        decisions = 2 * self.eot_samples * len(run)  # on the images and on the attacked ones
+        return Cost(sum(attack.passes() for attack in run) - blind, blind + decisions)
+
+
+def costs_nothing(case: Case) -> Cost:
+    """Return the cost of a check that uses existing results only."""
+    return Cost()
+
+
+@dataclass(frozen=True)
+class Check(Generic[Found_co]):
+    """A reliability check; called, it returns its finding, or None if it does not apply.
+
+    Attributes:
+        name: short identifier, that of its findings.
+        title: for pages and tables.
+        reason: why a result with this failed check is unreliable, after "cannot be trusted: ".
+        run: the check itself.
+        order: of the checks, which begin with the cheap ones.
+        rank: of its reason if several checks fail; 1 is the most important.
+        cost: approximate cost.
+        unit: of its value: a share or accuracy, or a difference of logits.
+    """
+
+    name: str
+    title: str
+    reason: str
+    run: Callable[[ReliabilityCase], Found_co]
+    order: int
+    rank: int
+    cost: Callable[[Case], Cost] = costs_nothing
+    unit: Literal["share", "logits"] = "share"
+
+    def __call__(self, case: ReliabilityCase) -> Found_co:
+        """Return the finding of the check on `case`."""
+        return self.run(case)
+
+
+def check(
+    name: str,
+    *,
+    title: str,
+    reason: str,
+    order: int,
+    rank: int,
+    cost: Callable[[Case], Cost] = costs_nothing,
+    unit: Literal["share", "logits"] = "share",
+) -> Callable[[Callable[[ReliabilityCase], Found_co]], Check[Found_co]]:
+    """Return a decorator that makes a function the registered check `name`; see `Check`."""
+
+    def add(run: Callable[[ReliabilityCase], Found_co]) -> Check[Found_co]:
+        record = Check(name, title, reason, run, order, rank, cost, unit)
+        return CHECKS.register(name)(record)
+
+    return add
+
+
+def list_checks() -> tuple[Check[Finding | None], ...]:
+    """Return all checks in the order in which they are run."""
+    return tuple(sorted(map(CHECKS.get, CHECKS.names()), key=lambda one: one.order))
+
+
+def check_title(name: str) -> str:
+    """Return the title of the check of a finding, also for checks that old cards name."""
+    known = name in CHECKS.names()
+    return CHECKS.get(name).title if known else name.replace("_", " ").capitalize()
+
+
+def check_unit(name: str) -> str:
+    """Return what the check of a finding measures: "share" (of images) or "logits"."""
+    return CHECKS.get(name).unit if name in CHECKS.names() else "share"
+
+
+def reasons(findings: Sequence[Finding]) -> list[str]:
+    """Return the reasons of the checks of `findings`, the most important first."""
+    known = [CHECKS.get(one.name) for one in findings if one.name in CHECKS.names()]
+    return [one.reason for one in sorted(known, key=lambda one: one.rank)]
+
+
+def checks_cost(case: Case) -> Cost:
+    """Return the approximate cost of all checks, including the attack itself."""
+    total = case.evaluations(case.attack)
+    for one in list_checks():
+        total = total.plus(one.cost(case))
+    return total
