@@ -1,9 +1,9 @@
 """The case that reliability checks examine: a model, images, an attack and its results."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,23 @@ from robust_core.evaluation.variants import changed, has_parameter, in_same_thre
 from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
 from robust_core.models.guard import clean_tensor, guarded, is_stochastic
 
+Found = TypeVar("Found")
 Key = tuple[Attack, nn.Module | None]  # an attack and its surrogate
+
+
+class _Once(Generic[Found]):
+    """A property that is computed once for each object.
+
+    Unlike `functools.cached_property` before Python 3.12, it has no lock for all objects: a thread
+    that waits between two passes of one case does not hold up those of other cases.
+    """
+
+    def __init__(self, find: Callable[[Any], Found]) -> None:
+        self.find, self.__doc__ = find, find.__doc__
+
+    def __get__(self, case: Any, owner: type | None = None) -> Found:
+        found = case.__dict__[self.find.__name__] = self.find(case)
+        return found
 
 
 @dataclass
@@ -45,9 +61,6 @@ class ReliabilityCase:
     _reports: dict[Key, RobustnessReport] = field(default_factory=dict)
     _used: list[Key] = field(default_factory=list)
     _broken: list[Tensor] = field(default_factory=list)
-    # no cached_property: before Python 3.12 all cases would wait for the one that computes it
-    _spread: float | None = None
-    _finite: bool | None = None
 
     def __post_init__(self) -> None:
         """Check and normalise models and tensors."""
@@ -102,36 +115,32 @@ class ReliabilityCase:
     def _is_within(self, attack: Attack) -> bool:
         return attack.norm is self.attack.norm and attack.epsilon <= self.attack.epsilon
 
-    @property
+    @_Once
     def robust_accuracy(self) -> float:
         """Robust accuracy under the checked attack, on these images."""
         return self.report(self.attack).robust_accuracy
 
-    @property
+    @_Once
     def correct(self) -> Tensor:
         """Images that are correct without an attack, and so are attacked: bool [N]."""
         return self.report(self.attack).clean_correct.to(self.x.device)
 
-    @property
+    @_Once
     def spread(self) -> float:
         """Largest difference between the logits of two passes; 0 for a deterministic model."""
-        if self._spread is None:
-            with evaluation_mode(self.model), self._noise():
-                one, other = (predict_logits(self.model, self.x) for _ in range(2))
-            self._spread = float((one - other).abs().max())
-        return self._spread
+        with evaluation_mode(self.model), self._noise():
+            one, other = (predict_logits(self.model, self.x) for _ in range(2))
+        return float((one - other).abs().max())
 
-    @property
+    @_Once
     def stochastic(self) -> bool:
         """Whether the model is stochastic: declared as such, or two passes differ."""
         return is_stochastic(self.model) or self.spread > 0
 
-    @property
+    @_Once
     def finite(self) -> bool:
         """Whether all outputs for the images are finite numbers."""
-        if self._finite is None:
-            self._finite = bool(torch.isfinite(self.predict()).all())
-        return self._finite
+        return bool(torch.isfinite(self.predict()).all())
 
     def report(self, attack: Attack) -> RobustnessReport:
         """Return the evaluation under `attack`, computed on the surrogate, if there is one."""

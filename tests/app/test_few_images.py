@@ -75,9 +75,9 @@ def test_hard_pairs_of_one_image_a_class(home, constant):
 
 def test_a_model_at_chance_is_told_as_such_on_the_attack_page(home):
     page = open_view("attack", {"model": make_few(home, 12, constant=True), **ATTACK})
-    (sentence,) = (one.value for one in page.warning if "guess" in one.value)
-    assert "right on 1 of 12 images" in sentence
-    assert "the most frequent class would be right on 8 %" in sentence
+    (sentence,) = (one.value for one in page.warning if "chance level" in one.value)
+    assert "classifies 1 of 12 images correctly" in sentence
+    assert "the most frequent class would be correct on 8 %" in sentence
     assert "predicts 1 of the 12 classes" in sentence
     assert "robust model" not in said(page)
 

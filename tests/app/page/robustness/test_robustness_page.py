@@ -82,7 +82,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
         use_only(root, patch)
         run = run_evaluation(PLAN)
         version = version_of(checkpoint_info(MODEL), PLAN)
-        run.write_unit("0-reliability-0-0", {"version": version, "findings": FINDINGS})
+        run.write_unit(
+            "0-reliability-0-0", {"version": version, "findings": FINDINGS, "seconds": 1.0}
+        )
         yield root, run.run_id
 
 
