@@ -29,7 +29,7 @@ def test_a_masked_model_looks_robust_fails_the_checks_and_is_fooled(visit: Visit
     verdict = visit.page.locator(RESULT).first
     expect(verdict).to_contain_text(f"{label} stays {label}: the model resists PGD")
     expect(panel(visit)).to_contain_text("This result cannot be trusted")
-    expect(panel(visit)).to_contain_text("a gradient attack is blind there")
+    expect(panel(visit)).to_contain_text("a gradient attack fails there")
     expect(panel(visit).get_by_text(re.compile("fail$")).first).to_be_visible()
     visit.page.get_by_role("combobox", name="Attack", exact=True).click()
     visit.page.get_by_role("option", name="BPDA", exact=True).click()
