@@ -70,7 +70,7 @@ def test_a_training_is_watched_stopped_resumed_and_its_model_attacked(
     second_tab.goto(server.address + address)
     wait_for_epochs(second_tab, stopped)
     second_tab.close()
-    card = page.get_by_text(re.compile(r"of 360 test images right"))
+    card = page.get_by_text(re.compile(r"clean accuracy, 360 test images"))
     expect(card).to_be_visible(timeout=TRAINING)
     expect(page.get_by_text(f"Epoch {EPOCHS} of {EPOCHS} complete")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
