@@ -1,5 +1,6 @@
 """Buttons, error messages and log of a run or an evaluation."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.jobs.directory import WorkDirectory, WorkStatus
 
+DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 LOG_LINES = 14
 
 
@@ -38,6 +40,26 @@ class JobKind:
     def problem_key(self) -> str:
         """Session key of an error that is shown when the page is drawn."""
         return f"{self.page}.problem"
+
+
+def start(page: str, plan: Any, select: Callable[[str], None]) -> None:
+    """Start a job and select it, unless the button was pressed twice; show why it cannot start.
+
+    Args:
+        page: prefix of the key that remembers when the last job was started.
+        plan: what to do, as `jobs.start` takes it.
+        select: called with the id of the new job.
+    """
+    key = f"{page}.started"
+    if time.monotonic() - st.session_state.get(key, -1e9) < DOUBLE_CLICK:
+        return
+    try:
+        run_id = jobs.start(plan)
+    except InputError as error:
+        show_input_error(error)
+        return
+    st.session_state[key] = time.monotonic()
+    select(run_id)
 
 
 def show_main_action(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> None:

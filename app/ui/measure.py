@@ -4,8 +4,8 @@ A page names what it wants to know and everything that the answer depends on, an
 function that finds it:
 
     found = measure(
-        "compare.transfer", (infos, attack, number), lambda run: transfer(..., on_step=run.step),
-        cost=Cost(passes, seconds), label="Measure transfer",
+        "compare.transfer", (infos, attack, number), lambda run: ..., cost=cost_of(infos, passes),
+        label="Measure transfer",
     )
 
 What was measured lately is returned at once, to every session. What is cheap is computed at every

@@ -6,7 +6,7 @@ from app.ui import measure, models
 from robust_core.analysis.loss_surface import LossSurface, loss_surface
 from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation.check import Case, checks_cost, list_checks
+from robust_core.evaluation.check import PlannedCase, checks_cost, list_checks
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.evaluation.trace import AttackTrace, default_eot_samples
@@ -20,7 +20,7 @@ CHECKS_KIND = "attack.checks"
 
 def cost(info: CheckpointInfo, attack: Attack) -> measure.Cost:
     """Return the estimated cost of the checks of an attack on one image on this machine."""
-    cost = checks_cost(Case(attack, EFFORT))
+    cost = checks_cost(PlannedCase(attack, EFFORT))
     return measure.cost_of([info], round(cost.passes + QUERY * cost.queries))
 
 

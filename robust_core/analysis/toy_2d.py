@@ -134,7 +134,7 @@ def train_toy(
 
     Args:
         method: "standard"; "pag" with nearest-neighbour targets and weight 5; "pgd_at" with 5
-            steps, "feature_scattering" or "atld", all three in an L2 threat_model, the last two
+            steps, "feature_scattering" or "atld", all three in an L2 threat model, the last two
             with label smoothing 0.1 and "atld" with a small discriminator.
         data: training points.
         epochs: passes over them.

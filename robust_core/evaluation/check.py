@@ -26,8 +26,8 @@ class Cost(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
-    """What determines the cost of reliability checks before they are run.
+class PlannedCase:
+    """A case before its checks are run: all that their cost depends on.
 
     Attributes:
         attack: whose robust accuracy is checked.
@@ -49,7 +49,7 @@ class Case:
         return Cost(sum(attack.passes() for attack in run) - blind, blind + decisions)
 
 
-def costs_nothing(case: Case) -> Cost:
+def costs_nothing(case: PlannedCase) -> Cost:
     """Return the cost of a check that uses existing results only."""
     return Cost()
 
@@ -75,7 +75,7 @@ class Check(Generic[Found_co]):
     run: Callable[[ReliabilityCase], Found_co]
     order: int
     rank: int
-    cost: Callable[[Case], Cost] = costs_nothing
+    cost: Callable[[PlannedCase], Cost] = costs_nothing
     unit: Literal["share", "logits"] = "share"
 
     def __call__(self, case: ReliabilityCase) -> Found_co:
@@ -90,7 +90,7 @@ def check(
     reason: str,
     order: int,
     rank: int,
-    cost: Callable[[Case], Cost] = costs_nothing,
+    cost: Callable[[PlannedCase], Cost] = costs_nothing,
     unit: Literal["share", "logits"] = "share",
 ) -> Callable[[Callable[[ReliabilityCase], Found_co]], Check[Found_co]]:
     """Return a decorator that makes a function the registered check `name`; see `Check`."""
@@ -124,7 +124,7 @@ def reasons(findings: Sequence[Finding]) -> list[str]:
     return [one.reason for one in sorted(known, key=lambda one: one.rank)]
 
 
-def checks_cost(case: Case) -> Cost:
+def checks_cost(case: PlannedCase) -> Cost:
     """Return the approximate cost of all checks, including the attack itself."""
     total = case.evaluations(case.attack)
     for one in list_checks():

@@ -60,6 +60,9 @@ class EvaluatedImages:
     class_names: list[str]
 
 
+IMAGES = TypeAdapter(EvaluatedImages)  # reads it from a file
+
+
 @dataclass(frozen=True)
 class EvaluationSummary(WorkSummary):
     """One evaluation in a list.
@@ -207,7 +210,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
         """
         values = self._read(f"subjects/{place}.json")
         try:
-            subject = TypeAdapter(EvaluatedImages).validate_json(json.dumps(values), strict=True)
+            subject = IMAGES.validate_json(json.dumps(values), strict=True)
         except ValidationError:
             return None
         return subject if _fits(subject) else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robust_core.attacks.base import Attack, attack_from
-from robust_core.evaluation.check import Case, checks_cost
+from robust_core.evaluation.check import PlannedCase, checks_cost
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve
 
 Kind = Literal["clean", "attack", "curve", "reliability"]
@@ -98,7 +98,7 @@ def cost(
         return images * decision
     if unit.kind == "reliability":
         images = min(plan.reliability_images, num_images)
-        case = Case(attack, stochastic=stochastic, eot_samples=plan.eot_samples)
+        case = PlannedCase(attack, stochastic=stochastic, eot_samples=plan.eot_samples)
         return images * sum(checks_cost(case))
     if unit.kind == "curve":
         curve = plan.curves[unit.curve]

@@ -60,7 +60,7 @@ class RunEvaluator:
         config.check_inferences(state.method.inferences(state.model))
 
     def validate(self) -> RobustnessReport:
-        """RunEvaluator the network as it is on validation images."""
+        """Evaluate the network as it is on validation images."""
         self._progress.update(now=True, phase="validation")
         return evaluate(
             self.state.evaluated_model.eval(),

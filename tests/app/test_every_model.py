@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 from app.page.gradients import measure as gradients_work
 from app.page.latent import link
 from app.page.retina import attack
-from app.page.robustness import form as evaluation_form
 from app.ui import measure
 from robust_core import jobs
 from robust_core.checkpoints.catalog import checkpoint_info
@@ -49,7 +48,7 @@ def slow_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(gradients_work, "MORPH_STEPS", 1)
         patch.setattr(gradients_work, "DRAW_STEPS", 1)
         patch.setattr(attack, "NUM_STEPS", 1)
-        patch.setattr(evaluation_form, "DOUBLE_CLICK", 0.0)
+        patch.setattr("app.ui.job_controls.DOUBLE_CLICK", 0.0)
         pretend_processes(patch)
         patch.setattr("robust_core.jobs.control._check_room", lambda max_jobs: None)
         yield

@@ -9,7 +9,7 @@ from torch import nn
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.check import (
     CHECKS,
-    Case,
+    PlannedCase,
     check_title,
     check_unit,
     checks_cost,
@@ -33,7 +33,7 @@ def test_a_check_is_complete_in_its_own_place(name):
     assert check.name == name
     assert check.title and check.title[0].isupper() and not check.title.endswith(".")
     assert check.reason and check.reason[0].islower() and not check.reason.endswith(".")
-    assert min(check.cost(Case(PGD, stochastic=True, eot_samples=3))) >= 0
+    assert min(check.cost(PlannedCase(PGD, stochastic=True, eot_samples=3))) >= 0
     model = create_model("small_cnn", (1, 8, 8), 3).eval().requires_grad_(False)
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     subject = ReliabilityCase(model, x, model(x).argmax(dim=1), PGD, effort=0.05)
@@ -63,12 +63,12 @@ def test_findings_of_old_cards_have_a_title():
 
 def test_the_cost_follows_the_attack_the_effort_and_the_noise():
     long = create_attack("pgd", epsilon=0.03, num_steps=20)
-    assert checks_cost(Case(long)).passes > 5 * checks_cost(Case(PGD)).passes
-    assert checks_cost(Case(PGD, 0.4)).queries < checks_cost(Case(PGD)).queries
-    noisy = Case(PGD, stochastic=True)
-    assert checks_cost(noisy).passes >= checks_cost(Case(PGD)).passes + 25 * PGD.passes()
+    assert checks_cost(PlannedCase(long)).passes > 5 * checks_cost(PlannedCase(PGD)).passes
+    assert checks_cost(PlannedCase(PGD, 0.4)).queries < checks_cost(PlannedCase(PGD)).queries
+    noisy = PlannedCase(PGD, stochastic=True)
+    assert checks_cost(noisy).passes >= checks_cost(PlannedCase(PGD)).passes + 25 * PGD.passes()
     square = create_attack("square", epsilon=0.03, num_queries=100)
-    assert checks_cost(Case(square)).queries > 4 * 100
+    assert checks_cost(PlannedCase(square)).queries > 4 * 100
 
 
 class Meeting(nn.Module):

@@ -5,9 +5,8 @@ import streamlit as st
 from app.page.attack.reliability_panel import show_reliability
 from app.page.attack.surface_panel import show_surface
 from app.ui import measure, models, outcome
-from app.ui.attack_controls import pick_attack
-from app.ui.attack_link import attack_link, link_state
-from app.ui.image_picker import pick_image
+from app.ui.attack_link import attack_link
+from app.ui.attacked_image import pick_attacked_image
 from app.ui.model_picker import in_order, pick_model
 from app.ui.page import input_errors, open_page
 from app.ui.traces import attack_image, known_trace
@@ -25,12 +24,10 @@ def main() -> None:
         return
     with page.controls:
         info = pick_model(infos)
-        image = pick_image(info)
-        plan = None if image is None else pick_attack(info, image.label)
-    if image is None or plan is None:
-        page.stage.info("Choose an image and an attack on the left; the pictures appear here.")
+    picked = pick_attacked_image(page, info, "the pictures appear")
+    if picked is None:
         return
-    page.copy_link(link_state(info, image, plan))
+    image, plan = picked
     with input_errors(page.stage):
         with page.controls:
             cost = measure.cost_of([info], plan.attack.passes())

@@ -12,10 +12,11 @@ from app.page.compare.transfer import (
     show_sample_transfer,
 )
 from app.ui import models
-from app.ui.attack_controls import AttackPlan, pick_attack
-from app.ui.attack_link import attack_link, link_state
+from app.ui.attack_controls import AttackPlan
+from app.ui.attack_link import attack_link
+from app.ui.attacked_image import pick_attacked_image
 from app.ui.compared_models import compared_part, pick_models
-from app.ui.image_picker import ChosenImage, pick_image
+from app.ui.image_picker import ChosenImage
 from app.ui.measure import ask, cost_of
 from app.ui.model_picker import in_order, is_denoiser, pick_model
 from app.ui.outcome import CAUTION, show_players
@@ -39,12 +40,10 @@ def main() -> None:
     with page.controls:
         info = pick_model(infos)
         compared = pick_models(info, infos)
-        image = pick_image(info)
-        plan = None if image is None else pick_attack(info, image.label)
-    if image is None or plan is None:
-        page.stage.info("Choose an image and an attack on the left; the comparison appears here.")
+    picked = pick_attacked_image(page, info, "the comparison appears")
+    if picked is None:
         return
-    page.copy_link(link_state(info, image, plan))
+    image, plan = picked
     if len(compared) < 2:
         page.stage.info("Choose at least one more model under “Compared with”.")
         return

@@ -15,9 +15,8 @@ from app.page.latent.measure import (
 )
 from app.page.latent.numbers import show_numbers, summary
 from app.ui import models
-from app.ui.attack_controls import AttackPlan, pick_attack
-from app.ui.attack_link import link_state
-from app.ui.image_picker import pick_image
+from app.ui.attack_controls import AttackPlan
+from app.ui.attacked_image import pick_attacked_image
 from app.ui.measure import ask, cost_of
 from app.ui.model_picker import in_order, pick_model
 from app.ui.page import input_errors, open_page
@@ -37,12 +36,10 @@ def main() -> None:
         return
     with page.controls:
         info = pick_model(infos)
-        image = pick_image(info)
-        plan = None if image is None else pick_attack(info, image.label)
-    if image is None or plan is None:
-        page.stage.info("Choose an image and an attack on the left; the map appears here.")
+    picked = pick_attacked_image(page, info, "the map appears")
+    if picked is None:
         return
-    page.copy_link(link_state(info, image, plan))
+    image, plan = picked
     with input_errors(page.stage):
         with page.controls:
             num_images, wanted = _wanted(info, plan)

@@ -1,6 +1,5 @@
 """The form of a new evaluation: models, attacks, images, checks, and their cost."""
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -18,9 +17,9 @@ from app.page.robustness.attack_choices import (
 from app.page.robustness.link import DATA, models_key, select_evaluation
 from app.ui import models
 from app.ui.forms import parameter_form, show_input_error
+from app.ui.job_controls import start
 from app.ui.units import count_words, duration_words
 from app.ui.words import checkpoint_title, distance_words
-from robust_core import jobs
 from robust_core.acceleration.mode import fastest_acceleration
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.config.attack_run import AttackRun
@@ -44,9 +43,7 @@ CURVES: dict[str, tuple[CurveParameter, tuple[float, ...]]] = {  # field -> para
     "eot_curve": ("eot_samples", (1, 2, 5, 10, 20)),
 }
 CHOICES = ("epsilon_curve", *CURVES, "also_on_base_network")  # translated by `make_plan`
-DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
 MEASURED_IMAGES = 16
-STARTED = "robustness.started"
 ATTACKS_KEY = "robustness.attacks"
 SURROGATE_KEY, ITSELF = "robustness.surrogate", ""
 
@@ -118,14 +115,15 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
             _show_cost(plan, chosen, threat_model, surrogate)
         except InputError as error:
             show_input_error(error)
-    if st.button(
+    pressed = st.button(
         "Start evaluation",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         disabled=plan is None,
-    ):
-        _start(plan)
+    )
+    if pressed and plan is not None:
+        start("robustness", plan, select_evaluation)
 
 
 def make_plan(
@@ -331,15 +329,3 @@ def _show_cost(
         f"of an image, {duration_words(seconds)} as measured here; less where images are "
         "misclassified early."
     )
-
-
-def _start(plan: EvaluationPlan | None) -> None:
-    if plan is None or time.monotonic() - st.session_state.get(STARTED, -1e9) < DOUBLE_CLICK:
-        return
-    try:
-        run_id = jobs.start(plan)
-    except InputError as error:
-        show_input_error(error)
-        return
-    st.session_state[STARTED] = time.monotonic()
-    select_evaluation(run_id)

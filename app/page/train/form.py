@@ -1,17 +1,16 @@
 """The form of a new run: three choices and a button; all other settings are in an expander."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, cast
 
 import streamlit as st
 
 from app.ui.forms import parameter_form, show_input_error
+from app.ui.job_controls import start
 from app.ui.run_link import BUDGET, DATA, LINK, METHOD, OPTION, select_run
 from app.ui.state import Choice
 from app.ui.units import count_words
 from app.ui.words import attack_words
-from robust_core import jobs
 from robust_core.attacks.base import Attack
 from robust_core.config.choice import DataChoice
 from robust_core.config.presets import NO_OPTION, Budget, list_options, preset
@@ -32,30 +31,29 @@ OPTION_HELP = (
     "which reduces robust overfitting. HE (hypersphere embedding): logits are cosines of features "
     "and class weights, with a margin."
 )
-DOUBLE_CLICK = 2.0  # seconds in which a second press starts nothing
-STARTED = "train.started"
 PARTS = ("data", "model", "method", "optimiser", "schedule", "evaluation")
 
 
 def new_run() -> None:
     """Draw the form and the button that starts the run."""
     st.subheader("New run", anchor=False)
-    start = _pick_preset()
+    proposed = _pick_preset()
     place = st.container()
-    config = None if start is None else _all_settings(start)
+    config = None if proposed is None else _all_settings(proposed)
     with place:
         if config is not None:
             _describe_run(config)
-        elif start is not None:
+        elif proposed is not None:
             st.error("A setting is not valid; see All settings.")
-        if st.button(
+        pressed = st.button(
             "Start training",
             type="primary",
             icon=":material/play_arrow:",
             width="stretch",
             disabled=config is None,
-        ):
-            _start(config)
+        )
+        if pressed and config is not None:
+            start("train", config, select_run)
 
 
 def _pick_preset() -> RunConfig | None:
@@ -132,18 +130,6 @@ def _describe_run(config: RunConfig) -> None:
 
 def _words(attack: Attack) -> str:
     return attack_words(attack.name, attack.model_dump(mode="json"))
-
-
-def _start(config: RunConfig | None) -> None:
-    if config is None or time.monotonic() - st.session_state.get(STARTED, -1e9) < DOUBLE_CLICK:
-        return
-    try:
-        run_id = jobs.start(config)
-    except InputError as error:
-        show_input_error(error)
-        return
-    st.session_state[STARTED] = time.monotonic()
-    select_run(run_id)
 
 
 def _all_settings(start: RunConfig) -> RunConfig | None:

@@ -8,7 +8,7 @@ from robust_core.attacks.description import LOSS_WORDS
 from robust_core.attacks.mim import MIM
 from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.case import ReliabilityCase
-from robust_core.evaluation.check import Case, Cost, check
+from robust_core.evaluation.check import Cost, PlannedCase, check
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.variants import (
     has_parameter,
@@ -28,16 +28,16 @@ WARN_ABOVE = 0.01  # share of the images that gives a warning
 LOSS_GAP = 0.04  # the same where two losses are compared
 
 
-def _of_a_single_step(case: Case) -> Cost:
+def _of_a_single_step(case: PlannedCase) -> Cost:
     many = has_parameter(case.attack, "num_steps") and not case.attack.gradient_free
     return case.evaluations(in_same_threat_model(case.attack, "fgsm") if many else None)
 
 
-def _of_another_loss(case: Case) -> Cost:
+def _of_another_loss(case: PlannedCase) -> Cost:
     return case.evaluations(case.attack if has_parameter(case.attack, "loss") else None)
 
 
-def _of_every_step(case: Case) -> Cost:
+def _of_every_step(case: PlannedCase) -> Cost:
     return case.evaluations(case.attack if isinstance(case.attack, PGD | MIM) else None)
 
 

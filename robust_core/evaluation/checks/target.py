@@ -11,7 +11,7 @@ from robust_core.attacks.ensemble import WorstCase
 from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.case import ReliabilityCase
-from robust_core.evaluation.check import Case, Cost, check
+from robust_core.evaluation.check import Cost, PlannedCase, check
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.variants import (
     averaging,
@@ -44,17 +44,17 @@ def _blind_attacks(attack: Attack, effort: float) -> list[Attack]:
     ]
 
 
-def _of_all_views(case: Case) -> Cost:
+def _of_all_views(case: PlannedCase) -> Cost:
     fewer = case.stochastic and case.attack.averaged_passes < case.eot_samples
     return case.evaluations(averaging(case.attack, case.eot_samples) if fewer else None)
 
 
-def _of_averaging(case: Case) -> Cost:
+def _of_averaging(case: PlannedCase) -> Cost:
     attacks = _averaging_attacks(case.attack, case.effort) if case.stochastic else []
     return case.evaluations(*attacks)
 
 
-def _of_blind_attacks(case: Case) -> Cost:
+def _of_blind_attacks(case: PlannedCase) -> Cost:
     if not has_parameter(case.attack, "epsilon"):
         return Cost()
     return case.evaluations(*_blind_attacks(case.attack, case.effort))

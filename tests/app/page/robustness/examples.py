@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.page.robustness import form
 from robust_core import jobs
 from robust_core.config.attack_run import AttackRun
 from robust_core.evaluation_runs import (
@@ -39,7 +38,7 @@ def use_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep evaluations in this folder for the length of a test and give them no process."""
     use_only(root, monkeypatch)
     pretend_processes(monkeypatch)
-    monkeypatch.setattr(form, "DOUBLE_CLICK", 0.0)
+    monkeypatch.setattr("app.ui.job_controls.DOUBLE_CLICK", 0.0)
     monkeypatch.setattr("app.ui.models.seconds_per_pass", lambda info, batch_size=1: 0.001)
 
 

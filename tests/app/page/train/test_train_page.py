@@ -33,7 +33,7 @@ def no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs live in a folder of the test's own and never get a process."""
     use_only(tmp_path, monkeypatch)
     pretend_processes(monkeypatch)
-    monkeypatch.setattr(form, "DOUBLE_CLICK", 0.0)
+    monkeypatch.setattr("app.ui.job_controls.DOUBLE_CLICK", 0.0)
 
 
 def open_page(**query: str) -> AppTest:
@@ -194,7 +194,7 @@ def test_a_third_run_waits_and_an_eleventh_is_refused_in_one_sentence() -> None:
 
 
 def test_a_double_click_starts_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(form, "DOUBLE_CLICK", 60.0)
+    monkeypatch.setattr("app.ui.job_controls.DOUBLE_CLICK", 60.0)
     page = press(open_page(), "Start training")
     press(page, "Start training")
     assert len(jobs.summaries(RunDirectory)) == 1
