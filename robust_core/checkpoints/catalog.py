@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
 
 from robust_core.checkpoints.card import Card
@@ -21,6 +20,7 @@ from robust_core.checkpoints.file import (
     check_size,
     parse_header,
     shipped_tensors,
+    stored_form,
 )
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
@@ -148,7 +148,8 @@ def save_checkpoint(
 
     Args:
         path: ends in .safetensors.
-        model: the network; its weights are copied to the CPU as they are.
+        model: the network; its weights are stored as they are, in half precision where that
+            changes none of a tensor's values.
         config: the run that made it.
         method: what trained it, attached to it; its shipped parts travel along. None: none.
         class_names: K names.
@@ -167,10 +168,7 @@ def save_checkpoint(
         card=card,
         inferences=() if method is None else method.inferences(model),
     )
-    tensors = {
-        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in shipped_tensors(model, method).items()
-    }
+    tensors = {key: stored_form(value) for key, value in shipped_tensors(model, method).items()}
     metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
     write_atomically(path, save(tensors, metadata))
 

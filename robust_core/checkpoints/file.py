@@ -103,6 +103,27 @@ def shipped_tensors(model: Classifier, method: TrainingMethod | None) -> dict[st
     return tensors
 
 
+def rounded_to_half(tensor: Tensor) -> Tensor:
+    """Return weights at the nearest values that half precision has, in their own type.
+
+    Vectors (biases, statistics of norms) are left alone: they are small and may be out of range.
+    """
+    return tensor.half().to(tensor.dtype) if _may_be_half(tensor) else tensor
+
+
+def stored_form(tensor: Tensor) -> Tensor:
+    """Return a contiguous copy on the CPU, in half precision where that changes no value."""
+    tensor = tensor.detach().cpu()
+    exact = _may_be_half(tensor) and torch.equal(rounded_to_half(tensor), tensor)
+    return tensor.to(
+        torch.float16 if exact else tensor.dtype, copy=True, memory_format=torch.contiguous_format
+    )
+
+
+def _may_be_half(tensor: Tensor) -> bool:
+    return tensor.dtype is torch.float32 and tensor.dim() >= 2
+
+
 def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod]:
     """Check a whole file and return its network and method, in eval mode and frozen."""
     table, description = parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
@@ -150,7 +171,7 @@ def _check_table(table: dict[str, Any], expected: Mapping[str, Tensor], what: st
         entry = table[key] if isinstance(table[key], dict) else {}
         wanted = (_TYPES.get(tensor.dtype), list(tensor.shape))
         found = (entry.get("dtype"), entry.get("shape"))
-        if wanted != found:
+        if found not in (wanted, ("F16", list(tensor.shape)) if _may_be_half(tensor) else wanted):
             raise InputError(
                 f"{what} does not fit the network it names: {key} should be {wanted[0]} "
                 f"{wanted[1]}, got {found[0]} {found[1]}"

@@ -3,10 +3,13 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
+from robust_core.checkpoints.card import Card
 from robust_core.checkpoints.catalog import checkpoint_info, load_trained, save_checkpoint
+from robust_core.checkpoints.file import rounded_to_half
 from robust_core.command_line.options import Parser, configuration, positive
 from robust_core.config.run import RunConfig
 from robust_core.distributed import ProcessGroup
@@ -31,11 +34,11 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
                 f"{options.recipe} is no recipe of {info.name}: but for its evaluation it should "
                 "be what the checkpoint was trained with"
             )
-    card = measure_card(info.path, config, info.epoch, device=ProcessGroup().device)
     model, method = load_trained(info.path)
-    try:
+
+    def save(path: Path, card: Card) -> None:
         save_checkpoint(
-            options.output or info.path,
+            path,
             model,
             config=config,
             method=method,
@@ -43,6 +46,17 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
             epoch=info.epoch,
             card=card,
         )
+
+    try:
+        with TemporaryDirectory() as folder:
+            measured = info.path
+            if options.half:
+                for tensor in (*model.state_dict().values(), *method.state_dict().values()):
+                    tensor.copy_(rounded_to_half(tensor))
+                measured = Path(folder) / info.path.name
+                save(measured, info.card)
+            card = measure_card(measured, config, info.epoch, device=ProcessGroup().device)
+        save(options.output or info.path, card)
     except OSError as error:
         raise InputError(f"the checkpoint cannot be written: {error.strerror}") from None
     sys.stdout.write(f"{info.name}: {card.headline()}\n")
@@ -53,7 +67,8 @@ def _parser() -> Parser:
     parser = Parser(
         command="card",
         description="Measure the model card of a checkpoint again on test images, following the "
-        "evaluation of its recipe, and write it into the checkpoint. The weights do not change.",
+        "evaluation of its recipe, and write it into the checkpoint. The weights do not change, "
+        "except with --half.",
     )
     parser.add_argument("checkpoint", help="name of a checkpoint, or a .safetensors file")
     parser.add_argument(
@@ -65,6 +80,12 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write the checkpoint to this file instead"
+    )
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="round the weights to half precision first, which halves the file; the card is of the "
+        "rounded network",
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
     return parser

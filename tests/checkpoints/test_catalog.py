@@ -15,6 +15,7 @@ from robust_core.checkpoints.catalog import (
     load_model,
     save_checkpoint,
 )
+from robust_core.checkpoints.file import rounded_to_half
 from robust_core.checkpoints.table import markdown_table
 from robust_core.errors import InputError
 from robust_core.models.base import create_model
@@ -259,3 +260,18 @@ def test_markdown_table(path) -> None:
 def test_tensors_survive_byte_for_byte(path, model) -> None:
     stored = load(path.read_bytes())
     assert all(torch.equal(stored[key], value) for key, value in model.state_dict().items())
+
+
+def test_weights_that_half_precision_holds_take_half_the_room(path, model) -> None:
+    size = path.stat().st_size
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.copy_(rounded_to_half(tensor))
+        norm = model.get_parameter("classifier.bias")
+        norm.fill_(1e-9)  # a vector stays what it is, too small for half precision or not
+    save_checkpoint(path, model, config=tiny_config(), class_names=NAMES, epoch=3, card=CARD)
+    loaded = load_model(path)
+    assert path.stat().st_size < 0.6 * size
+    for key, value in loaded.state_dict().items():
+        assert value.dtype is model.state_dict()[key].dtype
+        assert torch.equal(value, model.state_dict()[key])

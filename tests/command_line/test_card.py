@@ -1,0 +1,22 @@
+import torch
+
+from robust_core.checkpoints.catalog import checkpoint_info, load_model
+from robust_core.checkpoints.file import rounded_to_half
+from robust_core.command_line.main import main
+
+
+def test_card_of_the_rounded_network(model, tmp_path, capsys) -> None:
+    rounded = tmp_path / "rounded.safetensors"
+    assert main(["card", model, "--half", "--output", str(rounded)]) == 0
+    assert "as reported" in capsys.readouterr().out
+    info, before = checkpoint_info(rounded), checkpoint_info(model)
+    assert rounded.stat().st_size < 0.7 * before.path.stat().st_size
+    assert (info.card.split, info.card.sample, info.epoch) == ("test", "stratified", before.epoch)
+    weights = load_model(model).state_dict()
+    for key, value in load_model(rounded).state_dict().items():
+        assert torch.equal(value, rounded_to_half(weights[key]))
+
+
+def test_card_of_an_inference_is_refused(model, capsys) -> None:
+    assert main(["card", f"{model}:one_view"]) == 2
+    assert "one_view" in capsys.readouterr().err
