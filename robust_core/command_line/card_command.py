@@ -34,6 +34,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
                 f"{options.recipe} is no recipe of {info.name}: but for its evaluation it should "
                 "be what the checkpoint was trained with"
             )
+    _with_notes(info.card, options.note)  # what cannot be written is refused before the work
     model, method = load_trained(info.path)
 
     def save(path: Path, card: Card) -> None:
@@ -56,11 +57,16 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
                 measured = Path(folder) / info.path.name
                 save(measured, info.card)
             card = measure_card(measured, config, info.epoch, device=ProcessGroup().device)
+        card = _with_notes(card, options.note)
         save(options.output or info.path, card)
     except OSError as error:
         raise InputError(f"the checkpoint cannot be written: {error.strerror}") from None
     sys.stdout.write(f"{info.name}: {card.headline()}\n")
     return 0
+
+
+def _with_notes(card: Card, notes: list[str]) -> Card:
+    return Card.create(card.model_dump() | {"notes": (*card.notes, *notes)})
 
 
 def _parser() -> Parser:
@@ -86,6 +92,13 @@ def _parser() -> Parser:
         action="store_true",
         help="round the weights to half precision first, which halves the file; the card is of the "
         "rounded network",
+    )
+    parser.add_argument(
+        "--note",
+        action="append",
+        default=[],
+        metavar="SENTENCE",
+        help="sentence for the card that its numbers do not say (repeatable)",
     )
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
     return parser

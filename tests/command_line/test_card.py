@@ -7,9 +7,11 @@ from robust_core.command_line.main import main
 
 def test_card_of_the_rounded_network(model, tmp_path, capsys) -> None:
     rounded = tmp_path / "rounded.safetensors"
-    assert main(["card", model, "--half", "--output", str(rounded)]) == 0
+    note = "measured on a rainy day"
+    assert main(["card", model, "--half", "--output", str(rounded), "--note", note]) == 0
     assert "as reported" in capsys.readouterr().out
     info, before = checkpoint_info(rounded), checkpoint_info(model)
+    assert info.card.notes[-1] == note
     assert rounded.stat().st_size < 0.7 * before.path.stat().st_size
     assert (info.card.split, info.card.sample, info.epoch) == ("test", "stratified", before.epoch)
     weights = load_model(model).state_dict()
@@ -20,3 +22,10 @@ def test_card_of_the_rounded_network(model, tmp_path, capsys) -> None:
 def test_card_of_an_inference_is_refused(model, capsys) -> None:
     assert main(["card", f"{model}:one_view"]) == 2
     assert "one_view" in capsys.readouterr().err
+
+
+def test_a_note_too_long_is_refused(model, tmp_path, capsys) -> None:
+    output = tmp_path / "a.safetensors"
+    assert main(["card", model, "--output", str(output), "--note", "x" * 2000]) == 2
+    assert "notes" in capsys.readouterr().err
+    assert not output.exists()
