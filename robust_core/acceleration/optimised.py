@@ -2,13 +2,19 @@
 
 import copy
 import threading
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from robust_core.acceleration.calibration import LARGEST_FEW, Calibration, Copy, calibrate
 from robust_core.acceleration.compilation import CompiledStep
-from robust_core.acceleration.mode import Acceleration, current_acceleration
+from robust_core.acceleration.mode import (
+    Acceleration,
+    current_acceleration,
+    use_acceleration,
+)
 from robust_core.models.base import Classifier
 from robust_core.models.fusion import FusedForm
 from robust_core.models.guard import ModelWrapper
@@ -61,6 +67,17 @@ def optimised(model: nn.Module) -> nn.Module:
     return kept.get(model, acceleration)
 
 
+def measured_choice(model: nn.Module) -> Calibration | None:
+    """Return what the acceleration "fastest" chose for a model; None: it is not optimised.
+
+    It is measured now where it has not been.
+    """
+    with use_acceleration(Acceleration("fastest")):
+        optimised(model)
+    kept = _COPIES.get(model)
+    return None if kept is None else kept.measured
+
+
 def search_model(model: nn.Module) -> nn.Module:
     """Return the model whose gradients an attack follows: `model`, or its bfloat16 copy."""
     return getattr(model, "search_model", model)
@@ -89,7 +106,7 @@ class OptimisedModel(ModelWrapper):
     """
 
     def __init__(
-        self, exact_model: Classifier, search_model: nn.Module, search_step: CompiledStep | None
+        self, exact_model: nn.Module, search_model: nn.Module, search_step: CompiledStep | None
     ) -> None:
         super().__init__(exact_model)
         self.exact_model = exact_model
@@ -98,11 +115,33 @@ class OptimisedModel(ModelWrapper):
         self.eval()
 
 
+class SearchByBatch(nn.Module):
+    """The copy that is the fastest for a batch of this size; all have the same weights."""
+
+    def __init__(self, few: nn.Module, many: nn.Module) -> None:
+        """Take the model for up to `LARGEST_FEW` images and the one for more."""
+        super().__init__()
+        self.few, self.many = few, many
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits: [N,C,H,W] -> [N,K]."""
+        return self._choice(x)(x)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the features of the chosen copy: [N,C,H,W] -> [N,D]."""
+        chosen: Any = self._choice(x)
+        return chosen.features(x)
+
+    def _choice(self, x: Tensor) -> nn.Module:
+        return self.few if len(x) <= LARGEST_FEW else self.many
+
+
 class _Copies:
     """The optimised copies of one state of a model, each made at its first use."""
 
     def __init__(self, model: nn.Module, versions: tuple[tuple[int, int], ...]) -> None:
         self.versions = versions
+        self.measured: Calibration | None = None
         self._lock = threading.Lock()
         self._exact = _optimised_copy(model, torch.float32)
         self._low: Classifier | None = None
@@ -115,15 +154,45 @@ class _Copies:
                 self._ready[acceleration] = self._make(model, acceleration)
             return self._ready[acceleration]
 
-    def _make(self, model: nn.Module, acceleration: Acceleration) -> OptimisedModel:
+    def _make(self, model: nn.Module, acceleration: Acceleration) -> nn.Module:
+        if acceleration.precision == "fastest":
+            return self._fastest(model)
         search = self._exact
         if acceleration.precision == "bfloat16":
-            self._low = self._low or _optimised_copy(model, torch.bfloat16)
-            search = self._low
+            search = self._low_precision(model)
         step = None
         if acceleration.compiled != "no":
             step = CompiledStep(search, in_background=acceleration.compiled == "background")
         return OptimisedModel(self._exact, search, step)
+
+    def _low_precision(self, model: nn.Module) -> Classifier:
+        self._low = self._low or _optimised_copy(model, torch.bfloat16)
+        return self._low
+
+    def _fastest(self, model: nn.Module) -> nn.Module:
+        """Return the copies that were measured to be the fastest, or the model itself."""
+        assert isinstance(model, Classifier)
+        search: dict[Copy, nn.Module] = {
+            "reference": model,
+            "float32": self._exact,
+            "bfloat16": self._low_precision(model),
+        }
+        exact: dict[Copy, nn.Module] = {**search, "bfloat16": self._exact}
+        measured = calibrate(search, exact, model.image_shape, _kind(model))
+        self.measured = measured
+        few, many = measured.for_few, measured.for_many
+        if measured.compile and many == "bfloat16":
+            step = CompiledStep(search[many], in_background=False)
+            return OptimisedModel(self._exact, search[many], step)
+        if few == many == "reference":
+            return model
+        if few == many:
+            return (
+                self._exact
+                if many == "float32"
+                else OptimisedModel(self._exact, search[many], None)
+            )
+        return OptimisedModel(exact[many], SearchByBatch(search[few], search[many]), None)
 
 
 _COPIES: WeakKeyDictionary[nn.Module, _Copies] = WeakKeyDictionary()
@@ -134,6 +203,12 @@ def _form(model: nn.Module) -> FusedForm | None:
     """Return the form that exactly this class declares; a subclass inherits none."""
     form = vars(type(model)).get("fused_form")
     return form if isinstance(form, FusedForm) else None
+
+
+def _kind(model: nn.Module) -> str:
+    """Return what decides how long a network takes: its class and the shapes of its weights."""
+    shapes = ";".join(f"{key}{list(one.shape)}" for key, one in model.state_dict().items())
+    return f"{type(model).__module__}.{type(model).__qualname__};{shapes}"
 
 
 def _is_known(model: nn.Module) -> bool:

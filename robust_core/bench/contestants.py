@@ -9,33 +9,32 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import Acceleration, fastest_acceleration, use_acceleration
+from robust_core.acceleration.mode import Acceleration, use_acceleration
 from robust_core.attacks.base import create_attack
 
 EPSILON = 8 / 255
-REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"
-TORCHATTACKS, FOOLBOX, OFFICIAL = "torchattacks", "foolbox", "pyautoattack"
+FASTEST, REFERENCE, FLOAT32, BFLOAT16 = "fastest", "reference", "float32", "bfloat16"
+TORCHATTACKS, FOOLBOX, OFFICIAL = PEERS = "torchattacks", "foolbox", "pyautoattack"
 
 Contestant = Callable[[nn.Module, Tensor, Tensor, int], Tensor]  # model, x, y, steps -> x_adv
 
 
 def contestants(
-    device: torch.device, *, low_precision: bool | None = None, epsilon: float = EPSILON
+    device: torch.device, *, compiled: bool = False, epsilon: float = EPSILON
 ) -> dict[str, Contestant]:
     """Return PGD (Linf, steps of epsilon / 4, random start) by everybody that is here.
 
     Args:
         device: where the images are.
         epsilon: of the threat model.
-        low_precision: take part in compiled bfloat16, too; None: where the device is made for it.
+        compiled: take part in compiled bfloat16, too, which takes a minute or more at first.
     """
-    if low_precision is None:
-        low_precision = fastest_acceleration(device).precision == "bfloat16"
     found = {
+        FASTEST: _engine(Acceleration("fastest"), epsilon),
         FLOAT32: _engine(Acceleration("float32"), epsilon),
         REFERENCE: _engine(Acceleration("reference"), epsilon),
     }
-    if low_precision:
+    if compiled:
         found = {BFLOAT16: _engine(Acceleration("bfloat16", compiled="now"), epsilon), **found}
     if is_installed("torchattacks"):
         found[TORCHATTACKS] = partial(_torchattacks, epsilon)
@@ -62,9 +61,14 @@ def official_autoattack(model: nn.Module, x: Tensor, y: Tensor, epsilon: float) 
     """Return the images of the authors' AutoAttack, version standard, Linf (pyautoattack).
 
     torchattacks has an ensemble of that name with 10 steps for 100: nothing to compare with.
+    The model must tell at least four classes: the targeted loss compares four logits.
     """
     package = importlib.import_module("pyautoattack")
     attack = package.AutoAttack(model, norm="Linf", eps=epsilon, device=x.device, seed=0)
+    with torch.no_grad():
+        others = model(x[:1]).shape[1] - 1
+    for member in (attack.apgd_targeted, attack.fab):  # nine targets whatever the model knows
+        member.n_target_classes = min(member.n_target_classes, others)
     x_adv, _ = attack.run_standard_evaluation(x, y, batch_size=len(x))
     return x_adv
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from robust_core.acceleration.mode import fastest_acceleration, use_acceleration
-from robust_core.acceleration.optimised import optimised
+from robust_core.acceleration.mode import Acceleration, use_acceleration
+from robust_core.acceleration.optimised import measured_choice, optimised
 from robust_core.attacks.base import Attack, create_attack
 from robust_core.bench.contestants import (
     BFLOAT16,
+    FASTEST,
     FLOAT32,
     OFFICIAL,
     TORCHATTACKS,
@@ -28,6 +29,7 @@ from robust_core.losses import cross_entropy, is_correct
 from robust_core.models.base import create_model
 
 IMAGE_SHAPE, NUM_CLASSES = (3, 32, 32), 10
+FEWEST_CLASSES = 4  # of the authors' AutoAttack
 GIGA = 1e9
 BenchCase = tuple[nn.Module, Tensor, Tensor]  # model, images, labels
 
@@ -63,6 +65,9 @@ def speed_of_pgd(
 
         return work
 
+    choice = measured_choice(model)
+    if choice is not None:
+        yield f"  fastest: {choice.words}"
     work = {name: run(name, attack) for name, attack in everybody.items()}
     seconds = interleaved_medians(work, repeats, x.device)
     flops = gradient_flops(model, x[:1]) * num_steps * len(x)
@@ -71,7 +76,8 @@ def speed_of_pgd(
         logits = predict_logits(model, last[name])
         success = 1 - int(is_correct(logits, y).sum()) / len(x)
         loss = float(cross_entropy(logits, y).mean())
-        share = flops / value / peak["bfloat16" if name == BFLOAT16 else "float32"]
+        low = name == BFLOAT16 or (name == FASTEST and choice and choice.for_many == BFLOAT16)
+        share = flops / value / peak["bfloat16" if low else "float32"]
         yield (
             f"  {name:<14}{1000 * value:>10.1f} ms{len(x) / value:>10.1f} images/s"
             f"{base / value:>8.2f} x{success:>9.1%} fooled, loss{loss:>7.3f}"
@@ -133,13 +139,15 @@ def autoattack(subject: BenchCase, epsilon: float) -> Iterator[str]:
         return int(is_correct(predict_logits(model, x_adv), y).sum()) / len(x)
 
     ours = create_attack("autoattack", epsilon=epsilon)
-    work = {OFFICIAL: official} if is_installed(OFFICIAL) else {}
+    num_classes = predict_logits(model, x[:1]).shape[1]
+    takes_part = is_installed(OFFICIAL) and num_classes >= FEWEST_CLASSES
+    work = {OFFICIAL: official} if takes_part else {}
     yield from _side_by_side(work | {"this engine": lambda: _robust(subject, ours)}, x)
 
 
 def _robust(subject: BenchCase, attack: Attack) -> float:
     model, x, y = subject
-    with use_acceleration(fastest_acceleration(x.device)):
+    with use_acceleration(Acceleration("fastest")):
         return evaluate(model, x, y, attack).robust_accuracy
 
 

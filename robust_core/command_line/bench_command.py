@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from robust_core.acceleration.memory import keep_freed_memory
-from robust_core.bench.contestants import contestants
+from robust_core.bench.contestants import BFLOAT16, FLOAT32, PEERS, contestants, is_installed
 from robust_core.bench.sections import (
     all_classes,
     autoattack,
@@ -70,8 +70,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     parser.add_argument(
         "--bfloat16",
         action="store_true",
-        help="include the compiled bfloat16 search even if this machine has no bfloat16 matrix "
-        "units",
+        help="include the compiled bfloat16 search, which takes a minute or more to compile",
     )
     options = parser.parse_args(arguments)
     if options.threads is not None:
@@ -84,14 +83,16 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
             f"{torch.get_num_threads()} threads, freed memory {'kept' if kept else 'returned'}"
         ]
     )
-    everybody = contestants(device, low_precision=options.bfloat16 or None)
+    everybody = contestants(device, compiled=options.bfloat16)
+    missing = [name for name in PEERS if not is_installed(name)]
+    if missing:
+        _write([f"not installed, so not compared: {', '.join(missing)}"])
     peak: dict[str, float] = {}
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        if name in everybody:
-            measured = peaks(device, dtype)
-            peak[name] = max(measured.values())
-            each = ", ".join(f"{what} {value / 1e9:.0f}" for what, value in measured.items())
-            _write([f"peak of {name}, GFLOP/s: {each}"])
+    for name, dtype in ((FLOAT32, torch.float32), (BFLOAT16, torch.bfloat16)):
+        measured = peaks(device, dtype)
+        peak[name] = max(measured.values())
+        each = ", ".join(f"{what} {value / 1e9:.0f}" for what, value in measured.items())
+        _write([f"peak of {name}, GFLOP/s: {each}"])
     for name in options.checkpoints if "robust" in options.sections else ():
         subject, epsilon = trained(name, max(options.batches), device)
         words = f"Linf {epsilon:.4g}, {name}, the first {len(subject[1])} test images"

@@ -80,7 +80,8 @@ class EvaluationPlan(Parameters):
         Precision,
         Field(
             description="Acceleration of the attacks: reference (the model unchanged), float32 "
-            "(optimised copy), or bfloat16, with every success confirmed in float32."
+            "(optimised copy), bfloat16, or fastest (measured); every success is confirmed in "
+            "float32."
         ),
     ] = "float32"
     compiled: Annotated[

@@ -36,8 +36,8 @@ def test_flops_of_a_gradient_are_those_of_the_layers():
 
 def test_all_contestants_attack_with_the_same_budget():
     model, x, y = untrained("small_cnn", {"width": 4}, 2, CPU)
-    everybody = contestants(CPU, low_precision=False)
-    assert {"float32", "reference"} <= set(everybody)
+    everybody = contestants(CPU)
+    assert {"fastest", "float32", "reference"} <= set(everybody)
     for attack in everybody.values():
         x_adv = attack(model, x, y, 2)
         assert 0.02 < float((x_adv - x).abs().max()) <= 8 / 255 + 1e-6
@@ -57,19 +57,23 @@ def test_sections_say_what_they_measured():
 
 def test_the_command_prints_peaks_and_shares(monkeypatch, capsys):
     monkeypatch.setattr(bench_command, "NETWORKS", {"tiny": ("small_cnn", {"width": 4})})
-    monkeypatch.setattr(contestants_module, "is_installed", lambda package: False)
+    for module in (contestants_module, bench_command):
+        monkeypatch.setattr(module, "is_installed", lambda package: False)
     arguments = ["--repeats", "1", "--networks", "tiny", "--batches", "2", "--steps", "2"]
     assert main(["bench", *arguments, "--sections", "speed", "classes"]) == 0
     out = capsys.readouterr().out
     assert "peak of float32, GFLOP/s: matmul" in out
     assert "small_cnn width 4, 2 images" in out
     assert "GFLOP/s" in out
-    assert "torchattacks" not in out
+    assert out.count("torchattacks") == 1
+    assert "not installed, so not compared: torchattacks, foolbox, pyautoattack" in out
+    assert "fastest: input gradients are computed by" in out
 
 
 @pytest.mark.slow
 def test_the_robust_section_takes_checkpoints(monkeypatch, capsys):
-    monkeypatch.setattr(contestants_module, "is_installed", lambda package: False)
+    for module in (contestants_module, bench_command):
+        monkeypatch.setattr(module, "is_installed", lambda package: False)
     monkeypatch.setattr(bench_command, "autoattack", lambda subject, epsilon: ["none"])
     arguments = ["--checkpoints", "digits-standard", "--batches", "2", "--sections", "robust"]
     assert main(["bench", *arguments]) == 0

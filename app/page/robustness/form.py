@@ -20,7 +20,6 @@ from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
 from app.ui.units import count_words, duration_words
 from app.ui.words import checkpoint_title, distance_words
-from robust_core.acceleration.mode import fastest_acceleration
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.config.attack_run import AttackRun
 from robust_core.data import data_source
@@ -156,11 +155,9 @@ def make_plan(
                 "'digits-atld:imt'; any other model is its own base network"
             )
         attacks = [one for attack in attacks for one in (as_published(attack), attack)]
-    acceleration = fastest_acceleration()  # a background process can wait for the compiler
     return EvaluationPlan.create(
         {
-            "precision": acceleration.precision,
-            "compiled": acceleration.compiled != "no",
+            "precision": "fastest",
             "checkpoints": [info.name for info in infos],
             "attacks": attacks,
             "curves": list(_curves(attacks, threat_model, extent)),
