@@ -36,7 +36,7 @@ FOLDER = "page"  # in app/, a folder each page
 DRAWINGS = r"(\w+_)?charts"  # modules that draw and know neither torch nor streamlit
 
 # Ratchets: today's figures; lower them whenever they fall.
-LONGEST_CHAIN = {"robust_core": 19, "app": 14, "all": 29}
+LONGEST_CHAIN = {"robust_core": 19, "app": 13, "all": 26}
 MOST_IMPORTS, LONGEST_FILE, LONGEST_SCRIPT = 15, 350, 120
 SESSION_WRITERS = 30  # modules of the app that write into the session
 

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from app.ui import models
-from app.ui.shown import clean_result
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 from robust_core.evaluation.chance import chance_level, chance_sentence, class_coverage
@@ -24,7 +23,7 @@ def warn_of_chance(info: CheckpointInfo) -> None:
 
 def chance_words(info: CheckpointInfo) -> str:
     """Return a warning for a checkpoint at chance level; "" for every other."""
-    found = clean_result(info)
+    found = info.clean_result
     if found is None:
         return ""
     try:

@@ -8,7 +8,6 @@ from app.ui.model_picker import chosen_model, is_denoiser
 from app.ui.state import Part, listed
 from app.ui.words import defended, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation_runs.subjects import masks_gradients
 
 MOST_MODELS = 4
 
@@ -83,7 +82,7 @@ def _default_models(info: CheckpointInfo, others: Sequence[CheckpointInfo]) -> l
     shipped = [
         other
         for other in others
-        if not (other.inference or "/" in other.name or masks_gradients(other))
+        if not (other.inference or "/" in other.name or other.masks_gradients)
     ]
     # pgd_at itself, not a variant of it such as awp
     shipped.sort(key=lambda other: not other.name.endswith("-pgd_at"))

@@ -7,7 +7,6 @@ import streamlit as st
 from app.ui.state import Choice
 from app.ui.words import card_help, card_words, checkpoint_title, defended
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation_runs.subjects import masks_gradients
 
 MODEL_KEY = "attack.model"
 
@@ -48,7 +47,7 @@ def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
     def place(info: CheckpointInfo) -> tuple:
         baseline = info.name.endswith("-pgd_at")
         data, own = info.config.data.name, "/" in info.name
-        return data, own, masks_gradients(info), defended(info), not baseline
+        return data, own, info.masks_gradients, defended(info), not baseline
 
     return sorted(infos, key=place)
 

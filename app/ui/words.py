@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.ui.shown import shown_robust
 from app.ui.units import count_words, percent
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
@@ -14,7 +13,6 @@ from robust_core.evaluation.finding import Finding
 from robust_core.evaluation.finding import verdict as verdict_of
 from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation.trace import AttackTrace
-from robust_core.evaluation_runs.subjects import masks_gradients
 from robust_core.threat_model import Norm
 
 Outcome = Literal["resists", "fooled", "moved", "beyond", "wrong"]
@@ -124,9 +122,9 @@ def defended(info: CheckpointInfo) -> bool:
 
 def _kind(info: CheckpointInfo) -> str:
     """Return what to call a model: "robust" only if its card supports it."""
-    if shown_robust(info):
+    if info.shown_robust:
         return "robust model"
-    return "model" if defended(info) or masks_gradients(info) else "standard model"
+    return "model" if defended(info) or info.masks_gradients else "standard model"
 
 
 def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:

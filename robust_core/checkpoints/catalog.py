@@ -26,9 +26,11 @@ from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.files import write_atomically
 from robust_core.methods.base import TrainingMethod
-from robust_core.models.base import Classifier
+from robust_core.models.base import MODELS, Classifier
 from robust_core.paths import checkpoints_folder, shipped_folder
 from robust_core.registry import unknown_name
+
+ROBUST_ABOVE = 0.5  # robust accuracy
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,43 @@ class CheckpointInfo:
     card: Card
     inferences: tuple[str, ...] = ()
     inference: str = ""
+
+    @property
+    def masks_gradients(self) -> bool:
+        """Whether the network has a part that is known to hide its gradient."""
+        return bool(MODELS.get(self.config.model.name).masking_parts)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether two passes of one image can differ, as the network's kind says."""
+        return MODELS.get(self.config.model.name).stochastic is True
+
+    @property
+    def shown_robust(self) -> bool:
+        """Whether the card supports calling the model robust.
+
+        The 95 % interval of the lowest robust accuracy of this inference mode must lie above one
+        half, and gradients must not be masked. The name of the training method does not count.
+        """
+        results = self.card.results_of(self.inference)
+        if not results or self.masks_gradients:
+            return False
+        lowest = min(results, key=lambda one: one.accuracy)
+        return lowest.interval[0] > ROBUST_ABOVE
+
+    @property
+    def clean_result(self) -> tuple[int, int] | None:
+        """Number of correctly classified clean images on the card, and of all images.
+
+        None if the card has no clean accuracy for this inference mode.
+        """
+        card = self.card
+        if not self.inference:
+            return round(card.clean_accuracy * card.num_images), card.num_images
+        own = card.results_of(self.inference)
+        if not own or own[0].clean_accuracy is None:
+            return None
+        return round(own[0].clean_accuracy * own[0].num_images), own[0].num_images
 
 
 def list_checkpoints() -> list[str]:

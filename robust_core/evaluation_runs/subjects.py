@@ -9,7 +9,6 @@ from robust_core.config.choice import DataChoice
 from robust_core.data import ImageSet, load_data
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.plan import EvaluationPlan
-from robust_core.models.base import MODELS
 
 SAMPLE = "stratified"  # the order of an evaluation's images; units in another one are done again
 
@@ -62,7 +61,7 @@ def transfer_source(info: CheckpointInfo, plan: EvaluationPlan) -> CheckpointInf
     """
     for name in plan.checkpoints:
         other = checkpoint_info(name)
-        if other.path != info.path and fits(info, other) and not masks_gradients(other):
+        if other.path != info.path and fits(info, other) and not other.masks_gradients:
             return other
     return undefended_model(info)
 
@@ -78,20 +77,10 @@ def undefended_model(info: CheckpointInfo) -> CheckpointInfo | None:
             info.image_shape,
             info.class_names,
         )
-        undefended = other.config.method.name == "standard" and not masks_gradients(other)
+        undefended = other.config.method.name == "standard" and not other.masks_gradients
         if same and undefended and other.digest != info.digest:
             return other
     return None
-
-
-def masks_gradients(info: CheckpointInfo) -> bool:
-    """Return whether the network has a part that is known to hide its gradient."""
-    return bool(MODELS.get(info.config.model.name).masking_parts)
-
-
-def answers_at_random(info: CheckpointInfo) -> bool:
-    """Return whether two passes of one image can differ, as the network's kind says."""
-    return MODELS.get(info.config.model.name).stochastic is True
 
 
 def default_attacks(infos: Sequence[CheckpointInfo]) -> tuple[str, ...]:
@@ -100,7 +89,7 @@ def default_attacks(infos: Sequence[CheckpointInfo]) -> tuple[str, ...]:
     PGD; the adaptive evaluation where a model is used with a test-time transformation or answers at
     random; both where a person has brought the model, whose defence nobody here knows.
     """
-    hard = any(info.inference or answers_at_random(info) for info in infos)
+    hard = any(info.inference or info.stochastic for info in infos)
     brought = any(info.name.startswith("imported/") for info in infos)
     return ("adaptive",) if hard else ("pgd", "adaptive") if brought else ("pgd",)
 

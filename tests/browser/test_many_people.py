@@ -13,7 +13,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Locator, expect
 
-from app.ui.browser.player import data_url
+from app.ui.browser.assets import data_url
 from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.catalog import load_model
 from robust_core.data import load_data

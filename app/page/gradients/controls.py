@@ -7,7 +7,6 @@ import streamlit as st
 from app.ui.state import Choice
 from app.ui.words import short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation_runs.subjects import masks_gradients
 
 VIEWS = {
     "classes": "Every class",
@@ -47,7 +46,7 @@ def pick_view() -> str:
 
 def warn_of_masking(models: Sequence[CheckpointInfo]) -> None:
     """Warn of models with masked gradients."""
-    names = ", ".join(short_name(info) for info in models if masks_gradients(info))
+    names = ", ".join(short_name(info) for info in models if info.masks_gradients)
     if names:
         st.warning(MASKED.format(names=names), icon=":material/visibility_off:")
 

@@ -18,7 +18,6 @@ from robust_core.analysis.confusion import Denominator
 from robust_core.analysis.confusion_change import PairChange, pair_changes, paired_outcome
 from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation_runs.subjects import masks_gradients
 
 MOST_PAIRS = 12
 
@@ -69,7 +68,7 @@ def _pick_other(info: CheckpointInfo) -> CheckpointInfo | None:
     }
     if not fitting:
         return None
-    unmasked = [one.name for one in fitting.values() if defended(one) and not masks_gradients(one)]
+    unmasked = [one.name for one in fitting.values() if defended(one) and not one.masks_gradients]
     name = other_part(list(fitting), (unmasked or list(fitting))[0]).select(
         "Second model", format_func=lambda name: checkpoint_title(fitting[name]), width=320
     )

@@ -7,7 +7,6 @@ from app.ui.words import attack_words
 from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.chance import learning_warning
-from robust_core.evaluation_runs.subjects import masks_gradients
 
 MASKED = (
     "This network has a part that masks its gradient, so PGD gets no useful direction: the result "
@@ -26,5 +25,5 @@ def show_summary(run: ConfusionRun, info: CheckpointInfo) -> None:
     warning = learning_warning(run.prediction, run.images.y)
     if warning:
         st.warning(warning, icon=":material/casino:")
-    if masks_gradients(info):
+    if info.masks_gradients:
         st.warning(MASKED, icon=":material/visibility_off:")

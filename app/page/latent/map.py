@@ -12,7 +12,7 @@ from app.navigation import page_script
 from app.page.latent import charts
 from app.page.latent.link import COLOUR, DIMENSIONS, LAYOUT, LAYOUTS
 from app.page.latent.measure import KeptPath, KeptSample, lay_out
-from app.ui.browser.player import data_url
+from app.ui.browser.assets import data_url
 from app.ui.forms import show_input_error
 from app.ui.image_picker import choose_image
 from app.ui.units import count_words, percent

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 from torch import Tensor
 
-from app.ui.browser.assets import register
-from app.ui.browser.player import data_url
+from app.ui.browser.assets import data_url, register
 from robust_core.models.retina.sampler import Centre
 
 _render = register("retina_fixation")

@@ -10,7 +10,6 @@ from app.ui.words import lowest_words, mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.finding import verdict
-from robust_core.evaluation_runs.subjects import masks_gradients
 
 MASKED = "⚠ masked"
 
@@ -28,7 +27,7 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
         "attack and check of the same inference mode. Checks: reliability checks of the lowest "
         "number. A stronger attack can only lower it. In brackets: 95 % interval (Wilson)."
     )
-    if any(masks_gradients(info) for info in networks):
+    if any(info.masks_gradients for info in networks):
         st.caption(
             f"{MASKED}: this model masks its gradient on purpose, as a lesson. Plain PGD leaves a "
             "high accuracy; attacks that need no gradient show the real one."
@@ -74,7 +73,7 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
 def _model(info: CheckpointInfo, inference: str) -> str:
     if inference:
         return f"{info.name}, {mode_words(inference)}"
-    return f"{info.name} {MASKED}" if masks_gradients(info) else info.name
+    return f"{info.name} {MASKED}" if info.masks_gradients else info.name
 
 
 def _clean(card: Card, result: RobustResult) -> str:

@@ -6,7 +6,6 @@ import streamlit as st
 
 from app.navigation import page_script
 from app.page.start.example import Example
-from app.ui.shown import shown_robust
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 ATTACK, TRAIN, LEARN = page_script("attack"), page_script("train"), page_script("learn")
@@ -21,7 +20,7 @@ def first_steps(infos: Mapping[str, CheckpointInfo], example: Example | None) ->
         infos: the available checkpoints, by name.
         example: the image and attack that the links set; None leaves them to the page.
     """
-    robust = ROBUST in infos and shown_robust(infos[ROBUST])
+    robust = ROBUST in infos and infos[ROBUST].shown_robust
     kind = "robust" if robust else "adversarially trained"
     first, second, third = (
         place.container(border=True, height="stretch") for place in st.columns(3, gap="medium")

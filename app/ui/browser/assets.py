@@ -1,8 +1,12 @@
-"""Reads the style and script of a components-v2 component from the files beside its module."""
+"""What the components-v2 components share: their style and script, read from files; pictures."""
 
+import base64
 from pathlib import Path
 
 from streamlit.components import v2
+from torch import Tensor
+
+from robust_core.data.images import encode_png
 
 FOLDER = Path(__file__).parent
 
@@ -15,3 +19,8 @@ def register(name: str):
         css=(FOLDER / f"{name}.css").read_text(encoding="utf-8"),
         js=(FOLDER / f"{name}.js").read_text(encoding="utf-8"),
     )
+
+
+def data_url(x: Tensor) -> str:
+    """Return an image [C,H,W] in [0, 1] as a PNG that an `img` element can show."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(x)).decode()

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app.ui.browser.assets import register
-from app.ui.browser.player import data_url
+from app.ui.browser.assets import data_url, register
 from robust_core.data import ImageSet
 
 _render = register("gallery")

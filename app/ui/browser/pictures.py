@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from app.ui.browser.assets import register
-from app.ui.browser.player import data_url
+from app.ui.browser.assets import data_url, register
 
 _render = register("pictures")
 

@@ -1,6 +1,5 @@
 """The player: clean, perturbation and adversarial picture at every step, for one model or more."""
 
-import base64
 import hashlib
 import math
 from collections.abc import Sequence
@@ -9,9 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from app.ui.browser.assets import register
+from app.ui.browser.assets import data_url, register
 from app.ui.words import distance_words
-from robust_core.data.images import encode_png
 from robust_core.evaluation.trace import Array, AttackTrace, Frame
 
 _render = register("player")
@@ -93,11 +91,6 @@ def rival(trace: AttackTrace) -> int:
 def perturbation_picture(delta: Tensor, gain: float) -> Tensor:
     """Return 0.5 + gain * delta / 2, clipped to [0, 1]: mid-grey is no change."""
     return (0.5 + gain * delta / 2).clamp(0.0, 1.0)
-
-
-def data_url(x: Tensor) -> str:
-    """Return an image [C,H,W] in [0, 1] as a PNG that an `img` element can show."""
-    return "data:image/png;base64," + base64.b64encode(encode_png(x)).decode()
 
 
 def _reading(

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.ui.traces import attack_image
 from app.ui.units import duration_words, percent
 from app.ui.words import permissions, verdict
 from robust_core.attacks.base import ATTACKS, create_attack
-from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info
 from robust_core.errors import InputError
 from robust_core.evaluation.trace import MOST_FRAMES, trace_attack
 from robust_core.models.base import create_model
@@ -35,15 +36,16 @@ def x():
     return torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(3))
 
 
-def info(method="standard", digest="a", low=0.0) -> Any:
-    """A checkpoint whose one number has a 95 % interval from `low`."""
+def info(method="standard", digest="a", low=0.0) -> CheckpointInfo:
+    """A checkpoint whose lowest number has a 95 % interval from `low`."""
     network = SimpleNamespace(name="small_cnn")
-    config = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
-    names = {"class_names": NAMES, "name": digest, "digest": digest, "inference": ""}
+    config: Any = SimpleNamespace(method=SimpleNamespace(name=method), model=network)
     result = SimpleNamespace(accuracy=low + 0.05, interval=(low, low + 0.1))
     better = SimpleNamespace(accuracy=0.99, interval=(0.9, 1.0))
-    names |= {"card": SimpleNamespace(results_of=lambda inference: [better, result])}
-    return SimpleNamespace(config=config, **names)
+    card: Any = SimpleNamespace(results_of=lambda inference: [better, result])
+    return CheckpointInfo(
+        digest, Path(), digest, config, (1, 8, 8), len(NAMES), NAMES, epoch=1, card=card
+    )
 
 
 def own_label(model, x) -> int:

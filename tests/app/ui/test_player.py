@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from app.ui.browser.player import data_url, likeliest_classes, perturbation_picture, player_data
+from app.ui.browser.assets import data_url
+from app.ui.browser.player import likeliest_classes, perturbation_picture, player_data
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.trace import AttackTrace, Frame
 
