@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -37,6 +37,7 @@ PROGRESS_INTERVAL = 0.1  # seconds between two updates of the progress bar
 MOST_RESULTS = 64  # kept of each kind of work
 
 R = TypeVar("R")
+Width = Literal["content", "stretch"]
 _AT_ONCE: ContextVar[bool] = ContextVar("at_once", default=False)
 
 
@@ -168,6 +169,7 @@ def ask(
     key: str,
     live_seconds: float = LIVE_SECONDS,
     always: bool = False,
+    width: Width = "content",
 ) -> bool:
     """Draw a button and what it costs, unless the work is cheap; return whether to begin now.
 
@@ -177,11 +179,13 @@ def ask(
         key: of the button, "page.what".
         live_seconds: work that takes no longer begins without the button.
         always: draw the button for cheap work, too.
+        width: of the button; "stretch" in a column of controls.
     """
     live = cost is None or cost.seconds <= live_seconds or _AT_ONCE.get()
     if cost is None or (live and not always):
         return True
-    pressed = st.button(label, type="primary", icon=":material/bolt:", key=f"{key}.run")
+    icon = ":material/bolt:"
+    pressed = st.button(label, type="primary", icon=icon, key=f"{key}.run", width=width)
     when = " Runs at once when you move a control." if live else ""
     st.caption(cost.words() + when)
     return live or pressed

@@ -31,7 +31,7 @@ def main() -> None:
     with input_errors(page.stage):
         with page.controls:
             cost = measure.cost_of([info], plan.attack.passes())
-            wanted = measure.ask("Run attack", cost, key="attack", always=True)
+            wanted = measure.ask("Run attack", cost, key="attack", always=True, width="stretch")
         with page.stage:
             request = (info, image.x, image.label, plan.attack, plan.target)
             trace = attack_image(*request) if wanted else known_trace(*request)

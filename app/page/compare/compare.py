@@ -49,9 +49,8 @@ def main() -> None:
         return
     with input_errors(page.stage):
         with page.controls:
-            wanted = ask(
-                "Run attack on all", cost_of(compared, plan.attack.passes()), key="compare"
-            )
+            cost = cost_of(compared, plan.attack.passes())
+            wanted = ask("Run attack on all", cost, key="compare", width="stretch")
         with page.stage:
             _compare(compared, image, plan, wanted)
 

@@ -58,7 +58,9 @@ def main() -> None:
 
 def _pressed(info: CheckpointInfo, plan: ConfusionPlan) -> bool:
     """Draw button and cost; return whether the attack should run now."""
-    pressed = ask("Run attack", measure.cost(info, plan), key="hard_pairs", live_seconds=0.0)
+    pressed = ask(
+        "Run attack", measure.cost(info, plan), key="hard_pairs", live_seconds=0.0, width="stretch"
+    )
     if models.load_model(info).class_layer is None:
         st.caption(NO_CLASS_WEIGHTS)
     return pressed

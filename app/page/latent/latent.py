@@ -57,7 +57,7 @@ def _wanted(info: CheckpointInfo, plan: AttackPlan) -> tuple[int, bool]:
     num_images = IMAGES.slider("Number of images")
     count = len(sampled_images(info, plan.target, num_images))
     cost = cost_of([info], plan.attack.passes() * count, BATCH)
-    wanted = ask("Map the features", cost, key="latent", always=True)
+    wanted = ask("Map the features", cost, key="latent", always=True, width="stretch")
     if count < FEWEST_PROJECTED:
         st.caption(f"A map needs at least {FEWEST_PROJECTED} images: only numbers will be shown.")
     request = (info, plan.attack, plan.target, num_images)
