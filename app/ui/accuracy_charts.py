@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from app.ui.charts import ADVERSARIAL, CLEAN, LEGEND, MARGIN, ROBUST
+from app.ui.plain import in_html
 from robust_core.evaluation.curves import Curve
 from robust_core.threat_model import Norm
 
@@ -43,7 +44,7 @@ def accuracy_figure(
         shares = [100 * share for share in curve.accuracies]
         bounds = [(100 * low, 100 * high) for low, high in curve.intervals]
         figure.add_scatter(
-            name=label,
+            name=in_html(label),
             x=[scale * value for value in curve.values],
             y=shares,
             mode="lines+markers",
@@ -56,7 +57,7 @@ def accuracy_figure(
                 "width": 3,
             },
             hovertemplate=f"{CURVE_TITLES[curve.parameter].lower()} %{{x:.3g}}: %{{y:.1f}} %"
-            f"<extra>{label}</extra>",
+            f"<extra>{in_html(label)}</extra>",
         )
     figure.update_layout(height=300, margin=MARGIN, legend=LEGEND, showlegend=True)
     if first.parameter == "epsilon":

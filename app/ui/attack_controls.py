@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.ui.forms import has_form, parameter_form
+from app.ui.forms import has_form, parameter_form, show_input_error
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.attacks.description import attack_title
 from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.errors import InputError
 
 ATTACK_KEY = "attack.attack"
 FIRST_ATTACK = "pgd"
@@ -60,7 +61,8 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
     )
     target = _pick_target(info, label)
     if target == label:
-        st.error(f"The target should be another class than the label {info.class_names[label]}.")
+        name = info.class_names[label]
+        show_input_error(InputError(f"the target should be another class than the label {name}"))
         return None
     return None if attack is None else AttackPlan(attack, target)
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from app.ui import models
+from app.ui.plain import in_markdown
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 from robust_core.evaluation.chance import chance_level, chance_sentence, class_coverage
@@ -18,7 +19,7 @@ def warn_of_chance(info: CheckpointInfo) -> None:
     """Draw a warning if the clean accuracy on the card of a checkpoint is at chance level."""
     words = chance_words(info)
     if words:
-        st.warning(words, icon=":material/casino:")
+        st.warning(in_markdown(words), icon=":material/casino:")
 
 
 def chance_words(info: CheckpointInfo) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from app.ui.plain import in_html
 from app.ui.units import percent
 
 CLEAN, ADVERSARIAL, ROBUST = "#0072B2", "#D55E00", "#009E73"
@@ -52,7 +53,7 @@ def probability_bars(
         class_names: K names.
     """
     classes = top_classes(before, after)
-    rows = [class_names[k] for k in classes]
+    rows = [in_html(class_names[k]) for k in classes]
     figure = go.Figure()
     for name, values, colour, pattern in (
         ("Clean", before, CLEAN, ""),
@@ -108,12 +109,12 @@ def term_curves(epochs: Sequence[int], terms: Mapping[str, Sequence[float]]) -> 
     for number, (name, values) in enumerate(terms.items()):
         colour, dash = TERM_STYLES[number % len(TERM_STYLES)]
         figure.add_scatter(
-            name=name.replace("_", " "),
+            name=in_html(name.replace("_", " ")),
             x=list(epochs),
             y=list(values),
             mode="lines+markers",
             line={"color": colour, "dash": dash},
-            hovertemplate="epoch %{x}: %{y:.3g}<extra>" + name + "</extra>",
+            hovertemplate="epoch %{x}: %{y:.3g}<extra>" + in_html(name) + "</extra>",
         )
     figure.update_layout(height=280, margin=MARGIN, legend=LEGEND, showlegend=True)
     figure.update_xaxes(title="Epoch", rangemode="tozero", tickformat="d")
@@ -146,11 +147,12 @@ class Surface:
 def surface_contour(surface: Surface) -> go.Figure:
     """Return the loss as a contour map, with decision boundary, clean and adversarial image."""
     figure = go.Figure()
+    classes = [[in_html(name) for name in row] for row in surface.classes]
     figure.add_contour(
         x=surface.steps,
         y=surface.steps,
         z=surface.values,
-        text=surface.classes,
+        text=classes,
         colorscale="Cividis",
         ncontours=18,
         line={"width": 0.5, "color": "rgba(255,255,255,0.35)"},
@@ -192,11 +194,12 @@ def surface_contour(surface: Surface) -> go.Figure:
 def surface_relief(surface: Surface) -> go.Figure:
     """Return the loss as a 3-D surface, with decision boundary, clean and adversarial image."""
     figure = go.Figure()
+    classes = [[in_html(name) for name in row] for row in surface.classes]
     figure.add_surface(
         x=surface.steps,
         y=surface.steps,
         z=surface.values,
-        text=surface.classes,
+        text=classes,
         colorscale="Cividis",
         colorbar={"title": {"text": surface.value, "side": "right"}, "thickness": 14},
         hovertemplate="adversarial %{x:.2f}, random %{y:.2f}<br>" + surface.value + " %{z:.3g}"

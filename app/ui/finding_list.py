@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.ui.finding_words import SEVERITY_WORDS, measured_words
+from app.ui.plain import in_markdown
 from robust_core.evaluation.check import check_title
 from robust_core.evaluation.finding import Finding, Severity
 
@@ -38,9 +39,9 @@ def _show(finding: Finding) -> None:
     colour, icon = _COLOURS[finding.severity], _ICONS[finding.severity]
     word = SEVERITY_WORDS[finding.severity]
     lines = [
-        f":{colour}-badge[{icon} {word}] **{check_title(finding.name)}**",
-        f"{finding.sentence}",
+        f":{colour}-badge[{icon} {word}] **{in_markdown(check_title(finding.name))}**",
+        in_markdown(finding.sentence),
     ]
     if finding.advice:
-        lines.append(f"*Try next:* {finding.advice}")
+        lines.append(f"*Try next:* {in_markdown(finding.advice)}")
     st.markdown("  \n".join(lines) + f"  \n:small[{measured_words(finding)}]")

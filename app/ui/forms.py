@@ -11,6 +11,7 @@ import annotated_types
 import streamlit as st
 from pydantic.fields import FieldInfo
 
+from app.ui.plain import in_markdown
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, Parameters
 from robust_core.threat_model import LARGEST_EPSILON, Norm
@@ -129,7 +130,7 @@ def parameter_form(
     try:
         return model.create(values)
     except InputError as error:
-        st.error(_sentence(error))
+        show_input_error(error)
         return None
 
 
@@ -157,8 +158,8 @@ def fill_form(model: type[Parameters], key: str, values: Mapping[str, Any]) -> N
 
 
 def show_input_error(error: InputError) -> None:
-    """Show invalid input as one sentence."""
-    st.error(_sentence(error), icon=":material/error:")
+    """Show invalid input as one sentence: the only way in which a page shows an `InputError`."""
+    st.error(in_markdown(_sentence(error)), icon=":material/error:")
 
 
 def _sentence(error: InputError) -> str:

@@ -12,6 +12,7 @@ from app.ui import models
 from app.ui.browser.gallery import gallery
 from app.ui.forms import show_input_error
 from app.ui.model_picker import chosen_model
+from app.ui.plain import in_markdown
 from app.ui.state import Part
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import ImageSet, data_source
@@ -208,5 +209,5 @@ def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
         key=f"attack.uploaded_label.{info.config.data.name}",
     )
     if label == ALL_CLASSES:
-        st.warning(OUTSIDE.format(own=info.class_names[own]), icon=":material/help:")
+        st.warning(OUTSIDE.format(own=in_markdown(info.class_names[own])), icon=":material/help:")
     return ChosenImage(x, own if label == ALL_CLASSES else label, None)

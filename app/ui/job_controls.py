@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.ui.forms import show_input_error
+from app.ui.plain import in_markdown
 from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.jobs.directory import WorkDirectory, WorkStatus
@@ -124,7 +125,7 @@ def explain(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> 
             icon=":material/hourglass_disabled:",
         )
     if status.note:
-        st.info(status.note[:1].upper() + status.note[1:], icon=":material/info:")
+        st.info(in_markdown(status.note[:1].upper() + status.note[1:]), icon=":material/info:")
 
 
 def show_log(kind: JobKind, run: WorkDirectory[Any, Any]) -> None:

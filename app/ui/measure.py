@@ -27,6 +27,7 @@ from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor, nn
 
 from app.ui import gate, models
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, duration_words
 from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -98,7 +99,7 @@ class Run:
         self._words = words or self._words
         if time.perf_counter() - self._shown > PROGRESS_INTERVAL:
             self._shown = time.perf_counter()
-            self._place.progress(min(share, 1.0), f"{self._words}: {share:.0%}")
+            self._place.progress(min(share, 1.0), f"{in_markdown(self._words)}: {share:.0%}")
 
     def done(self, number: int, total: int) -> None:
         """Tell how many of all parts of the work are done."""

@@ -10,6 +10,7 @@ from app.ui import charts
 from app.ui.browser.player import player
 from app.ui.chance import warn_of_chance
 from app.ui.charts import PLAIN_CHART
+from app.ui.plain import in_markdown
 from app.ui.units import duration_words, percent
 from app.ui.words import distance_words, permissions, short_name, verdict
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -65,7 +66,7 @@ def show_players(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace])
 
 def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Show predictions, the budget and the likeliest classes before and after."""
-    names = info.class_names
+    names = [in_markdown(name) for name in info.class_names]
     attack = trace.attack
     same = trace.prediction == trace.clean_prediction
     st.metric(
@@ -91,11 +92,11 @@ def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
     )
     st.markdown("**Likeliest classes before and after**")
     st.plotly_chart(
-        charts.probability_bars(trace.clean, trace.adversarial, names),
+        charts.probability_bars(trace.clean, trace.adversarial, info.class_names),
         config=PLAIN_CHART,
         key="attack.bars",
-        alt=f"Probabilities before and after: {names[trace.clean_prediction]} "
-        f"{percent(float(trace.clean.max()))}, then {names[trace.prediction]} "
+        alt=f"Probabilities before and after: {info.class_names[trace.clean_prediction]} "
+        f"{percent(float(trace.clean.max()))}, then {info.class_names[trace.prediction]} "
         f"{percent(float(trace.adversarial.max()))}.",
     )
 
@@ -113,7 +114,7 @@ def show_survival(trace: AttackTrace, info: CheckpointInfo) -> None:
     st.subheader("Does it survive being saved?", anchor=False)
     rows = ["| Saved as | Model says | Adversarial |", "|---|---|---|"]
     for row in trace.survival:
-        answer = f"{info.class_names[row.prediction]} ({percent(row.confidence)})"
+        answer = f"{in_markdown(info.class_names[row.prediction])} ({percent(row.confidence)})"
         rows.append(f"| {row.change} | {answer} | {'yes' if row.adversarial else 'no'} |")
     st.markdown("\n".join(rows))
 

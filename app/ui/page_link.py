@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from app.ui.browser.copy_link import copy_link
+from app.ui.plain import in_markdown
 from app.ui.state import Part
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
@@ -47,7 +48,7 @@ class PageLink:
     def warn(self) -> None:
         """Follow the address and draw one warning for each part that could not be used."""
         for problem in self.follow():
-            st.warning(problem, icon=":material/link_off:")
+            st.warning(in_markdown(problem), icon=":material/link_off:")
 
     def state(self) -> dict[str, str]:
         """Return the parts that are set now, as the address names them."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import streamlit as st
 
+from app.ui.plain import in_markdown
 from app.ui.run_link import RUN_KEY, select_run
 from robust_core.jobs.directory import WorkStatus
 from robust_core.training.directory import RunSummary
@@ -65,7 +66,7 @@ def _choose(known: Container[str]) -> None:
 
 def _label(run: RunSummary) -> str:
     icon, colour = STATES[run.status.state]
-    return f":{colour}[{icon}] {run_title(run)}"
+    return f":{colour}[{icon}] {in_markdown(run_title(run))}"
 
 
 def _caption(run: RunSummary) -> str:

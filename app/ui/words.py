@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, percent
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
@@ -63,18 +64,21 @@ def card_words(info: CheckpointInfo) -> str:
     card = info.card
     results = card.results_of(info.inference)
     if not results:
-        return f"No measured accuracy for inference mode {mode_words(info.inference)!r}."
+        return (
+            "No measured accuracy for inference mode "
+            f"{in_markdown(repr(mode_words(info.inference)))}."
+        )
     first = next((one for one in results if one.attack.role == "claim"), results[0])
     clean, number = card.clean_of(first)
     lowest = card.lowest(first)
     lines = [
-        f"**{percent(clean)}** clean accuracy, {number:,} {card.split} images",
-        f"**{percent(first.accuracy)}** as reported, under {result_words(first)}"
-        f" ({checks_words(first.findings)})",
-        f"**{percent(lowest.accuracy)}** lowest measured, {lowest_words(lowest)}"
-        f" ({checks_words(lowest.findings)})",
+        f"**{percent(clean)}** clean accuracy, {number:,} {in_markdown(card.split)} images",
+        f"**{percent(first.accuracy)}** as reported, under {in_markdown(result_words(first))}"
+        f" ({in_markdown(checks_words(first.findings))})",
+        f"**{percent(lowest.accuracy)}** lowest measured, {in_markdown(lowest_words(lowest))}"
+        f" ({in_markdown(checks_words(lowest.findings))})",
     ]
-    return "  \n".join([*lines, *card.notes])
+    return "  \n".join([*lines, *map(in_markdown, card.notes)])
 
 
 def checks_words(findings: Sequence[Finding]) -> str:
@@ -90,7 +94,7 @@ def lowest_words(lowest: LowestKnown) -> str:
 
 
 def card_help(info: CheckpointInfo) -> str:
-    """Return how a checkpoint was trained, and the confidence intervals of its accuracies."""
+    """Return how a checkpoint was trained, and the intervals of its accuracies, in Markdown."""
     low, high = (100 * bound for bound in info.card.clean_interval)
     sentences = [
         f"Method {info.config.method.name}, network {info.config.model.name}, epoch {info.epoch}.",
@@ -99,7 +103,7 @@ def card_help(info: CheckpointInfo) -> str:
     for result in info.card.results_of(info.inference):
         low, high = (100 * bound for bound in result.interval)
         sentences.append(f"{low:.1f} to {high:.1f} % under {result.attack.name.upper()}")
-    return sentences[0] + " " + ", ".join(sentences[1:]) + "."
+    return in_markdown(sentences[0] + " " + ", ".join(sentences[1:]) + ".")
 
 
 def result_words(result: RobustResult) -> str:
@@ -128,8 +132,8 @@ def _kind(info: CheckpointInfo) -> str:
 
 
 def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
-    """Return the outcome of an attack, with both predictions and confidences."""
-    names = info.class_names
+    """Return the outcome of an attack in Markdown, with both predictions and confidences."""
+    names = [in_markdown(name) for name in info.class_names]
     label, before, after = (
         names[trace.label],
         names[trace.clean_prediction],
@@ -190,7 +194,8 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
 def _targeted_on_error(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
     """Return the outcome of a targeted attack on an image that is misclassified without it."""
     label, before, after = (
-        info.class_names[k] for k in (trace.label, trace.clean_prediction, trace.prediction)
+        in_markdown(info.class_names[k])
+        for k in (trace.label, trace.clean_prediction, trace.prediction)
     )
     start = f"The model takes this {label} for {before} without any attack"
     if trace.success:
@@ -203,7 +208,7 @@ def _targeted_on_error(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
 
 
 def permissions(attack: Attack, target: str | None) -> list[str]:
-    """Return threat model, knowledge, computation and criterion of an attack, one sentence each."""
+    """Return threat model, knowledge, computation and criterion of an attack, in Markdown."""
     if attack.name == "spatial":
         budget = (
             "rotate and translate the image up to the maximum set here; no bound on pixel values"
@@ -214,7 +219,7 @@ def permissions(attack: Attack, target: str | None) -> list[str]:
         knowledge = "the model's outputs only, no gradients (black box)"
     else:
         knowledge = "the whole model and its gradients (white box)"
-    criterion = "any wrong class" if target is None else f"the class {target}"
+    criterion = "any wrong class" if target is None else f"the class {in_markdown(target)}"
     return [
         f"**Perturbation budget:** {budget}, with pixels in [0, 1].",
         f"**Knowledge:** {knowledge}.",

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.ui.charts import MARGIN
+from app.ui.plain import in_html
 
 STYLES = (  # of the models: never colour alone
     ("#44AA99", "solid", "circle"),
@@ -29,20 +30,25 @@ def transfer_map(
         models: M names.
         title: of the colour bar.
     """
+    names = [in_html(name) for name in models]
     figure = go.Figure()
     figure.add_heatmap(
-        x=list(models),
-        y=list(models),
+        x=names,
+        y=names,
         z=100 * shares,
         zmin=0,
         zmax=100,
         colorscale="Cividis",
-        text=[list(row) for row in words],
+        text=[[in_html(text) for text in row] for row in words],
         texttemplate="%{text}",
         textfont={"size": 14},
         xgap=3,
         ygap=3,
-        colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "ticksuffix": " %"},
+        colorbar={
+            "title": {"text": in_html(title), "side": "right"},
+            "thickness": 12,
+            "ticksuffix": " %",
+        },
         hovertemplate="surrogate %{y}, evaluated %{x}: %{z:.1f} %<extra></extra>",
     )
     figure.update_layout(height=64 * len(models) + 90, margin=MARGIN | {"t": 16})

@@ -9,6 +9,7 @@ import torch
 from app.ui.downloads import npz, offer
 from app.ui.outcome import show_verdict
 from app.ui.pictures import picture_bytes
+from app.ui.plain import in_markdown
 from app.ui.words import short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
@@ -18,7 +19,7 @@ def show_verdicts(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]
     """Say in one line for each model what became of the image."""
     for info, trace in zip(infos, traces, strict=True):
         name, words = st.columns([1, 4.2], vertical_alignment="center")
-        name.markdown(f"**{short_name(info)}**")
+        name.markdown(f"**{in_markdown(short_name(info))}**")
         with words:
             show_verdict(trace, info)
 

@@ -12,6 +12,7 @@ from app.ui.accuracy_charts import accuracy_figure
 from app.ui.attack_controls import AttackPlan
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import offer
+from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.units import count_words, percent
 from app.ui.words import seeded_words, short_name
@@ -47,14 +48,15 @@ def show_image_transfer(infos: Sequence[CheckpointInfo], traces: Sequence[Attack
         alt="Predictions for this image, surrogate on evaluated model: " + _listed(words, titles),
     )
     st.caption(
-        f"Text: predicted class. Colour: probability of the label {names[label]}, so in a dark "
-        "cell the adversarial image transfers. Diagonal: attack on the evaluated model itself."
+        f"Text: predicted class. Colour: probability of the label {in_markdown(names[label])}, "
+        "so in a dark cell the adversarial image transfers. Diagonal: attack on the evaluated "
+        "model itself."
     )
     for model, surrogates in fooled_by_others_alone(found, traces).items():
         fooling = " and ".join(titles[surrogate] for surrogate in surrogates)
         st.info(
-            f"{titles[model]} resists the attack on itself, but is fooled by the adversarial image "
-            f"of {fooling}: its own gradient may be masked.",
+            f"{in_markdown(titles[model])} resists the attack on itself, but is fooled by the "
+            f"adversarial image of {in_markdown(fooling)}: its own gradient may be masked.",
             icon=":material/visibility_off:",
         )
 
@@ -114,7 +116,8 @@ def _draw_sample(
     )
     st.caption(
         f"Accuracy under {seeded_words(attack)}, untargeted, "
-        f"a sample of {count_words(number, 'test image')}. Clean accuracy: {clean}. Images that "
+        f"a sample of {count_words(number, 'test image')}. Clean accuracy: {in_markdown(clean)}. "
+        "Images that "
         "the evaluated model misclassifies without an attack count as errors."
     )
     _warn_of_masking(matrix, titles)
@@ -134,8 +137,10 @@ def _warn_of_masking(matrix: TransferMatrix, titles: Sequence[str]) -> None:
     shares = matrix.robust_accuracy.tolist()
     for model, surrogate in matrix.masked():
         st.warning(
-            f"{titles[model]}: accuracy {percent(shares[model][model])} under the attack on "
-            f"itself, but {percent(shares[surrogate][model])} with {titles[surrogate]} as "
+            f"{in_markdown(titles[model])}: accuracy {percent(shares[model][model])} under the "
+            "attack on "
+            f"itself, but {percent(shares[surrogate][model])} with "
+            f"{in_markdown(titles[surrogate])} as "
             "surrogate model (95 % interval below): a sign of masked gradients.",
             icon=":material/visibility_off:",
         )

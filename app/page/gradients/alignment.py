@@ -12,6 +12,7 @@ from app.page.gradients.controls import theme
 from app.page.gradients.maps import find_denoiser, pick_kind
 from app.ui.charts import PLAIN_CHART
 from app.ui.compared_models import comparable_models
+from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import result_words, short_name
 from robust_core.analysis.alignment import Alignment
@@ -42,7 +43,7 @@ def show_alignment(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> Non
         "averaged over the images. 0: all targets can be met; "
         f"{info.num_classes**-0.5:.2f}: as for random directions; 1: all targets are one direction."
     )
-    st.markdown(f"**{short_name(info)}: mean cosine, class by class**")
+    st.markdown(f"**{in_markdown(short_name(info))}: mean cosine, class by class**")
     st.plotly_chart(
         charts.class_table(found[0].by_class.numpy(), info.class_names, theme()),
         config=PLAIN_CHART,
@@ -94,7 +95,7 @@ def _draw_scatter(
         short_name(model) for model, result in zip(models, weakest, strict=True) if not result
     ]
     if absent:
-        st.caption(f"No robust accuracy on the card: {', '.join(absent)}.")
+        st.caption(f"No robust accuracy on the card: {in_markdown(', '.join(absent))}.")
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(
@@ -106,7 +107,7 @@ def _draw_scatter(
         writer.writerow([model.name, kind, number, *numbers, *measured])
     scores = np.array([aligned.mean for aligned in found])
     best = short_name(models[int(scores.argmax())])
-    st.markdown(f"Best aligned here: **{best}** ({scores.max():+.3f}).")
+    st.markdown(f"Best aligned here: **{in_markdown(best)}** ({scores.max():+.3f}).")
     st.download_button(
         "Numbers, CSV",
         table.getvalue(),

@@ -11,6 +11,7 @@ from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import picture_bytes
+from app.ui.plain import in_markdown
 from app.ui.words import short_name
 from robust_core.analysis.attribution import ExplanationQuality
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -90,7 +91,8 @@ def _list_reasons(reasons: Sequence[dict[str, str]], models: Sequence[Checkpoint
             methods = [TITLES[method] for method, said in found.items() if said == reason]
             verb = "does" if len(methods) == 1 else "do"
             lines.append(
-                f"- {', '.join(methods)} {verb} not apply to **{short_name(info)}**: {reason}."
+                f"- {', '.join(methods)} {verb} not apply to **{in_markdown(short_name(info))}**: "
+                f"{in_markdown(reason)}."
             )
     if lines:
         st.markdown("\n".join(lines))
@@ -100,7 +102,7 @@ def _show_quality(models: Sequence[CheckpointInfo], image: ChosenImage, label: i
     st.subheader("Explanation quality", anchor=False)
     found = measure.explanation_quality(models, image, label)
     if found is not None:
-        _draw_quality([short_name(info) for info in models], found)
+        _draw_quality([in_markdown(short_name(info)) for info in models], found)
     st.caption(READING)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.ui.charts import MARGIN, ROBUST
 from app.ui.pictures import GAP, mosaic
+from app.ui.plain import in_html
 
 Array = NDArray[np.float32]
 CAPTION_GAP = 8  # below a tile with a caption
@@ -101,14 +102,14 @@ def alignment_scatter(
     figure = go.Figure()
     for number, name in enumerate(names):
         figure.add_scatter(
-            name=name,
+            name=in_html(name),
             x=[alignments[number]],
             y=[100 * robust[number]],
             mode="markers",
             cliponaxis=False,
             marker={"size": 13, "color": ROBUST, "symbol": SYMBOLS[number % len(SYMBOLS)]},
-            hovertemplate=f"{name}<br>alignment %{{x:.3f}}<br>%{{y:.1f}} % under {words[number]}"
-            "<extra></extra>",
+            hovertemplate=f"{in_html(name)}<br>alignment %{{x:.3f}}<br>%{{y:.1f}} % under "
+            f"{in_html(words[number])}<extra></extra>",
         )
     figure.update_layout(height=380, margin=MARGIN | {"t": 24}, showlegend=True)
     figure.update_xaxes(title="Alignment (mean cosine with the target)")
@@ -119,10 +120,11 @@ def alignment_scatter(
 def class_table(by_class: Array, class_names: Sequence[str], theme: str) -> go.Figure:
     """Return the mean cosine [K,K] of the gradient of class i (row) and the target of class j."""
     limit = float(np.abs(by_class).max()) or 1.0
+    names = [in_html(name) for name in class_names]
     figure = go.Figure()
     figure.add_heatmap(
-        x=list(class_names),
-        y=list(class_names),
+        x=names,
+        y=names,
         z=by_class,
         zmin=-limit,
         zmax=limit,
@@ -140,7 +142,7 @@ def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -
     """Add row and column names and captions to a grid, and set its size."""
     rows, columns, height, width = shape[:4]
     middles = [column * (width + GAP) + (width - 1) / 2 for column in range(columns)]
-    names = ["<br>".join(_lines(name)) for name in words.columns]
+    names = ["<br>".join(map(in_html, _lines(name))) for name in words.columns]
     heights = [row * (height + gap) + (height - 1) / 2 for row in range(rows)]
     figure.update_xaxes(
         tickvals=middles,
@@ -155,7 +157,7 @@ def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -
     )
     figure.update_yaxes(
         tickvals=heights,
-        ticktext=[name.replace(" ", "<br>", 1) for name in words.rows],
+        ticktext=[in_html(name).replace(" ", "<br>", 1) for name in words.rows],
         showgrid=False,
         zeroline=False,
         ticks="",
@@ -168,7 +170,7 @@ def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -
         figure.add_scatter(
             x=[x for _ in heights for x in middles],
             y=[y + height / 2 + gap / 2 - 0.5 for y in heights for _ in middles],
-            text=[text for row in words.tiles for text in row],
+            text=[in_html(text) for row in words.tiles for text in row],
             mode="text",
             textfont={"size": 11},  # the page's ink, which follows a change of theme
             hoverinfo="skip",

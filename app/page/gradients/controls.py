@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -48,7 +49,7 @@ def warn_of_masking(models: Sequence[CheckpointInfo]) -> None:
     """Warn of models with masked gradients."""
     names = ", ".join(short_name(info) for info in models if info.masks_gradients)
     if names:
-        st.warning(MASKED.format(names=names), icon=":material/visibility_off:")
+        st.warning(MASKED.format(names=in_markdown(names)), icon=":material/visibility_off:")
 
 
 def theme() -> str:

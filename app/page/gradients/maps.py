@@ -17,6 +17,7 @@ from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
 from app.ui.model_picker import is_denoiser
 from app.ui.pictures import picture_bytes
+from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import short_name
 from robust_core.analysis.alignment import (
@@ -184,7 +185,7 @@ def show_targets(
     )
     for place, info, row in zip(st.columns(len(models)), models, cosines, strict=True):
         place.metric(
-            short_name(info),
+            in_markdown(short_name(info)),
             f"{row.mean():+.3f}",
             help="Mean cosine of gradient and target over all classes.",
         )

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.ui.charts import ADVERSARIAL, CLEAN, HATCHING, LEGEND, MARGIN, ROBUST
+from app.ui.plain import in_html
 
 NEUTRAL = "#8a94a3"
 FIRST_MODEL, SECOND_MODEL = "#6A7FDB", "#DDAA33"  # neither is a role
@@ -37,7 +38,7 @@ def class_bars(clean: Array, robust: Array, worst: int, class_names: Sequence[st
     ):
         _add_bars(figure, name, values, class_names, colour, pattern)
     figure.add_annotation(
-        x=class_names[worst],
+        x=in_html(class_names[worst]),
         y=102,
         text="worst ▾",
         showarrow=False,
@@ -62,7 +63,7 @@ def _add_bars(
     """Add one bar per class, of shares [K] in [0, 1]."""
     figure.add_bar(
         name=name,
-        x=list(class_names),
+        x=[in_html(one) for one in class_names],
         y=[100 * float(share) for share in shares],
         marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
         hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
@@ -75,8 +76,8 @@ def model_bars(
     """Return the robust accuracy of each class of two models, [K] and [K] in [0, 1]."""
     figure = go.Figure()
     for name, values, colour, pattern in (
-        (model_names[0], first, FIRST_MODEL, ""),
-        (model_names[1], second, SECOND_MODEL, "/"),
+        (in_html(model_names[0]), first, FIRST_MODEL, ""),
+        (in_html(model_names[1]), second, SECOND_MODEL, "/"),
     ):
         _add_bars(figure, name, values, class_names, colour, pattern)
     figure.update_layout(barmode="group", bargap=0.25, height=300, margin=MARGIN, legend=LEGEND)
@@ -90,7 +91,7 @@ def label_bars(shares: Array, source: int, class_names: Sequence[str]) -> go.Fig
     own = [k == source for k in range(len(class_names))]
     figure = go.Figure()
     figure.add_bar(
-        x=list(class_names),
+        x=[in_html(one) for one in class_names],
         y=[100 * float(share) for share in shares],
         marker={
             "color": [ROBUST if mine else ADVERSARIAL for mine in own],
@@ -103,7 +104,9 @@ def label_bars(shares: Array, source: int, class_names: Sequence[str]) -> go.Fig
     )
     figure.update_layout(height=300, margin=MARGIN | {"t": 24}, showlegend=False, bargap=0.25)
     figure.update_xaxes(type="category", title="Predicted")
-    figure.update_yaxes(title=f"Share of class {class_names[source]}", range=[0, 108], dtick=25)
+    figure.update_yaxes(
+        title=f"Share of class {in_html(class_names[source])}", range=[0, 108], dtick=25
+    )
     return figure
 
 
@@ -121,7 +124,7 @@ def label_curves(
     Classes that are never predicted for 2 % of the images are left out.
     """
     figure = go.Figure()
-    for k, name in enumerate(class_names):
+    for k, name in enumerate(map(in_html, class_names)):
         if k != source and float(np.nan_to_num(shares[:, k]).max()) < 0.02:
             continue
         colour, dash, symbol = LINES[k % len(LINES)]
@@ -154,7 +157,7 @@ def similarity_scatter(
         ~np.eye(len(shares), dtype=bool) & np.isfinite(similarity) & np.isfinite(shares)
     )
     x, y = similarity[i, j], 100 * shares[i, j]
-    names = [f"{class_names[a]} → {class_names[b]}" for a, b in zip(i, j, strict=True)]
+    names = [in_html(f"{class_names[a]} → {class_names[b]}") for a, b in zip(i, j, strict=True)]
     figure = go.Figure()
     figure.add_scatter(
         x=x,

@@ -14,6 +14,7 @@ from app.ui.attack_controls import AttackPlan
 from app.ui.attack_link import link_state
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import png, shown_pixels
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, percent
 from robust_core.analysis.confusion import Confusion, Denominator, hard_pairs
 from robust_core.analysis.confusion_run import ConfusionRun
@@ -139,9 +140,10 @@ def _show_cell(run: ConfusionRun, info: CheckpointInfo) -> None:
     correct = int((run.correct & (run.images.y == label)).sum())
     in_cell = int(run.correct[places].sum())
     same = label == predicted
-    verb = "stay correct" if same else f"are predicted as {names[predicted]}"
+    verb = "stay correct" if same else f"are predicted as {in_markdown(names[predicted])}"
     st.markdown(
-        f"**{in_cell} of {count_words(correct, 'correctly classified image')}** of {names[label]} "
+        f"**{in_cell} of {count_words(correct, 'correctly classified image')}** of "
+        f"{in_markdown(names[label])} "
         f"{verb} under attack."
         + (
             f" {len(places) - in_cell} more here are misclassified without an attack, too."
@@ -178,10 +180,10 @@ def _show_image(run: ConfusionRun, info: CheckpointInfo, place: int) -> None:
     image = ChosenImage(x, label, images.image_id(place))
     st.page_link(
         page_script("attack"),
-        label=words,
+        label=in_markdown(words),
         icon=":material/bolt:",
         width="stretch",
-        help=f"Open {image.image_id} with this attack on the page Attack.",
+        help=f"Open {in_markdown(str(image.image_id))} with this attack on the page Attack.",
         query_params=link_state(info, image, AttackPlan(run.attack, None)),
     )
 
@@ -193,7 +195,7 @@ def _show_classes(found: Confusion, info: CheckpointInfo) -> None:
     low = float(robust.accuracy[worst])
     st.markdown(
         f"Robust accuracy is **{percent(mean)}** over all images, but only **{percent(low)}** for "
-        f"class **{names[worst]}**, the worst of {info.num_classes}."
+        f"class **{in_markdown(names[worst])}**, the worst of {info.num_classes}."
         if low < mean
         else f"All classes have the same robust accuracy: **{percent(mean)}**."
     )

@@ -5,6 +5,7 @@ import streamlit as st
 from app.page.hard_pairs import charts, measure
 from app.page.hard_pairs.controls import cell_keys
 from app.page.hard_pairs.measure import EPSILONS
+from app.ui.plain import in_markdown
 from app.ui.units import percent
 from app.ui.words import distance_words
 from robust_core.analysis.confusion import ConfusionPath
@@ -79,7 +80,10 @@ def _show_path(
 ) -> None:
     shares, names = path.shares(source), info.class_names
     if not bool(shares.isfinite().all()):
-        st.info(f"There is no image of class {names[source]} in this sample: use more images.")
+        st.info(
+            f"There is no image of class {in_markdown(names[source])} in this sample: use more "
+            "images."
+        )
         return
     now = shares[place]
     wrong = now.clone()
@@ -88,7 +92,7 @@ def _show_path(
     sentence = f"{percent(float(now[source]))} of class {names[source]} are classified correctly"
     if float(wrong[top]) > 0:
         sentence += f"; the most frequent error is {names[top]} ({percent(float(now[top]))})"
-    st.markdown(f"**{sentence}.**")
+    st.markdown(f"**{in_markdown(sentence)}.**")
     st.plotly_chart(
         charts.label_bars(now.numpy(), source, names), key=f"hard_pairs.bars.{kind}", alt=sentence
     )

@@ -7,6 +7,7 @@ import torch
 
 from app.page.hard_pairs import charts, map_charts
 from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
+from app.ui.plain import in_markdown
 from app.ui.units import percent
 from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.analysis.self_paced import mean_weights, pair_consistency, self_paced_surface
@@ -76,7 +77,8 @@ def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
     )
     if method.name != SOURCE:
         st.caption(
-            f"{info.name} was not trained with this loss: the loss is evaluated on the cosines "
+            f"{in_markdown(info.name)} was not trained with this loss: the loss is evaluated on "
+            "the cosines "
             "between its features and class weights."
         )
     return scale, margin, offset
@@ -137,7 +139,8 @@ def _show_weights(
     )
     st.caption(
         f"Mean weight of class j (column) for images of class i (row): cosine + m, largest for "
-        f"{names[i]} and {names[j]} ({high:.2f}). Grey: the label's own, 1 + m - cosine."
+        f"{in_markdown(names[i])} and {in_markdown(names[j])} ({high:.2f}). Grey: the label's "
+        "own, 1 + m - cosine."
     )
 
 

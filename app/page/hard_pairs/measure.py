@@ -4,6 +4,7 @@ from torch import Tensor
 
 from app.ui import models
 from app.ui.measure import Cost, Run, cost_of, known, measure, run
+from app.ui.plain import in_markdown
 from robust_core.analysis import confusion_run
 from robust_core.analysis.confusion import ConfusionPath, confusion_over_epsilons
 from robust_core.analysis.confusion_run import ConfusionPlan, ConfusionRun
@@ -56,7 +57,7 @@ def other_run(info: CheckpointInfo, plan: ConfusionPlan) -> ConfusionRun | None:
         (info, plan),
         lambda job: _attacked(info, plan, job),
         cost=cost(info, plan),
-        label=f"Attack {info.name}",
+        label=f"Attack {in_markdown(info.name)}",
         teaser="Runs the same attack on the same images of the second model.",
         words=WORDS,
         live_seconds=0.0,

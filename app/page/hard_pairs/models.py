@@ -12,6 +12,7 @@ from app.page.hard_pairs.controls import AMONG, other_part
 from app.page.hard_pairs.summary import show_summary
 from app.ui import models
 from app.ui.model_picker import in_order
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, percent
 from app.ui.words import checkpoint_title, defended
 from robust_core.analysis.confusion import Denominator
@@ -41,7 +42,7 @@ def show_models(run: ConfusionRun, info: CheckpointInfo, among: Denominator) -> 
     places = st.columns(2, gap="large")
     for number, (place, which) in enumerate(zip(places, (info, other), strict=True)):
         with place:
-            st.subheader(which.name, anchor=False)
+            st.subheader(in_markdown(which.name), anchor=False)
             st.altair_chart(
                 map_charts.confusion_map(
                     matrices[number].numpy(), None, info.class_names, high=high
@@ -86,13 +87,14 @@ def _show_finding(
     shares = [percent(float(mask.float().mean())) for mask in right]
     outcome = paired_outcome(*right)
     sentence = (
-        f"Robust accuracy: **{info.name}** **{shares[0]}**, **{other.name}** **{shares[1]}**. "
+        f"Robust accuracy: **{in_markdown(info.name)}** **{shares[0]}**, "
+        f"**{in_markdown(other.name)}** **{shares[1]}**. "
         f"{count_words(outcome.only_first, 'image')} robust only on the first model, "
         f"{outcome.only_second} only on the second (exact McNemar test, "
         f"p = {outcome.p_value:.2g})."
     )
     if changes:
-        names, most = info.class_names, changes[0]
+        names, most = [in_markdown(name) for name in info.class_names], changes[0]
         sentence += (
             f" Largest change: {names[most.first]} and {names[most.second]} are confused in "
             f"{percent(most.strength)} of cases by the first model, in {percent(most.other)} by "
@@ -113,7 +115,8 @@ def _show_difference(difference: torch.Tensor, info: CheckpointInfo, other: Chec
         f"{names[i]} predicted as {names[j]}.",
     )
     st.caption(
-        f"{other.name} minus {info.name}, in percentage points: blue where the second model makes "
+        f"{in_markdown(f'{other.name} minus {info.name}')}, in percentage points: blue where the "
+        "second model makes "
         "fewer errors, orange where it makes more."
     )
 
@@ -155,7 +158,7 @@ def _show_changes(changes: list[PairChange], info: CheckpointInfo, other: Checkp
         "text/csv",
         icon=":material/download:",
         on_click="ignore",
-        help=f"First: {info.name}. Second: {other.name}. In per cent.",
+        help=in_markdown(f"First: {info.name}. Second: {other.name}. In per cent."),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from app.page.hard_pairs import charts
 from app.page.hard_pairs.controls import CONFUSION, VIEW, cell_keys
 from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
+from app.ui.plain import in_markdown
 from app.ui.units import percent
 from robust_core.analysis.confusion import Denominator, HardPair, hard_pairs, row_entropy
 from robust_core.analysis.confusion_run import ConfusionRun
@@ -22,7 +23,8 @@ TABLE_KEY = "hard_pairs.pairs"
 
 def show_pairs(run: ConfusionRun, info: CheckpointInfo, among: Denominator) -> None:
     """Draw the pairs, hardest first, and the entropy of the errors of each class."""
-    shares, names = run.confusion().attacked_shares(among), info.class_names
+    shares = run.confusion().attacked_shares(among)
+    names = [in_markdown(name) for name in info.class_names]
     pairs = hard_pairs(shares, MOST_PAIRS)
     if not pairs:
         st.info("No image is misclassified under this attack: increase epsilon.")

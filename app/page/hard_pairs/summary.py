@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.ui.plain import in_markdown
 from app.ui.units import percent
 from app.ui.words import attack_words
 from robust_core.analysis.confusion_run import ConfusionRun
@@ -19,7 +20,8 @@ def show_summary(run: ConfusionRun, info: CheckpointInfo) -> None:
     clean, robust = (percent(float(mask.float().mean())) for mask in (run.correct, run.robust))
     exact = run.attack.model_dump(exclude={"num_restarts"})  # there is only one start
     st.caption(
-        f"{info.name} on {len(run.images)} test images: clean accuracy {clean}, robust accuracy "
+        f"{in_markdown(info.name)} on {len(run.images)} test images: clean accuracy {clean}, "
+        "robust accuracy "
         f"{robust} under {attack_words('pgd', exact)}, without random start."
     )
     warning = learning_warning(run.prediction, run.images.y)

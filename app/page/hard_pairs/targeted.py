@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.page.hard_pairs import map_charts, measure
 from app.page.hard_pairs.measure import MOST_TARGETED
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, percent
 from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.analysis.hard_classes import TargetedOutcome
@@ -57,8 +58,9 @@ def _draw(run: ConfusionRun, outcome: TargetedOutcome, number: int, info: Checkp
             "target with the largest margin.",
         )
         st.markdown(
-            f"Highest success rate: {percent(float(best[i, j]))}, from **{names[i]}** to "
-            f"**{names[j]}**."
+            f"Highest success rate: {percent(float(best[i, j]))}, from "
+            f"**{in_markdown(names[i])}** to "
+            f"**{in_markdown(names[j])}**."
             if float(best[i, j]) > 0
             else "No targeted attack succeeds."
         )

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.ui.charts import ADVERSARIAL, CLEAN, HATCHING, LEGEND, MARGIN, ROBUST
+from app.ui.plain import in_html
 
 Array = NDArray[np.float64]
 
@@ -84,7 +85,7 @@ def latent_map(
         if class_names is None:
             _add_points(figure, cloud, np.arange(len(cloud.ids)), cloud.role.capitalize(), None)
     if class_names is not None:
-        for k, name in enumerate(class_names):
+        for k, name in enumerate(map(in_html, class_names)):
             for number, cloud in enumerate(clouds):
                 rows = np.flatnonzero(cloud.labels == k)
                 _add_points(figure, cloud, rows, name, k, in_legend=number == 0)

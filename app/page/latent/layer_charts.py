@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.page.latent.charts import ROLE_COLOURS, ROLE_DASHES, ROLE_SYMBOLS
 from app.ui.charts import ADVERSARIAL, LEGEND, MARGIN
+from app.ui.plain import in_html
 
 Array = NDArray[np.float64]
 
@@ -72,7 +73,7 @@ def layer_map(
     number = ".0%" if percentages else ".2g"
     figure.add_heatmap(
         x=list(range(1, len(layers) + 1)),
-        y=list(class_names),
+        y=[in_html(name) for name in class_names],
         z=values,
         colorscale="Cividis",
         colorbar={"thickness": 14, "tickformat": number},

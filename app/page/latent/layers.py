@@ -12,6 +12,7 @@ from app.page.latent import layer_charts
 from app.page.latent.link import AGAINST, DISTANCE, DISTANCES
 from app.page.latent.measure import LAYER_IMAGES, KeptSample, layers
 from app.ui.charts import PLAIN_CHART
+from app.ui.plain import in_markdown
 from robust_core.analysis.latent_distances import ClassDistances, LayerDistances
 from robust_core.checkpoints.catalog import CheckpointInfo
 
@@ -158,7 +159,7 @@ def _show_map(rows: Sequence[LayerDistances], info: CheckpointInfo, name: str, l
         config=PLAIN_CHART,
         key="latent.layer_map",
         alt=f"{DISTANCES[name]} of every class after every layer; after the last one it is "
-        f"largest for class {names[farthest]}.",
+        f"largest for class {in_markdown(names[farthest])}.",
     )
 
 

@@ -15,6 +15,7 @@ from app.page.latent.measure import KeptPath, KeptSample, lay_out
 from app.ui.browser.assets import data_url
 from app.ui.forms import show_input_error
 from app.ui.image_picker import choose_image
+from app.ui.plain import in_html
 from app.ui.units import count_words, percent
 from robust_core.analysis.latent import ProjectionName
 from robust_core.analysis.latent_sample import Layout
@@ -97,9 +98,10 @@ def _controls(sample: KeptSample) -> None:
 
 def _cloud(sample: KeptSample, layout: Layout, role: str) -> charts.Cloud:
     images, found = sample.images, sample.predictions[role]
+    names = [in_html(name) for name in images.class_names]
     words = [
-        f"{role}, image {int(images.index[i])}<br>{images.class_names[int(images.y[i])]}, "
-        f"predicted {images.class_names[int(found[i])]}"
+        f"{role}, image {int(images.index[i])}<br>{names[int(images.y[i])]}, "
+        f"predicted {names[int(found[i])]}"
         for i in range(len(images))
     ]
     ids = [f"{role}|{i}" for i in range(len(images))]
@@ -107,7 +109,7 @@ def _cloud(sample: KeptSample, layout: Layout, role: str) -> charts.Cloud:
 
 
 def _path_words(info: CheckpointInfo, path: KeptPath) -> list[str]:
-    names = [info.class_names[int(k)] for k in path.predictions]
+    names = [in_html(info.class_names[int(k)]) for k in path.predictions]
     last = path.num_iterates - 1
     titles = ["clean", *[f"iterate {i}" for i in range(1, last)], "adversarial", "transformed"]
     if last == 0:
@@ -168,7 +170,8 @@ def _one(role: str, i: int, info: CheckpointInfo, sample: KeptSample) -> None:
 
 
 def _picture(role: str, i: int, sample: KeptSample) -> None:
-    names, images = sample.images.class_names, sample.images
+    images = sample.images
+    names = [in_html(name) for name in images.class_names]
     predicted = names[int(sample.predictions[role][i])]
     right = bool(sample.predictions[role][i] == images.y[i])
     words = f"{role} {names[int(images.y[i])]} predicted as {predicted}"

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.ui.charts import ADVERSARIAL, CLEAN, HATCHING, LEGEND, MARGIN
+from app.ui.plain import in_html
 from app.ui.units import percent
 
 Array = NDArray[np.floating]
@@ -126,7 +127,7 @@ def vote_bars(votes: Sequence[Votes], class_names: Sequence[str]) -> go.Figure:
             shares = (np.bincount(cast, minlength=num_classes) / len(cast))[classes]
             figure.add_bar(
                 name=f"{vote.role}, {what}",
-                x=[class_names[k] for k in classes],
+                x=[in_html(class_names[k]) for k in classes],
                 y=100 * shares,
                 marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
                 text=[percent(share) if share else "" for share in shares],
@@ -176,7 +177,10 @@ def spread_strip(confidence: Mapping[str, Array], label: str) -> go.Figure:
         boxgap=0.35,
     )
     figure.update_xaxes(
-        title=f"Probability of {label} in a pass", range=[-2, 102], dtick=25, ticksuffix=" %"
+        title=f"Probability of {in_html(label)} in a pass",
+        range=[-2, 102],
+        dtick=25,
+        ticksuffix=" %",
     )
     figure.update_yaxes(autorange="reversed", ticksuffix=" ")
     return figure
@@ -209,7 +213,7 @@ def path_curves(clean: Array, adversarial: Array, places: Sequence[str], label: 
         )
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND)
     figure.update_xaxes(title="View", dtick=1)
-    figure.update_yaxes(title=f"Probability of {label}", range=[-2, 104], ticksuffix=" %")
+    figure.update_yaxes(title=f"Probability of {in_html(label)}", range=[-2, 104], ticksuffix=" %")
     return figure
 
 

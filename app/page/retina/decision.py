@@ -11,6 +11,7 @@ from app.ui.browser.pictures import Picture, picture_row
 from app.ui.charts import PLAIN_CHART
 from app.ui.image_picker import ChosenImage
 from app.ui.measure import cost_of
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, duration_words, percent
 from robust_core.analysis.retina import RepeatedPasses, SampledView, sampled_views
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -74,7 +75,8 @@ def _sentence(passes: RepeatedPasses, info: CheckpointInfo, what: str) -> str:
     )
     return (
         f"On {what} the mean of {count_words(num_views, 'view')} predicts "
-        f"**{info.class_names[winner]}** ({percent(float(decision[winner]))}); {votes} of "
+        f"**{in_markdown(info.class_names[winner])}** ({percent(float(decision[winner]))}); "
+        f"{votes} of "
         f"{num_views} single views agree, and {again}."
     )
 

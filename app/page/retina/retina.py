@@ -13,6 +13,7 @@ from app.ui import models
 from app.ui.image_picker import pick_image
 from app.ui.model_picker import in_order, pick_model
 from app.ui.page import input_errors, open_page
+from app.ui.plain import in_markdown
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 STORY = (
@@ -58,11 +59,11 @@ def _no_sampler(info: CheckpointInfo, infos: list[CheckpointInfo]) -> str:
     """Return one sentence on how to get a network that has the sampler."""
     known = [other.name for other in infos if other.config.model.name == "retinotopic"]
     way = (
-        f"choose {known[0]} on the left"
+        f"choose {in_markdown(known[0])} on the left"
         if known
         else "train one with the method CIIV on the Train page"
     )
-    return NO_SAMPLER.format(name=info.name, way=way)
+    return NO_SAMPLER.format(name=in_markdown(info.name), way=way)
 
 
 main()

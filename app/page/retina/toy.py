@@ -8,6 +8,7 @@ from app.page.retina import charts, measure
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.browser.player import perturbation_picture
 from app.ui.charts import PLAIN_CHART
+from app.ui.plain import in_markdown
 from app.ui.units import percent
 from app.ui.words import checkpoint_title
 from robust_core.analysis.retina import sampled_views
@@ -129,7 +130,8 @@ def _show_results(shown: dict[str, measure.ToyResult], by_name: dict[str, Checkp
     for name, result in shown.items():
         found, title = result.reliance, checkpoint_title(by_name[name])
         rows.append(
-            f"| {title} | {percent(found.tied_accuracy)} | {percent(found.conflicting_accuracy)} "
+            f"| {in_markdown(title)} | {percent(found.tied_accuracy)} | "
+            f"{percent(found.conflicting_accuracy)} "
             f"| {percent(found.followed)} | {found.reliance:+.2f} |"
         )
         pictures.append(

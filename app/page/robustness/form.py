@@ -18,6 +18,7 @@ from app.page.robustness.link import DATA, models_key, select_evaluation
 from app.ui import models
 from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
+from app.ui.plain import in_markdown
 from app.ui.units import count_words, duration_words
 from app.ui.words import checkpoint_title, distance_words
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -249,7 +250,7 @@ def _pick_randomness(infos: Sequence[CheckpointInfo]) -> Randomness | None:
             "; the other models are attacked in the same way, but this is slower and weakens "
             "AutoAttack; evaluate them separately"
         )
-    st.caption(f"{words}.")
+    st.caption(f"{in_markdown(words)}.")
     return parameter_form(Randomness, "robustness.randomness")
 
 
@@ -283,7 +284,7 @@ def _pick_threat_model(info: CheckpointInfo) -> ThreatModel | None:
     with st.expander(
         "Threat model", icon=":material/radio_button_checked:", key="robustness.radius"
     ):
-        st.caption(f"Default for {data}: {words}.")
+        st.caption(f"Default for {in_markdown(data)}: {words}.")
         chosen = parameter_form(
             ThreatModelParameters,
             f"robustness.ball.{data}",
@@ -303,7 +304,10 @@ def _show_cost(
     num_images = 0
     for info in infos:
         if not data_source(info.config.data.name).is_available():
-            st.info(f"{info.config.data.name} is not on this computer yet; it is downloaded first.")
+            st.info(
+                f"{in_markdown(info.config.data.name)} is not on this computer yet; it is "
+                "downloaded first."
+            )
             return
         num_images = len(models.load_images(info, plan.split))
         num_images = min(num_images, plan.num_images or num_images)
@@ -319,7 +323,7 @@ def _show_cost(
     if others:
         words += f", {' and '.join(map(own_threat_model, others))}"
     if surrogate is not None and plan.attacks:
-        words += f"; transfer attack from the surrogate model {surrogate.name}"
+        words += f"; transfer attack from the surrogate model {in_markdown(surrogate.name)}"
     st.caption(
         f"{count_words(num_images, 'test image')}, {count_words(len(infos), 'model')}, "
         f"{count_words(len(plan.attacks), 'attack')}{words}. Cost: at most {passes:,.0f} passes "

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.ui.plain import in_markdown
 from robust_core.evaluation_runs import EvaluationResults
 
 EXPLANATION = (
@@ -16,6 +17,6 @@ def show_headlines(results: EvaluationResults) -> None:
     attacked = [one for one in results.checkpoints if one.attacks]
     for result in attacked:
         with st.container(border=True):
-            st.markdown(f"**{result.name}**: {result.headline}")
+            st.markdown(f"**{in_markdown(result.name)}**: {in_markdown(result.headline)}")
     if attacked:
         st.caption(EXPLANATION)

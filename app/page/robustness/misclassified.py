@@ -15,6 +15,7 @@ from app.ui.attack_link import link_state
 from app.ui.forms import has_form, show_input_error
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import shown_pixels
+from app.ui.plain import in_markdown
 from app.ui.units import count_words
 from app.ui.words import distance_words
 from robust_core.attacks.base import Attack
@@ -101,14 +102,13 @@ def _gallery(
     for place in places:
         with grid.container(width=CELL, gap="small"):
             position = where.get(int(result.index[place]))
+            name, outcome = result.image_id(place), _outcome(result, attack, place)
             if images is not None and info is not None and position is not None:
-                _picture(images.x[position], _outcome(result, attack, place))
-                image = ChosenImage(
-                    images.x[position], int(result.y[place]), result.image_id(place)
-                )
+                _picture(images.x[position], outcome)
+                image = ChosenImage(images.x[position], int(result.y[place]), name)
                 _open(info, attack, image, place // batch_size, f"{key}.{place}")
             else:
-                st.markdown(f"{result.image_id(place)}  \n{_outcome(result, attack, place)}")
+                st.markdown(f"{in_markdown(name)}  \n{in_markdown(outcome)}")
 
 
 def _unchanged(result: CheckpointResult) -> CheckpointInfo | None:
@@ -124,7 +124,9 @@ def _picture(x: torch.Tensor, words: str) -> None:
     """Draw an image [C,H,W], enlarged by an integer with nearest neighbour."""
     scale = max(1, WIDTH // x.shape[2])
     pixels = shown_pixels(x.numpy(), scale)
-    st.image(pixels, width=pixels.shape[1], output_format="PNG", caption=words, alt=words)
+    st.image(
+        pixels, width=pixels.shape[1], output_format="PNG", caption=in_markdown(words), alt=words
+    )
 
 
 def _outcome(result: CheckpointResult, attack: AttackResult, place: int) -> str:
@@ -141,14 +143,14 @@ def _open(
     """Draw the link to the Attack page, with a seed that breaks this image on its own, too."""
     exact, name = attack.report.attack, str(image.image_id)
     if exact is None or attack.choice.surrogate or not has_form(type(exact)):
-        st.caption(name)
+        st.caption(in_markdown(name))
         return
     number = name.rpartition("/")[2]
     if not st.button(
         f"Attack {number}",
         icon=":material/bolt:",
         width="stretch",
-        help=f"Opens {name} with this attack on the Attack page.",
+        help=f"Opens {in_markdown(name)} with this attack on the Attack page.",
         key=key,
     ):
         return

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.page.robustness.link import select_evaluation
 from app.ui.job_controls import JobKind, explain, show_delete, show_main_action
+from app.ui.plain import in_markdown
 from app.ui.run_list import state_badge
 from app.ui.units import duration_words
 from robust_core.attacks.description import attack_title
@@ -29,7 +30,7 @@ def show_progress(summary: EvaluationSummary, run: EvaluationDirectory) -> None:
         show_main_action(EVALUATION, run, status)
         show_delete(EVALUATION, run, status)
     if status.state != "finished":
-        st.progress(min(1.0, max(0.0, status.share)), _words(status))
+        st.progress(min(1.0, max(0.0, status.share)), in_markdown(_words(status)))
     explain(EVALUATION, run, status)
 
 

@@ -14,6 +14,7 @@ from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure
 from app.ui.charts import PLAIN_CHART
 from app.ui.finding_list import show_findings
 from app.ui.finding_words import SEVERITY_WORDS
+from app.ui.plain import in_markdown
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationResults
 from robust_core.threat_model import Norm
@@ -155,7 +156,7 @@ def _curves(results: EvaluationResults, run_id: str) -> None:
             f"{label} {100 * curve.accuracies[-1]:.0f} %" for label, curve in own.items()
         )
         with columns[number % len(columns)]:
-            st.markdown(f"**{name}**")
+            st.markdown(f"**{in_markdown(name)}**")
             st.plotly_chart(
                 accuracy_figure(own),
                 config=PLAIN_CHART,
@@ -180,7 +181,8 @@ def _findings(results: EvaluationResults, run_id: str) -> None:
         if not one.report.findings:
             continue
         key = f"robustness.findings.{run_id}.{result.name}.{one.label}"
-        with st.expander(f"{check_words(one)} · {result.name} · {exact_words(one)}", key=key):
+        title = f"{check_words(one)} · {result.name} · {exact_words(one)}"
+        with st.expander(in_markdown(title), key=key):
             for note in one.report.notes:
-                st.caption(note)
+                st.caption(in_markdown(note))
             show_findings(one.report.findings, key=f"{key}.quiet")

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app.ui.model_picker import in_order
+from app.ui.plain import in_markdown
 from app.ui.words import lowest_words, mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -42,14 +43,16 @@ def _summary(info: CheckpointInfo) -> dict[str, Any]:
     reported, lowest = card.reported, card.lowest()
     return {
         "Model": _model(info, reported.attack.inference),
-        "Data": info.config.data.name,
+        "Data": in_markdown(info.config.data.name),
         "Method": info.config.method.name,
         "Clean accuracy": _clean(card, reported),
         "As reported": _share(reported.accuracy, reported.interval),
-        "Reported attack": f"{result_words(reported)}, {reported.num_images:,} {card.split} images",
+        "Reported attack": in_markdown(
+            f"{result_words(reported)}, {reported.num_images:,} {card.split} images"
+        ),
         "Lowest measured": _share(lowest.accuracy, lowest.interval),
-        "Strongest attack": lowest_words(lowest),
-        "Checks": lowest.verdict,
+        "Strongest attack": in_markdown(lowest_words(lowest)),
+        "Checks": in_markdown(lowest.verdict),
     }
 
 
@@ -58,13 +61,13 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
     return [
         {
             "Model": _model(info, result.attack.inference),
-            "Data": info.config.data.name,
+            "Data": in_markdown(info.config.data.name),
             "Method": info.config.method.name,
             "Clean accuracy": _clean(card, result),
             "Robust accuracy": _share(result.accuracy, result.interval),
-            "Attack": result_words(result),
-            "Images": f"{result.num_images:,} {card.split}",
-            "Checks": verdict(result.findings),
+            "Attack": in_markdown(result_words(result)),
+            "Images": in_markdown(f"{result.num_images:,} {card.split}"),
+            "Checks": in_markdown(verdict(result.findings)),
         }
         for result in card.robust
     ]
@@ -72,8 +75,8 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
 
 def _model(info: CheckpointInfo, inference: str) -> str:
     if inference:
-        return f"{info.name}, {mode_words(inference)}"
-    return f"{info.name} {MASKED}" if info.masks_gradients else info.name
+        return in_markdown(f"{info.name}, {mode_words(inference)}")
+    return in_markdown(f"{info.name} {MASKED}" if info.masks_gradients else info.name)
 
 
 def _clean(card: Card, result: RobustResult) -> str:

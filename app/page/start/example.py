@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.ui import measure, models
 from app.ui.pictures import shown_pixels
+from app.ui.plain import in_markdown
 from app.ui.traces import attack_image
 from app.ui.units import percent
 from app.ui.words import attack_words
@@ -129,4 +130,4 @@ def _picture(
             width=pixels.shape[1],
             alt=f"{title}: the {names[label]} is classified as {names[seen]}, {confidence}",
         )
-        st.markdown(f"{icon} predicted **{names[seen]}**, {confidence}")
+        st.markdown(f"{icon} predicted **{in_markdown(names[seen])}**, {confidence}")

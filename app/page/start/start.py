@@ -7,6 +7,7 @@ from app.page.start.example import Example, find_example, show_example
 from app.page.start.first_steps import ROBUST, STANDARD, TRAIN, first_steps
 from app.ui import models
 from app.ui.forms import show_input_error
+from app.ui.plain import in_markdown
 from app.ui.run_list import run_title, state_badge
 from robust_core import jobs
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -73,7 +74,7 @@ def _runs() -> None:
     for run in runs[:NEWEST_RUNS]:
         with st.container(horizontal=True, vertical_alignment="center"):
             state_badge(run.status)
-            st.page_link(TRAIN, label=run_title(run), query_params={"run": run.run_id})
+            st.page_link(TRAIN, label=in_markdown(run_title(run)), query_params={"run": run.run_id})
             words = f"epoch {run.status.epoch} of {run.status.num_epochs} · {run.run_id}"
             st.caption(words, width="content")
     if len(runs) > NEWEST_RUNS:

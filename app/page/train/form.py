@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
+from app.ui.plain import in_markdown
 from app.ui.run_link import BUDGET, DATA, LINK, METHOD, OPTION, select_run
 from app.ui.state import Choice
 from app.ui.units import count_words
@@ -58,14 +59,14 @@ def new_run() -> None:
 
 def _pick_preset() -> RunConfig | None:
     data = DATA.select("Data set", format_func=_data_title, **_remembered(DATA))
-    st.caption(_data_summary(data))
+    st.caption(in_markdown(_data_summary(data)))
     method = METHOD.select("Method", **_remembered(METHOD))
     st.caption(_summary(method))
     option = _pick_option(method)
     budget = cast(Budget, BUDGET.segmented("Preset", help=BUDGET_HELP, **_remembered(BUDGET)))
     try:
         if not data_source(data).is_available():
-            st.info(f"{data} is not on this computer yet; the run downloads it first.")
+            st.info(f"{in_markdown(data)} is not on this computer yet; the run downloads it first.")
         return preset(data, method, budget, option)
     except InputError as error:
         show_input_error(error)
@@ -120,10 +121,10 @@ def _describe_run(config: RunConfig) -> None:
         f"the end on test images under {_words(config.test_attack())}."
     )
     for warning in config.warnings():
-        st.caption(f":material/warning: {warning[:1].upper()}{warning[1:]}.")
+        st.caption(f":material/warning: {in_markdown(warning[:1].upper() + warning[1:])}.")
     try:
         for note in data_notes(config.data.name, config.data.parameters):
-            st.caption(f"{note[:1].upper()}{note[1:]}.")
+            st.caption(in_markdown(f"{note[:1].upper()}{note[1:]}."))
     except InputError as error:
         show_input_error(error)
 

@@ -10,6 +10,7 @@ from app.ui.chance import chance_words
 from app.ui.charts import PLAIN_CHART
 from app.ui.forms import show_input_error
 from app.ui.job_controls import JobKind, explain, show_delete, show_log, show_main_action
+from app.ui.plain import in_markdown
 from app.ui.run_list import run_title, select_run, state_badge
 from app.ui.units import count_words, percent
 from app.ui.words import attack_words, card_help, card_words
@@ -40,10 +41,10 @@ def show_run(summary: RunSummary) -> None:
         return
     status = summary.status
     metrics = run.metrics()
-    st.subheader(run_title(summary), anchor=False)
+    st.subheader(in_markdown(run_title(summary)), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         state_badge(status)
-        st.caption(f"{summary.run_id} · {summary.model}", width="content")
+        st.caption(in_markdown(f"{summary.run_id} · {summary.model}"), width="content")
     _progress(status)
     _actions(summary, run)
     explain(RUN, run, status)
@@ -72,7 +73,9 @@ def _progress(status: RunStatus) -> None:
         words.append(status.phase)
     if status.active and status.seconds_left is not None:
         words.append(f"about {_clock(status.seconds_left)} left")
-    st.progress(min(1.0, share if status.state != "finished" else 1.0), " · ".join(words))
+    st.progress(
+        min(1.0, share if status.state != "finished" else 1.0), in_markdown(" · ".join(words))
+    )
 
 
 def _actions(summary: RunSummary, run: RunDirectory) -> None:
@@ -104,7 +107,7 @@ def _numbers(config: RunConfig, metrics: list[EpochMetrics]) -> None:
         help=f"Best {first}, then {then} validation accuracy; the run keeps these weights.",
     )
     if last.warning:
-        st.warning(last.warning, icon=":material/casino:")
+        st.warning(in_markdown(last.warning), icon=":material/casino:")
     attack = config.validation_attack()
     st.caption(
         f"After epoch {last.epoch}, on {last.num_images:,} validation images. Robust: "
@@ -140,7 +143,8 @@ def _curves(run_id: str, metrics: list[EpochMetrics]) -> None:
     last = metrics[-1]
     for name, floor in last.floors.items():
         right.caption(
-            f"The {name.replace('_', ' ')} has a lower bound of {floor:.3f}, whatever the network: "
+            f"The {in_markdown(name.replace('_', ' '))} has a lower bound of {floor:.3f}, "
+            "whatever the network: "
             f"now {last.terms.get(name, floor) - floor:.3f} above it."
         )
 
@@ -154,7 +158,7 @@ def _card(run_id: str) -> None:
     words = f"{card_words(info)}\n\n{card_help(info)}"
     chance = chance_words(info)
     if chance:
-        st.warning(f"{chance}\n\n{words}", icon=":material/casino:")
+        st.warning(f"{in_markdown(chance)}\n\n{words}", icon=":material/casino:")
     else:
         st.success(words, icon=":material/verified:")
 
