@@ -26,7 +26,7 @@ FLOORS = [  # of the engine, from below; what shares a floor does not know each 
     {"evaluation", "methods"},
     {"config"},
     {"checkpoints", "jobs"},
-    {"analysis", "evaluation_runs", "training"},
+    {"analysis", "evaluation_runs", "importing", "training"},
     {"bench"},
     {"command_line"},
     {"__init__", "__main__"},
