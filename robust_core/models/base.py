@@ -32,11 +32,13 @@ class Classifier(nn.Module):
         num_classes: K. num_features: D.
         stochastic: whether two passes of one image can differ in eval mode.
         masking_parts: names of submodules without a useful gradient, for BPDA to pass through.
+        advanced: those parameters that a form shows only if it is asked to.
         inferences: names of the other ways to use the network that `inference` offers.
     """
 
     Parameters: ClassVar[type[Parameters]]
     fused_form: ClassVar[FusedForm | None] = None
+    advanced: ClassVar[tuple[str, ...]] = ()
     stochastic: bool = False
     masking_parts: tuple[str, ...] = ()
     inferences: tuple[str, ...] = ()

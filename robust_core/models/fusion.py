@@ -44,7 +44,7 @@ def copied_convolution(
 ) -> nn.Conv2d:
     """Return the convolution of input_scale * input, plus `bias`; None changes nothing."""
     assert not isinstance(source.padding, str)
-    convolution = nn.Conv2d(  # on no device: no memory, and no draw from torch's generator
+    convolution = type(source)(  # on no device: no memory, and no draw from torch's generator
         source.in_channels,
         source.out_channels,
         (source.kernel_size[0], source.kernel_size[1]),

@@ -1,14 +1,29 @@
 """PreActResNet-18, the usual small network of adversarial training."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from robust_core.models.base import MODELS, Classifier, Normalize
-from robust_core.models.fusion import FusedForm
-from robust_core.models.heads import CosineHead, HeadBias, HeadKind, HeadNormalisation, create_head
-from robust_core.models.preact_trunk import FusedPreActTrunk, PreActBlock, PreActTrunk
+from robust_core.models.activations import Activation
+from robust_core.models.base import MODELS, Classifier
+from robust_core.models.heads import HeadBias, HeadKind, HeadNormalisation, create_head
+from robust_core.models.normalisation import (
+    CENTRE,
+    NORMALISATION_FIELDS,
+    Mean,
+    PerImage,
+    Std,
+    create_normalisation,
+)
+from robust_core.models.preact_fusion import PREACT_FORM
+from robust_core.models.preact_trunk import (
+    Padding,
+    PreActTrunk,
+    ShortcutInput,
+    TrunkVariant,
+    check_sides,
+)
 from robust_core.parameters import Parameters
 
 
@@ -26,6 +41,19 @@ class PreActResNet18Parameters(Parameters):
     head: HeadKind = "linear"
     head_bias: HeadBias = True
     head_normalisation: HeadNormalisation = "functional"
+    mean: Mean = CENTRE
+    std: Std = CENTRE
+    per_image: PerImage = False
+    activation: Activation = "relu"
+    padding: Padding = "symmetric"
+    shortcut_input: ShortcutInput = "activated"
+    shortcut_kernel: Annotated[
+        Literal[1, 3],
+        Field(description="Kernel size of the shortcuts' convolutions, where the shape changes."),
+    ] = 1
+    last_norm: Annotated[
+        bool, Field(description="Normalisation and activation in front of the last mean.")
+    ] = True
 
 
 @MODELS.register("preact_resnet18")
@@ -38,12 +66,15 @@ class PreActResNet18(Classifier):
     Source: He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, arXiv:1603.05027.
     The variant is that of the AWP code (Wu et al., NeurIPS 2020, arXiv:2004.05884), with the last
     BN and ReLU of the paper that some public CIFAR ports leave out, and PyTorch's default initial
-    weights. Here the mean goes over any final size and inputs are mapped to [-1, 1].
+    weights. Here the mean goes over any final size and inputs are mapped to [-1, 1], if no other
+    `mean` and `std` are given. The other switches are those of published networks.
     """
 
     Parameters = PreActResNet18Parameters
-    fused_form = FusedForm(
-        "trunk", (Normalize, PreActTrunk, PreActBlock, CosineHead), FusedPreActTrunk
+    fused_form = PREACT_FORM
+    advanced = (
+        *NORMALISATION_FIELDS,
+        *("activation", "padding", "shortcut_input", "shortcut_kernel", "last_norm"),
     )
 
     def __init__(
@@ -54,9 +85,17 @@ class PreActResNet18(Classifier):
     ):
         width = parameters.width
         super().__init__(image_shape, num_classes, num_features=8 * width)
-        self.normalize = Normalize()
+        variant = TrunkVariant(
+            parameters.activation,
+            parameters.padding,
+            parameters.shortcut_input,
+            parameters.shortcut_kernel,
+            parameters.last_norm,
+        )
+        check_sides(image_shape, variant, halvings=3)
+        self.normalize = create_normalisation(parameters, image_shape[0])
         self.trunk = PreActTrunk(
-            image_shape[0], width, [width, 2 * width, 4 * width, 8 * width], blocks_per_group=2
+            image_shape[0], width, [width, 2 * width, 4 * width, 8 * width], 2, variant
         )
         self.classifier = create_head(self.num_features, num_classes, parameters)
 

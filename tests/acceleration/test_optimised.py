@@ -35,6 +35,23 @@ NETWORKS = [
     ("preact_resnet18", {"width": 4, "head": "cosine"}),
     ("wide_resnet", {"depth": 10, "widen_factor": 1}),
     ("resnet18", {"width": 4}),
+    *(("preact_resnet18", {"width": 4, "activation": a}) for a in ("silu", "gelu", "softplus")),
+    ("preact_resnet18", {"width": 4, "shortcut_input": "raw"}),
+    ("preact_resnet18", {"width": 4, "shortcut_kernel": 3}),
+    ("preact_resnet18", {"width": 4, "shortcut_kernel": 3, "padding": "same"}),
+    (
+        "preact_resnet18",
+        {"width": 4, "shortcut_input": "raw", "shortcut_kernel": 3, "padding": "same"},
+    ),
+    ("preact_resnet18", {"width": 4, "last_norm": False}),
+    ("preact_resnet18", {"width": 4, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.2)}),
+    ("preact_resnet18", {"width": 4, "per_image": True}),
+    ("wide_resnet", {"depth": 10, "widen_factor": 1, "padding": "same"}),
+    ("wide_resnet", {"depth": 10, "widen_factor": 1, "padding": "same", "activation": "silu"}),
+    *(("resnet18", {"width": 4, "activation": a}) for a in ("silu", "gelu", "softplus")),
+    ("resnet34", {"width": 4}),
+    ("resnet50", {"width": 4, "mean": (0.0,), "std": (1.0,)}),
+    ("fast_at_cnn", {"width": 4, "mean": (0.0,), "std": (1.0,)}),
 ]
 
 

@@ -167,10 +167,11 @@ def test_vit_sees_where_a_patch_is():
         (
             "wide_resnet",
             {"depth": 20},
-            "depth must be 6n + 4 (one of 10, 16, 22, 28, 34, 40), got 20",
+            "depth must be 6n + 4 (one of 10, 16, 22, 28, 34, 40, 46, 52, 58, 64, 70, 76, 82, 88, "
+            "94, 100, 106), got 20",
         ),
         ("wide_resnet", {"depth": 4}, "depth must be >= 10, got 4"),
-        ("wide_resnet", {"widen_factor": 20}, "widen_factor must be <= 12, got 20"),
+        ("wide_resnet", {"widen_factor": 24}, "widen_factor must be <= 20, got 24"),
         (
             "vit",
             {"hidden": 100},

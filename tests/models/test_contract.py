@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from robust_core.acceleration.optimised import is_optimised, optimised
 from robust_core.errors import InputError
 from robust_core.models.base import MODELS, create_model, list_models
+from robust_core.models.trades_cnn import SMALLEST_SIDE
 from tests.models.examples import SMALL, images, settled_model, small_model
 
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 16, 24)]
@@ -48,6 +49,10 @@ def test_a_network_says_itself_how_it_is_made_fast_or_that_it_is_not(name):
 @every_repeatable_model
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_shapes_and_split(name, shape):
+    if name == "trades_cnn" and min(shape[1:]) < SMALLEST_SIDE:
+        with pytest.raises(InputError, match="at least 16x16 pixels, got 8x8"):
+            small_model(name, shape)
+        return
     model = small_model(name, shape, num_classes=7)
     x = images(3, shape)
     with torch.no_grad():
@@ -280,6 +285,9 @@ def test_every_parameter_has_help_and_limits_and_defaults_are_valid(name):
     assert schema
     for field in schema.values():
         assert field["description"].endswith(".")
+        if field.get("type") == "array":  # one number for all channels, or one for each
+            assert {"minimum", "maximum"} <= field["items"].keys()
+            continue
         if "enum" in field or "anyOf" in field or field.get("type") == "boolean":
             continue  # a choice, a switch, or a value that may be automatic
         assert {"minimum", "maximum", "default"} <= field.keys()

@@ -173,15 +173,23 @@ def _part(
     values: Mapping[str, Any],
     key: str,
     omit: tuple[str, ...] = (),
+    advanced: tuple[str, ...] = (),
 ) -> dict[str, Any] | None:
     if set(model.model_fields) - set(omit):
         st.markdown(f"**{title}**")
-    form = parameter_form(model, f"{key}.{title}", initial=values, omit=omit)
+    form = parameter_form(model, f"{key}.{title}", initial=values, omit=omit, advanced=advanced)
     return None if form is None else form.model_dump(mode="json")
 
 
-def _choice(title: str, choice: Mapping[str, Any], entry: Any, key: str) -> dict[str, Any] | None:
-    parameters = _part(title, entry.Parameters, choice["parameters"], f"{key}.{choice['name']}")
+def _choice(
+    title: str,
+    choice: Mapping[str, Any],
+    entry: Any,
+    key: str,
+    advanced: tuple[str, ...] = (),
+) -> dict[str, Any] | None:
+    own_key = f"{key}.{choice['name']}"
+    parameters = _part(title, entry.Parameters, choice["parameters"], own_key, advanced=advanced)
     return None if parameters is None else {**choice, "parameters": parameters}
 
 
@@ -192,7 +200,8 @@ def _network(choice: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     name = st.selectbox("Architecture", MODELS.names(), key=name_key, persist_state="session")
     same = name == choice["name"]
     chosen = {"name": name, "parameters": choice["parameters"] if same else {}}
-    return _choice("Architecture settings", chosen, MODELS.get(name), key)
+    model = MODELS.get(name)
+    return _choice("Architecture settings", chosen, model, key, model.advanced)
 
 
 def _data(choice: Mapping[str, Any], key: str) -> dict[str, Any] | None:
