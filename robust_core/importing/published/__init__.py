@@ -1,0 +1,1 @@
+"""Presets of published networks; each module registers its own in `PRESETS`."""
