@@ -50,6 +50,7 @@ def copied_convolution(
         (source.kernel_size[0], source.kernel_size[1]),
         stride=(source.stride[0], source.stride[1]),
         padding=(source.padding[0], source.padding[1]),
+        groups=source.groups,
         bias=bias is not None,
         device="meta",
     )
