@@ -5,6 +5,7 @@ once installed. What a person makes (runs, imports, evaluations, data sets) neve
 lies in the checkout, or else in the person's own folder, and two variables move it.
 """
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -40,6 +41,13 @@ def data_folder() -> Path:
     `ROBUST_DATA`, or `data/` in a checkout, or that in the person's own folder.
     """
     return _folder("ROBUST_DATA", "data")
+
+
+def package_folder(name: str) -> Path | None:
+    """Return the folder of an installed package, which is not imported; None: it is not there."""
+    found = importlib.util.find_spec(name)  # of a name without a dot, this imports nothing
+    places = list(found.submodule_search_locations or ()) if found else []
+    return Path(places[0]) if places else None
 
 
 def _folder(variable: str, name: str) -> Path:

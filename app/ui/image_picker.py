@@ -86,7 +86,8 @@ def image_part(infos: Sequence[CheckpointInfo]) -> Part:
 
 def _from_gallery(info: CheckpointInfo) -> ChosenImage:
     data = info.config.data.name
-    splits = [split for split in data_source(data).splits if split != "train"]
+    source = data_source(data)
+    splits = [split for split in source.present_splits() or source.splits if split != "train"]
     left, right = st.columns(2)
     split_key = f"attack.split.{data}"
     if st.session_state.get(split_key) not in splits:

@@ -6,7 +6,7 @@ from app.ui.page_link import PageLink
 from app.ui.state import Choice, Part
 from robust_core import jobs
 from robust_core.config.presets import NO_OPTION, list_options
-from robust_core.data import list_data, own_data
+from robust_core.data import data_source, list_data, own_data
 from robust_core.methods import list_methods
 from robust_core.training.directory import RunDirectory
 
@@ -21,8 +21,8 @@ def select_run(run_id: str | None) -> None:
 
 
 def data_names() -> list[str]:
-    """Return the names of all data sets, imported ones last."""
-    return list_data() + own_data()
+    """Return the names of all data sets that can be trained on, imported ones last."""
+    return [name for name in list_data() if "train" in data_source(name).splits] + own_data()
 
 
 def options_of_all() -> list[str]:

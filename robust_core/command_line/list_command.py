@@ -109,7 +109,7 @@ def _models() -> list[tuple[str, str]]:
 def _data() -> list[tuple[str, str]]:
     sources = {name: data_source(name) for name in list_data() + own_data()}
     return [
-        (name, source.title + ("" if source.is_available() else ", not on this machine"))
+        (name, ", ".join(filter(None, (source.title, source.presence()))))
         for name, source in sources.items()
     ]
 

@@ -213,7 +213,10 @@ class RunConfig(Parameters):
     @classmethod
     def _check_data(cls, choice: DataChoice, info: ValidationInfo) -> DataChoice:
         try:
-            return complete("data set", choice, data_source(choice.name).Parameters)
+            source = data_source(choice.name)
+            if "train" not in source.splits:
+                raise InputError(f"{choice.name} has no images to train on, only those of a test")
+            return complete("data set", choice, source.Parameters)
         except InputError:
             if info.context == DATA_MAY_BE_ELSEWHERE:
                 return choice

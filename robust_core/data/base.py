@@ -122,7 +122,7 @@ class DataSource(ABC):
         Parameters: the choices of the data set.
         threat_model: the budget that is customary in the field.
         augmentation: what fits these images while training (see `augmentation.draw_change`).
-        splits: names of the splits.
+        splits: names of the splits; one without "train" cannot be trained on.
         embedded: whether it works without a network and without any file.
         validation_fraction: share of the train file that becomes the validation split.
     """
@@ -150,6 +150,14 @@ class DataSource(ABC):
         `root` is the data folder; None takes `paths.data_folder()`.
         """
         return self.embedded
+
+    def present_splits(self, root: Path | None = None) -> tuple[str, ...]:
+        """Return the splits that can be loaded without a network."""
+        return self.splits if self.is_available(root) else ()
+
+    def presence(self, root: Path | None = None) -> str:
+        """Return what a list says behind the title; "" of a set that is on this machine."""
+        return "" if self.is_available(root) else "not on this machine"
 
     def stores_validation(self, root: Path) -> bool:
         """Return whether there is a validation file; the train file is not divided then."""

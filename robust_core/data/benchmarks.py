@@ -14,6 +14,7 @@ import numpy as np
 from robust_core.data.augmentation import Augmentation
 from robust_core.data.base import CUSTOMARY, DATA, DataSource, StoredImages
 from robust_core.data.npz import read_npz
+from robust_core.data.samples import NUM_SAMPLES, read_samples, samples_are_here
 from robust_core.errors import InputError
 from robust_core.paths import data_folder
 from robust_core.threat_model import Norm, ThreatModel
@@ -57,12 +58,17 @@ class Benchmark(DataSource):
     `<name>.npz` in the data folder (see `npz.read_npz`) comes first, then torchvision's own files
     there, then a download into it. torchvision checks every download against a known digest.
 
+    As long as none of these files is here, the first 20 test images, which ship with Foolbox, stand
+    in for the test split: nothing is downloaded for it, and the notes say so. Training asks for the
+    real set.
+
     Attributes:
         image_shape: (C, H, W).
         class_names: K names.
         dataset: name of the class in torchvision.datasets.
         choices: what that class wants for the train and the test file.
         traces: files in the data folder, any of which shows that torchvision was there before.
+        samples: what Foolbox calls its pictures of this set; "": it has none.
     """
 
     name: str
@@ -74,14 +80,30 @@ class Benchmark(DataSource):
     traces: tuple[str, ...]
     threat_model: ThreatModel = CUSTOMARY
     augmentation: Augmentation = "crop_flip"
+    samples: str = ""
 
     def is_available(self, root: Path | None = None) -> bool:
         """Return whether the npz file or torchvision's files are in the data folder."""
         root = root or data_folder()
         return any((root / trace).exists() for trace in (f"{self.name}.npz", *self.traces))
 
+    def has_stand_in(self, root: Path | None = None) -> bool:
+        """Return whether Foolbox's pictures stand in for the test split."""
+        return bool(self.samples) and not self.is_available(root) and samples_are_here()
+
+    def present_splits(self, root: Path | None = None) -> tuple[str, ...]:
+        """Return the splits that can be loaded without a network: of a stand-in, its one."""
+        return ("test",) if self.has_stand_in(root) else super().present_splits(root)
+
+    def presence(self, root: Path | None = None) -> str:
+        """Return what a list says behind the title."""
+        stand_in = f"not on this machine: {NUM_SAMPLES} pictures that ship with Foolbox stand in"
+        return stand_in if self.has_stand_in(root) else super().presence(root)
+
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
         """Return the train or the test images; downloads them if they are nowhere.
+
+        Test images of a set that is not here are its stand-in, where it has one.
 
         Raises:
             InputError: the set is missing and cannot be downloaded, or its files do not fit.
@@ -89,6 +111,9 @@ class Benchmark(DataSource):
         archive = root / f"{self.name}.npz"
         if archive.is_file():
             stored = read_npz(archive, file, self.class_names)
+        elif file == "test" and self.has_stand_in(root):
+            x, y = read_samples(self.samples)
+            stored = StoredImages(x, y, self.class_names, (self._stand_in_note(root),))
         else:
             stored = self._from_torchvision(file, root)
         if stored.x.shape[1:] != self.image_shape:
@@ -97,6 +122,12 @@ class Benchmark(DataSource):
                 f"{archive.name} holds {list(stored.x.shape[1:])}"
             )
         return stored
+
+    def _stand_in_note(self, root: Path) -> str:
+        return (
+            f"{self.name} is not in {root}: the first {NUM_SAMPLES} of its test images, which ship "
+            "with Foolbox, stand in; they show effects and support no claim"
+        )
 
     def _from_torchvision(self, file: str, root: Path) -> StoredImages:
         import torchvision.datasets  # noqa: PLC0415 - takes seconds to import
@@ -151,6 +182,7 @@ BENCHMARKS = (
         traces=("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
         threat_model=ThreatModel(Norm.LINF, 0.3),
         augmentation="shift",
+        samples="mnist",
     ),
     Benchmark(
         name="fashion_mnist",
@@ -165,6 +197,7 @@ BENCHMARKS = (
         ),
         threat_model=ThreatModel(Norm.LINF, 0.1),
         augmentation="shift",
+        samples="fashionMNIST",
     ),
     Benchmark(
         name="cifar10",
@@ -174,6 +207,7 @@ BENCHMARKS = (
         dataset="CIFAR10",
         choices=BY_FLAG,
         traces=("cifar-10-batches-py", "cifar-10-python.tar.gz"),
+        samples="cifar10",
     ),
     Benchmark(
         name="cifar100",
@@ -183,6 +217,7 @@ BENCHMARKS = (
         dataset="CIFAR100",
         choices=BY_FLAG,
         traces=("cifar-100-python", "cifar-100-python.tar.gz"),
+        samples="cifar100",
     ),
     Benchmark(
         name="svhn",

@@ -109,6 +109,8 @@ def load_data(
         InputError: unknown name, split or parameter; missing, damaged or unsuitable files.
     """
     source = data_source(name, root)
+    if split == "train" and split not in source.splits:
+        raise InputError(f"{name} has no images to train on, only those of a test")
     if split not in source.splits:
         raise unknown_name(f"split of {name}", split, list(source.splits))
     values = source.Parameters.create(parameters or {})

@@ -66,7 +66,7 @@ def test_an_npz_file_of_another_shape_is_refused(tmp_path):
 def test_offline_and_missing_says_what_to_put_where(name, tmp_path):
     root = tmp_path / "data"
     with pytest.raises(InputError) as caught:
-        load_data(name, root=root)
+        load_data(name, "train", root=root)
     message = str(caught.value)
     assert f"{name} is not in {root}" in message
     assert "no network in tests" in message and "<" not in message and "\n" not in message
@@ -83,14 +83,14 @@ def test_a_server_that_says_nothing_is_not_waited_for_without_end(tmp_path, monk
 
     monkeypatch.setattr("urllib.request.urlopen", silent)
     with pytest.raises(InputError, match=r"could not be downloaded .*timed out"):
-        load_data("cifar10", root=tmp_path)
+        load_data("cifar10", "train", root=tmp_path)
     assert seen and all(seconds == 10 for seconds in seen)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"mnist is not in .* and could not be downloaded"):
-        load_data("mnist", root=tmp_path / "file" / "data")
+        load_data("mnist", "train", root=tmp_path / "file" / "data")
 
 
 def write_mnist_files(folder, x, y):

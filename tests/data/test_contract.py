@@ -18,7 +18,7 @@ def load(name: str, split: str, root, **choices) -> ImageSet:
 def test_the_embedded_sets_and_the_benchmarks_are_known():
     assert set(EMBEDDED) == {"digits", "shapes"}
     benchmarks = {"mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "stl10"}
-    assert set(list_data()) == benchmarks | set(EMBEDDED)
+    assert set(list_data()) == benchmarks | set(EMBEDDED) | {"imagenet_samples"}
 
 
 @pytest.mark.parametrize("name", list_data())
@@ -27,7 +27,8 @@ def test_every_source_describes_itself(name):
     assert source is DATA.get(name)
     assert source.name == name
     assert source.title
-    assert source.splits[:3] == ("train", "validation", "test")
+    trainable = name != "imagenet_samples"
+    assert source.splits[:3] == (("train", "validation", "test") if trainable else ("test",))
     assert 0 < source.threat_model.epsilon <= 0.3
     x = torch.rand(2, 3, 16, 16)
     change = draw_change(source.augmentation, x.shape)

@@ -303,7 +303,7 @@ def _show_cost(
     passes = seconds = 0.0
     num_images = 0
     for info in infos:
-        if not data_source(info.config.data.name).is_available():
+        if plan.split not in data_source(info.config.data.name).present_splits():
             st.info(
                 f"{in_markdown(info.config.data.name)} is not on this computer yet; it is "
                 "downloaded first."
