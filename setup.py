@@ -9,7 +9,11 @@ from setuptools import find_packages, setup
 
 ENGINE = find_packages(include=["robust_core", "robust_core.*"])
 APP = find_packages(include=["app", "app.*"])
-DATA = ["app.pictures", "checkpoints", "checkpoints.pretrained", "checkpoints.recipes"]
+DATA = [
+    "app.pictures",
+    "checkpoints",
+    *(f"checkpoints.{one}" for one in ("packaged", "pretrained", "recipes")),
+]
 
 setup(
     packages=[*ENGINE, *(f"robust_core._lab.{name}" for name in APP + DATA)],

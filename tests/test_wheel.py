@@ -14,7 +14,12 @@ from robust_core.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
 PARTS = ("app", "robust_core", "README.md", "pyproject.toml", "requirements.txt", "setup.py")
-SHIPPED = ("checkpoints/README.md", "checkpoints/pretrained", "checkpoints/recipes")
+SHIPPED = (
+    "checkpoints/README.md",
+    "checkpoints/packaged",
+    "checkpoints/pretrained",
+    "checkpoints/recipes",
+)
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 PAGE = """
 from streamlit.testing.v1 import AppTest

@@ -18,9 +18,18 @@ from robust_core.checkpoints.file import (
     Description,
     build,
     check_size,
+    filled,
+    parse_description,
     parse_header,
     shipped_tensors,
     stored_form,
+)
+from robust_core.checkpoints.packaged import (
+    is_packaged,
+    packaged_models,
+    packaged_tensors,
+    read_packaged,
+    write_description,
 )
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
@@ -104,7 +113,8 @@ class CheckpointInfo:
 def list_checkpoints() -> list[str]:
     """Return the names of all readable checkpoints: shipped, of runs (newest first), imported.
 
-    "digits-pgd_at" is shipped, "runs/<id>" the best model of a run, "imported/<name>" an upload.
+    "digits-pgd_at" is shipped (or a packaged one, with the weights of an installed package),
+    "runs/<id>" the best model of a run, "imported/<name>" an upload.
     A file in `pretrained/` of the person's own folder goes by its bare name, too, unless a shipped
     model has it: then it is "own/<name>", and neither hides the other.
     Only headers are read; damaged files are left out.
@@ -166,6 +176,10 @@ def load_trained(reference: str | Path) -> tuple[Classifier, TrainingMethod]:
     """
     _, path, _ = _locate(reference)
     _version(path)
+    if is_packaged(path):
+        packaged = read_packaged(path)
+        description = parse_description(packaged.description, path.stem)
+        return filled(description, packaged_tensors(packaged, path.stem), path.stem)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -207,6 +221,11 @@ def save_checkpoint(
         card=card,
         inferences=() if method is None else method.inferences(model),
     )
+    if is_packaged(path):
+        write_description(
+            path, description.model_dump(mode="json")
+        )  # its weights are not ours to write
+        return
     tensors = {key: stored_form(value) for key, value in shipped_tensors(model, method).items()}
     metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
     write_atomically(path, save(tensors, metadata))
@@ -248,7 +267,7 @@ def import_checkpoint(filename: str, data: bytes) -> str:
 def _shelves() -> dict[str, Path]:
     """Return all files that may be checkpoints, by name."""
     folder = checkpoints_folder()
-    shipped = _models_in(shipped_folder())
+    shipped = _models_in(shipped_folder()) | packaged_models()
     own = {} if _same(folder, shipped_folder()) else _models_in(folder)
     runs = sorted(folder.glob(f"runs/*/best{SUFFIX}"), key=_modified, reverse=True)
     return (
@@ -309,6 +328,8 @@ def _version(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=1024)
 def _read_description(path: Path, modified: int, size: int) -> Description:
+    if is_packaged(path):
+        return parse_description(read_packaged(path).description, path.stem)
     try:
         with path.open("rb") as file:
             beginning = file.read(8 + LARGEST_HEADER)

@@ -82,15 +82,19 @@ def parse_header(beginning: bytes, size: int, what: str) -> tuple[dict[str, Any]
             f"this laboratory has written"
         )
     document = parse_json_object(metadata[METADATA_KEY], f"the description in {what}")
+    return table, parse_description(document, what)
+
+
+def parse_description(document: dict[str, Any], what: str) -> Description:
+    """Return a JSON document as a description; raise `InputError` if it is none of ours."""
     if document.get("format") != FORMAT:
         raise InputError(f"{what} should have format {FORMAT}, got {document.get('format')!r}")
     try:
         # a model is of use where the data set that it was trained on is not
-        description = Description.model_validate(document, context=DATA_MAY_BE_ELSEWHERE)
+        return Description.model_validate(document, context=DATA_MAY_BE_ELSEWHERE)
     except ValidationError as error:
         sentence = validation_sentence(error, list(Description.model_fields))
         raise InputError(f"the description in {what} cannot be used: {sentence}") from None
-    return table, description
 
 
 def shipped_tensors(model: Classifier, method: TrainingMethod | None) -> dict[str, Tensor]:
@@ -132,10 +136,22 @@ def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod]:
         tensors = load(data)
     except SafetensorError as error:
         raise InputError(f"{what} is damaged or cut short: {error}") from None
+    return filled(description, tensors, what)
+
+
+def filled(
+    description: Description, tensors: Mapping[str, Tensor], what: str
+) -> tuple[Classifier, TrainingMethod]:
+    """Return network and method with these tensors, which fit them, in eval mode and frozen.
+
+    Raises:
+        InputError: a weight is not finite, or a tensor is missing, unknown or of another shape.
+    """
     for key, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise InputError(f"{what} should have finite weights, but {key} has NaN or infinity")
     model, method = _create(description, "cpu", what)
+    _check_shapes(tensors, shipped_tensors(model, method), what)
     model.load_state_dict({key: tensors[key] for key in model.state_dict()})
     for part in method.shipped_parts:
         module, prefix = method.get_submodule(part), f"{METHOD_PREFIX}{part}."
@@ -159,6 +175,19 @@ def _create(description: Description, device: str, what: str) -> tuple[Classifie
             return model, method
     except InputError as error:
         raise InputError(f"the network of {what} cannot be built: {error}") from None
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
+    """Raise unless the tensors are those of the networks by name and shape."""
+    found, wanted = (
+        {key: list(value.shape) for key, value in one.items()} for one in (tensors, expected)
+    )
+    if found != wanted:
+        key = min(key for key in found | wanted if found.get(key) != wanted.get(key))
+        raise InputError(
+            f"{what} does not fit the network it names: {key} should be {wanted.get(key, 'absent')}"
+            f", got {found.get(key, 'none')}"
+        )
 
 
 def _check_table(table: dict[str, Any], expected: Mapping[str, Tensor], what: str) -> None:

@@ -12,6 +12,7 @@ from robust_core.checkpoints.catalog import (
     list_checkpoints,
     load_model,
 )
+from robust_core.checkpoints.packaged import packaged_models
 
 SHIPPED, OTHER = "digits-standard", "digits-trades"
 
@@ -30,6 +31,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_of_ones_own_does_not_hide_the_shipped_models(own: Path) -> None:
     shipped = {path.stem for path in file_of(SHIPPED).parent.glob("*.safetensors")}
+    shipped |= set(packaged_models())
     assert set(list_checkpoints()) == shipped
     assert import_checkpoint("mine.safetensors", file_of(SHIPPED).read_bytes()) == "imported/mine"
     assert (own / "imported" / "mine.safetensors").is_file()
