@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from robust_core.inference.wrappers import AveragedPasses, with_substituted_backward
     from robust_core.methods import list_methods
     from robust_core.models.base import create_model, list_models
+    from robust_core.models.wrapping import wrap_model
     from robust_core.training import train
 
 _HOMES = {
@@ -54,6 +55,7 @@ _HOMES = {
     "preset": "config.presets",
     "train": "training",
     "with_substituted_backward": "inference.wrappers",
+    "wrap_model": "models.wrapping",
 }
 __all__ = [
     "AveragedPasses",
@@ -76,6 +78,7 @@ __all__ = [
     "preset",
     "train",
     "with_substituted_backward",
+    "wrap_model",
 ]
 
 

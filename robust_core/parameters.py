@@ -4,11 +4,18 @@ Every field carries its type, range and help. A field whose value is a distance 
 so with `json_schema_extra=PIXEL_UNIT`; forms and the command line then speak of n/255.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
@@ -16,6 +23,34 @@ from robust_core.registry import unknown_name
 PIXEL_UNIT: dict[str, Any] = {
     "unit": "1/255"
 }  # pixels are in [0, 1]; people think in steps of 1/255
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Says of a text field that it is one of the names of a library, which are many.
+
+    Forms offer the names; anything else is refused with the likely meaning. Where the library is
+    not installed nothing can be said, so any name passes until it is used.
+
+    Attributes:
+        kind: what the names are of, for sentences.
+        names: returns them, sorted; empty where the library is not installed.
+    """
+
+    kind: str
+    names: Callable[[], tuple[str, ...]]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the field's schema with the check behind it."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, name: str) -> str:
+        known = self.names()
+        if known and name not in known:
+            raise unknown_name(self.kind, name, list(known))
+        return name
 
 
 class Parameters(BaseModel):

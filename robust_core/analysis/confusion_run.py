@@ -63,7 +63,7 @@ class ConfusionRun:
         steps: classes predicted at every step, [T+1,N]; row 0 is before the first step.
         cosines: between features and class weights, plus the bias of a cosine head, [N,K]; None
             where the network has no class weights. cosines_adv: the same under attack.
-        feature_similarity: of the classes' mean features [K,K].
+        feature_similarity: of the classes' mean features [K,K]; None for a network without any.
         weight_similarity: of the classes' weights [K,K]; None as above.
     """
 
@@ -77,7 +77,7 @@ class ConfusionRun:
     steps: Tensor
     cosines: Tensor | None
     cosines_adv: Tensor | None
-    feature_similarity: Tensor
+    feature_similarity: Tensor | None
     weight_similarity: Tensor | None
 
     @property
@@ -150,8 +150,10 @@ def run_confusion(
         steps=torch.cat([part[3] for part in parts], dim=1),
         cosines=cosines,
         cosines_adv=cosines_adv,
-        feature_similarity=class_feature_similarity(
-            model, images.x, images.y, batch_size=batch_size
+        feature_similarity=(
+            class_feature_similarity(model, images.x, images.y, batch_size=batch_size)
+            if model.has_features
+            else None
         ),
         weight_similarity=None if cosines is None else class_weight_similarity(model),
     )

@@ -20,6 +20,7 @@ from robust_core.evaluation.batch import check_budget
 from robust_core.gradients import class_difference_gradients, evaluation_mode, predict_logits
 from robust_core.losses import margin
 from robust_core.models.base import Classifier
+from robust_core.models.guard import features_of
 
 OnProgress = Callable[[int, int], None]  # how many are done, and how many there are
 
@@ -105,10 +106,9 @@ def class_feature_similarity(
         InputError: images and labels that do not fit, or a model without features.
     """
     check_images(model, x, y)
-    if not isinstance(model, Classifier):
-        raise InputError(f"class features need a network with features, got {type(model).__name__}")
+    features = features_of(model)
     with evaluation_mode(model):
-        parts = [model.class_features(model.features(part)) for part in x.split(batch_size)]
+        parts = [model.class_features(features(part)) for part in x.split(batch_size)]
     features = torch.cat([part.float().cpu() for part in parts])
     return _cosines(class_means(features, y, model.num_classes))
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from robust_core.errors import InputError
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.losses import accuracy_count, margin
-from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator
+from robust_core.models.guard import features_of
 
 Array = NDArray[Any]
 ProjectionName = Literal["pca", "tsne"]
@@ -35,14 +35,11 @@ def latent_features(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Te
     """Return the features of images [N,C,H,W] in [0, 1], on the CPU: float32 [N,D].
 
     Raises:
-        InputError: the model is no `Classifier`, which alone has features to show.
+        InputError: the model has no features to show.
     """
-    if not isinstance(model, Classifier):
-        raise InputError(
-            f"the latent space needs a network with features, got a {type(model).__name__}"
-        )
+    features = features_of(model)
     with evaluation_mode(model):
-        return torch.cat([model.features(part).float().cpu() for part in x.split(batch_size)])
+        return torch.cat([features(part).float().cpu() for part in x.split(batch_size)])
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.preset import AttackPreset
 from robust_core.attacks.projected_ascent import projected_ascent
 from robust_core.gradients import predict_logits
+from robust_core.models.guard import features_of, why_no_features
 from robust_core.threat_model import Norm, ThreatModel
 
 WHOLE_BOX = ThreatModel(Norm.LINF, 1.0)
@@ -43,8 +44,8 @@ class FeatureAttack(Attack):
     another class, one target for each other class, likeliest first. The result for an image
     therefore depends on the batch it is in, and in a small batch the attack is weaker.
 
-    Features are those of `Classifier.features`; a plain module has none to show, there the cosine
-    is between logits.
+    Features are those of `Classifier.features`; where there are none to show (`why_no_features`),
+    as in a plain module, the cosine is between logits.
 
     Source: the FeatureAttack of Line290, released for "Feature Scattering": 100 target images, 20
     steps of 1/255 at epsilon 8/255, cosine distance. Differences: targets from the batch, and an
@@ -169,15 +170,14 @@ def _classes_to_make(logits: Tensor, criterion: Criterion) -> Tensor:
 
 
 class _FeatureModel(nn.Module):
-    """A view of a model that returns features [N,D] in place of logits; plain modules: logits."""
+    """A view of a model that returns features [N,D] in place of logits; without any: logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        features = getattr(self.model, "features", None)
-        return self.model(x) if features is None else features(x)
+        return self.model(x) if why_no_features(self.model) else features_of(self.model)(x)
 
 
 def _with_logits(model: nn.Module, eot_samples: int, on_step: OnStep | None) -> OnStep | None:

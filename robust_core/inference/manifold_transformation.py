@@ -72,6 +72,7 @@ class ManifoldTransformed(Classifier):
     ) -> None:
         super().__init__(model.image_shape, model.num_classes, model.num_features)
         self.stochastic = model.stochastic
+        self.why_no_features = model.why_no_features
         self.model = model
         self.discriminator = discriminator
         self.threat_model = ThreatModel(norm, epsilon)

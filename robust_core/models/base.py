@@ -34,6 +34,10 @@ class Classifier(nn.Module):
         masking_parts: names of submodules without a useful gradient, for BPDA to pass through.
         advanced: those parameters that a form shows only if it is asked to.
         inferences: names of the other ways to use the network that `inference` offers.
+        from_file: whether it is built from a person's file besides its parameters, so that it
+            cannot be chosen where a new network is made.
+        why_no_features: why there are no `features` and no `head`, in half a sentence; then
+            `num_features` is 0. Empty where there are: see `has_features`.
     """
 
     Parameters: ClassVar[type[Parameters]]
@@ -42,6 +46,8 @@ class Classifier(nn.Module):
     stochastic: bool = False
     masking_parts: tuple[str, ...] = ()
     inferences: tuple[str, ...] = ()
+    from_file: ClassVar[bool] = False
+    why_no_features: str = ""
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, num_features: int):
         """Note the shapes; subclasses build their layers after this."""
@@ -61,6 +67,11 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits: [N,C,H,W] in [0, 1] -> [N,K]."""
         return self.head(self.features(x))
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the network can be split at its last features."""
+        return not self.why_no_features
 
     @property
     def class_layer(self) -> nn.Linear | None:
@@ -132,7 +143,7 @@ def create_model(
     """
     architecture: Any = MODELS.get(name)
     values = architecture.Parameters.create(parameters or {})
-    _check_shape(image_shape, num_classes)
+    check_shape(image_shape, num_classes)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return architecture(image_shape, num_classes, values)
@@ -143,7 +154,8 @@ def list_models() -> list[str]:
     return MODELS.names()
 
 
-def _check_shape(image_shape: tuple[int, int, int], num_classes: int) -> None:
+def check_shape(image_shape: tuple[int, int, int], num_classes: int) -> None:
+    """Raise `InputError` unless these are sizes of images and numbers of classes of a network."""
     channels, *size = image_shape
     if channels not in CHANNELS:
         raise InputError(f"images must have 1 or 3 channels, got {channels}")

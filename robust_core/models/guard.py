@@ -14,7 +14,7 @@ class ModelWrapper(nn.Module):
     """A model around a model that returns the same kind of logits.
 
     What the inner model says of itself is passed on: `masking_parts` under the names that they
-    have from outside, `stochastic`, `features` where there are any.
+    have from outside, `stochastic`, `features` where there are any (`features_of`).
 
     Attributes:
         model: the inner model.
@@ -48,8 +48,8 @@ class ModelWrapper(nn.Module):
 
     @property
     def features(self) -> Callable[[Tensor], Tensor]:
-        """The inner model's own; where it has none, neither has this."""
-        return getattr(self.model, "features")  # noqa: B009 - must raise AttributeError
+        """The inner model's own; see `features_of` for whether it has any."""
+        return features_of(self.model)
 
     def attack_surrogates(self) -> tuple[nn.Module, ...]:
         """Return those of the inner model; wrappers that change or count passes wrap them, too."""
@@ -148,7 +148,7 @@ def _outside_inference_mode(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def call_foreign(model: nn.Module, x: Tensor) -> Tensor:
+def call_foreign(model: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return model(x), or say in one sentence what it was given and what it raised.
 
     Raises:
@@ -164,6 +164,32 @@ def call_foreign(model: nn.Module, x: Tensor) -> Tensor:
             f"the model cannot take float32 images {list(x.shape[1:])} in [0, 1]: it raised "
             f"{type(error).__name__}: {said}"
         ) from error
+
+
+def why_no_features(model: nn.Module) -> str:
+    """Return why a model has no `features` to show, in half a sentence; "" where it has.
+
+    Only a `Classifier` is known to have any: an attribute of that name may be anything in anybody's
+    model, such as the convolutions of torchvision's VGG.
+    """
+    while isinstance(model, ModelWrapper):
+        model = model.model
+    if not isinstance(model, Classifier):
+        return f"a {type(model).__name__} does not say what its features are"
+    return model.why_no_features
+
+
+def features_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return `features` of a model, [N,C,H,W] in [0, 1] -> [N,D].
+
+    Raises:
+        InputError: it has none.
+    """
+    reason = why_no_features(model)
+    if reason:
+        raise InputError(f"this needs a network with features, and this one has none: {reason}")
+    assert isinstance(model, Classifier | ModelWrapper)
+    return model.features
 
 
 def known_classes(model: nn.Module) -> int | None:

@@ -182,7 +182,9 @@ def test_wrong_input_is_told_in_one_sentence():
     model, x, y = LinearModel(), middle_images(4), labels(4)
     with pytest.raises(InputError, match="weights for every class, got LinearModel"):
         class_weight_similarity(model)
-    with pytest.raises(InputError, match="need a network with features, got LinearModel"):
+    with pytest.raises(
+        InputError, match="a network with features, and this one has none: a LinearModel"
+    ):
         class_feature_similarity(model, x, y)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="needs an attack with a budget and at least one image"):
         targeted_outcome(model, x, y, create_attack("deepfool"))

@@ -32,7 +32,9 @@ def test_features_are_the_networks_own_and_its_mode_is_kept():
     features = latent_features(model, x, batch_size=2)
     assert model.training
     torch.testing.assert_close(features, model.eval().features(x).detach())
-    with pytest.raises(InputError, match="a network with features, got a LinearModel"):
+    with pytest.raises(
+        InputError, match="a network with features, and this one has none: a LinearModel"
+    ):
         latent_features(LinearModel(), x)
 
 

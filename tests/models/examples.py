@@ -17,6 +17,7 @@ SMALL = {
     "wide_resnet": {"depth": 10, "widen_factor": 1},
     "vit": {"depth": 2, "hidden": 16, "heads": 4},
     "denoiser": {"width": 4},
+    "timm": {"architecture": "test_byobnet"},
     "retinotopic": {"backbone": "small_cnn", "backbone_width": 4, "num_views": 2},
 }
 

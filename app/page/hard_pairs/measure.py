@@ -24,6 +24,7 @@ MOST_ALIGNED = 120  # images whose perturbations are compared with the gradients
 LIVE_ALIGNMENT = 0.5  # seconds; alignments expected to take less are measured without a button
 RUN, WORDS = "hard_pairs.run", "Attacking every image"
 
+NO_FEATURES = "This network has no features that could be compared."
 NO_CLASS_WEIGHTS = (
     "This network has no linear final layer with weights for every class, so there are no cosines "
     "between features and class weights."

@@ -9,7 +9,7 @@ import torch
 
 from app.page.hard_pairs import charts
 from app.page.hard_pairs.controls import CONFUSION, VIEW, cell_keys
-from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
+from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS, NO_FEATURES
 from app.ui.plain import in_markdown
 from app.ui.units import percent
 from robust_core.analysis.confusion import Denominator, HardPair, hard_pairs, row_entropy
@@ -48,18 +48,25 @@ def show_similarity(run: ConfusionRun, info: CheckpointInfo, among: Denominator)
     """Plot how often classes are confused against their similarity."""
     shares, names = run.confusion().attacked_shares(among), info.class_names
     kinds = (
-        ("class weights", "Cosine of the weights of two classes", run.weight_similarity),
-        ("mean features", "Cosine of the mean features", run.feature_similarity),
+        (
+            "class weights",
+            "Cosine of the weights of two classes",
+            run.weight_similarity,
+            NO_CLASS_WEIGHTS,
+        ),
+        ("mean features", "Cosine of the mean features", run.feature_similarity, NO_FEATURES),
     )
     st.markdown(
         "If similar classes act as virtual targets, the points rise to the right: the more similar "
         "two classes are to the network, the more often they are confused."
     )
-    for column, (kind, axis, similarity) in zip(st.columns(2, gap="large"), kinds, strict=True):
+    for column, (kind, axis, similarity, reason) in zip(
+        st.columns(2, gap="large"), kinds, strict=True
+    ):
         with column:
             st.subheader(f"Similarity of {kind}", anchor=False)
             if similarity is None:
-                st.info(NO_CLASS_WEIGHTS)
+                st.info(reason)
                 continue
             correlation = rank_correlation(similarity, shares)
             st.metric(

@@ -41,6 +41,10 @@ def main() -> None:
         return
     image, plan = picked
     with input_errors(page.stage):
+        reason = models.load_model(info).why_no_features
+        if reason:
+            page.stage.info(f"This network has no features that could be mapped: {reason}.")
+            return
         with page.controls:
             num_images, wanted = _wanted(info, plan)
         with page.stage:

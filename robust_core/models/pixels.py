@@ -1,0 +1,130 @@
+"""What happens to images in [0, 1] before a network from elsewhere sees them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from robust_core.errors import InputError
+
+Mean = Annotated[
+    tuple[Annotated[float, Field(ge=-1000.0, le=1000.0)], ...],
+    Field(
+        min_length=1,
+        max_length=3,
+        description="Mean of the pixels in [0, 1] that the network expects to be subtracted, of "
+        "each channel or of all; 0 with std 1 leaves the pixels as they are.",
+    ),
+]
+Std = Annotated[
+    tuple[Annotated[float, Field(gt=0.0, le=1000.0)], ...],
+    Field(
+        min_length=1,
+        max_length=3,
+        description="Standard deviation by which the network expects the pixels to be divided, of "
+        "each channel or of all.",
+    ),
+]
+InputSize = Annotated[
+    int | None,
+    Field(
+        ge=8,
+        le=1024,
+        description="Side in pixels to which images are resized inside the network; automatic: "
+        "they come as they are.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class PixelForm:
+    """What a module wants its images to be like.
+
+    Attributes:
+        mean, std: per channel, or one number for all, of pixels in [0, 1]; None: [0, 1] is right.
+        size: side of the square to which they are resized; None: as they come.
+        colour: a grey image is repeated on three channels.
+        copy: the module writes to its input, so that it gets a copy.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = None
+    colour: bool = False
+    copy: bool = False
+
+
+class Standardise(nn.Module):
+    """(x - mean) / std, of each channel.
+
+    Neither number is part of the state: they are parameters of the network, not weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the standardised images: [N,C,H,W] -> [N,C,H,W]."""
+        return (x - self.mean) / self.std
+
+
+class Resize(nn.Module):
+    """Bilinear interpolation to a square, smoothed where it shrinks: [N,C,H,W] -> [N,C,S,S]."""
+
+    def __init__(self, size: int, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.size = (size, size)
+        self.antialias = size < min(image_shape[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the resized images."""
+        return F.interpolate(x, self.size, mode="bilinear", antialias=self.antialias)
+
+
+class GreyAsColour(nn.Module):
+    """The one channel three times: [N,1,H,W] -> [N,3,H,W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the repeated images."""
+        return x.repeat(1, 3, 1, 1)
+
+
+class Copy(nn.Module):
+    """A copy that may be written to."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the copied images."""
+        return x.clone()
+
+
+def pixel_layers(form: PixelForm, image_shape: tuple[int, int, int]) -> nn.Sequential:
+    """Return what turns images [N,C,H,W] in [0, 1] into what a module wants.
+
+    Raises:
+        InputError: as many means and standard deviations as there are no channels.
+    """
+    channels = 3 if form.colour else image_shape[0]
+    layers: list[nn.Module] = []
+    if form.size is not None and image_shape[1:] != (form.size, form.size):
+        layers.append(Resize(form.size, image_shape))
+    if form.colour:
+        layers.append(GreyAsColour())
+    if form.mean is not None and form.std is not None:
+        for name, values in (("mean", form.mean), ("std", form.std)):
+            if len(values) not in (1, channels):
+                raise InputError(
+                    f"{name} should have one number, or one for each of {channels} channels, got "
+                    f"{len(values)}"
+                )
+        layers.append(Standardise(form.mean, form.std))
+    if form.copy and not layers:
+        layers.append(Copy())
+    return nn.Sequential(*layers)
