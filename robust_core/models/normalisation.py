@@ -104,11 +104,23 @@ def create_normalisation(choice: NormalisationChoice, channels: int) -> nn.Modul
                 "with per_image true, mean and std should be left out: each image has its own"
             )
         return NormalizeImages()
-    for name, values in (("mean", choice.mean), ("std", choice.std)):
+    return normalisation_layer(choice.mean, choice.std, channels)
+
+
+def normalisation_layer(
+    mean: tuple[float, ...], std: tuple[float, ...], channels: int
+) -> Normalize | NormalizeChannels:
+    """Return (x - mean) / std for images of `channels` channels.
+
+    Raises:
+        InputError: neither one number nor one for each channel.
+    """
+    for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             expected = "one number" + (f" or {channels}" if channels > 1 else "")
             raise InputError(
                 f"{name} should have {expected} for images of {channels} "
                 f"channel{'s' if channels > 1 else ''}, got {len(values)}"
             )
-    return Normalize() if standard else NormalizeChannels(choice.mean, choice.std)
+    standard = (tuple(mean), tuple(std)) == (CENTRE, CENTRE)
+    return Normalize() if standard else NormalizeChannels(mean, std)

@@ -3,31 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.errors import InputError
+from robust_core.models.normalisation import normalisation_layer
 
-Mean = Annotated[
-    tuple[Annotated[float, Field(ge=-1000.0, le=1000.0)], ...],
-    Field(
-        min_length=1,
-        max_length=3,
-        description="Mean of the pixels in [0, 1] that the network expects to be subtracted, of "
-        "each channel or of all; 0 with std 1 leaves the pixels as they are.",
-    ),
-]
-Std = Annotated[
-    tuple[Annotated[float, Field(gt=0.0, le=1000.0)], ...],
-    Field(
-        min_length=1,
-        max_length=3,
-        description="Standard deviation by which the network expects the pixels to be divided, of "
-        "each channel or of all.",
-    ),
-]
 InputSize = Annotated[
     int | None,
     Field(
@@ -55,25 +36,6 @@ class PixelForm:
     size: int | None = None
     colour: bool = False
     copy: bool = False
-
-
-class Standardise(nn.Module):
-    """(x - mean) / std, of each channel.
-
-    Neither number is part of the state: they are parameters of the network, not weights.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the standardised images: [N,C,H,W] -> [N,C,H,W]."""
-        return (x - self.mean) / self.std
 
 
 class Resize(nn.Module):
@@ -118,13 +80,7 @@ def pixel_layers(form: PixelForm, image_shape: tuple[int, int, int]) -> nn.Seque
     if form.colour:
         layers.append(GreyAsColour())
     if form.mean is not None and form.std is not None:
-        for name, values in (("mean", form.mean), ("std", form.std)):
-            if len(values) not in (1, channels):
-                raise InputError(
-                    f"{name} should have one number, or one for each of {channels} channels, got "
-                    f"{len(values)}"
-                )
-        layers.append(Standardise(form.mean, form.std))
+        layers.append(normalisation_layer(form.mean, form.std, channels))
     if form.copy and not layers:
         layers.append(Copy())
     return nn.Sequential(*layers)

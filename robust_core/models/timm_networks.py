@@ -9,7 +9,8 @@ from pydantic import Field
 from robust_core.errors import InputError
 from robust_core.models.base import MODELS
 from robust_core.models.library_networks import LibraryNetwork
-from robust_core.models.pixels import InputSize, Mean, PixelForm, Std, pixel_layers
+from robust_core.models.normalisation import CENTRE, Mean, Std
+from robust_core.models.pixels import InputSize, PixelForm, pixel_layers
 from robust_core.parameters import OneOf, Parameters
 
 
@@ -31,8 +32,8 @@ class TimmParameters(Parameters):
         OneOf("architecture of timm", timm_names),
         Field(description="Name of the architecture in timm, without the tag of its weights."),
     ] = "resnet18"
-    mean: Mean = (0.5, 0.5, 0.5)
-    std: Std = (0.5, 0.5, 0.5)
+    mean: Mean = CENTRE
+    std: Std = CENTRE
     input_size: InputSize = None
 
 
@@ -50,6 +51,7 @@ class TimmNetwork(LibraryNetwork):
     """
 
     Parameters = TimmParameters
+    advanced = ("mean", "std")
     fused_form = None
 
     def __init__(

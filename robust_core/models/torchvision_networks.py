@@ -7,7 +7,8 @@ from pydantic import Field
 
 from robust_core.models.base import MODELS
 from robust_core.models.library_networks import LibraryNetwork
-from robust_core.models.pixels import InputSize, Mean, PixelForm, Std, pixel_layers
+from robust_core.models.normalisation import CENTRE, Mean, Std
+from robust_core.models.pixels import InputSize, PixelForm, pixel_layers
 from robust_core.parameters import OneOf, Parameters
 
 WITH_HELPERS = ("googlenet", "inception_v3")  # classifiers in the middle that training may use
@@ -29,8 +30,8 @@ class TorchvisionParameters(Parameters):
         OneOf("architecture of torchvision", torchvision_names),
         Field(description="Name of the architecture in torchvision."),
     ] = "shufflenet_v2_x0_5"
-    mean: Mean = (0.5, 0.5, 0.5)
-    std: Std = (0.5, 0.5, 0.5)
+    mean: Mean = CENTRE
+    std: Std = CENTRE
     input_size: InputSize = None
 
 
@@ -50,6 +51,7 @@ class TorchvisionNetwork(LibraryNetwork):
     """
 
     Parameters = TorchvisionParameters
+    advanced = ("mean", "std")
     fused_form = None
 
     def __init__(

@@ -262,9 +262,11 @@ def test_channels_last_gives_the_same(name):
 
 @every_repeatable_model
 def test_bfloat16_autocast_trains(name):
-    model = small_model(name).train()
+    """On 32x32: oneDNN's gradient of a grouped convolution on one pixel can be NaN in bfloat16."""
+    shape = (3, 32, 32)
+    model = small_model(name, shape).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(images(4))
+        logits = model(images(4, shape))
     assert logits.dtype == torch.bfloat16
     logits.float().square().mean().backward()
     for path, parameter in model.named_parameters():

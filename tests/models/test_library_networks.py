@@ -150,8 +150,12 @@ def test_no_layer_works_in_place():
             {"architecture": "vit_h_14"},
             "torchvision's vit_h_14 has 631 million weights; at most 268 million are opened",
         ),
-        ("torchvision", {"mean": (0.5, 0.5)}, "mean should have one number, or one for each of 3"),
-        ("torchvision", {"std": (0.0,)}, "std.0 must be > 0"),
+        (
+            "torchvision",
+            {"mean": (0.5, 0.5)},
+            "mean should have one number or 3 for images of 3 channels",
+        ),
+        ("torchvision", {"std": (0.0,)}, "std.0 must be >= 0.001"),
         ("torchvision", {"input_size": 4}, "input_size must be >= 8, got 4"),
     ],
 )

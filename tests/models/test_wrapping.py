@@ -203,7 +203,7 @@ class Uncopyable(Net):
         (
             Net(),
             {"mean": (0.5, 0.5), "std": 1.0},
-            "mean should have one number, or one for each of",
+            "mean should have one number or 3 for images of 3 channels, got 2",
         ),
         (
             Net(),
