@@ -92,22 +92,17 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "the file") -> tuple[
         for key, tensor in tensors.items()
         if key not in surplus and key not in normalisers
     }
-    namings = [naming for naming in NAMINGS if naming.may_be(shapes)]
-    if not namings:
+    naming = next((naming for naming in NAMINGS if naming.may_be(shapes)), None)
+    if naming is None:
         known = ", ".join(naming.name for naming in NAMINGS)
         raise InputError(
             f"{source} has {_counted(len(tensors))}, first {next(iter(tensors))}, which are named "
             f"like those of no network here: {known}"
         )
-    found, faults = [], []
-    for naming in namings:
-        try:
-            found += _candidates(naming, shapes, tuple(sorted(surplus)), normalisation)
-        except _MisfitError as misfit:
-            faults.append(misfit)
-    if not found:
-        raise InputError(f"{source} {min(faults, key=lambda misfit: misfit.weight)}")
-    return tuple(found)
+    try:
+        return tuple(_candidates(naming, shapes, tuple(sorted(surplus)), normalisation))
+    except InputError as misfit:
+        raise InputError(f"{source} {misfit}") from None
 
 
 def state_of(candidate: Candidate, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -152,20 +147,13 @@ def only_candidate(candidates: Sequence[Candidate], source: str = "the file") ->
     )
 
 
-class _MisfitError(Exception):
-    """Why a naming does not fit, without the subject of the sentence; the smallest is told."""
-
-    def __init__(self, sentence: str, weight: float) -> None:
-        super().__init__(sentence)
-        self.weight = weight
-
-
 def _candidates(
     naming: Naming,
     shapes: Mapping[str, tuple[int, ...]],
     surplus: tuple[str, ...],
     normalisation: Normalisation | None,
 ) -> Iterator[Candidate]:
+    """Yield all networks of a naming; errors are sentences without their subject."""
     seen = Seen(naming, shapes)
     try:
         reading = naming.read(seen)
@@ -173,7 +161,7 @@ def _candidates(
         channels = seen.shape(f"{first}.weight", 4)[1]
         num_classes = seen.shape("classifier.weight", 2)[0]
     except InputError as error:
-        raise _MisfitError(f"{error}; is it another network?", weight=float("inf")) from None
+        raise InputError(f"{error}; is it another network?") from None
     values = {**naming.fixed, **reading.parameters}
     if normalisation is not None:
         values |= dict(zip(("mean", "std"), normalisation, strict=True))
@@ -182,7 +170,7 @@ def _candidates(
         with torch.device("meta"):
             model = create_model(reading.architecture, (channels, side, side), num_classes, values)
     except InputError as error:
-        raise _MisfitError(f"looks like a {naming.name}, but {error}", weight=len(shapes)) from None
+        raise InputError(f"looks like a {naming.name}, but {error}") from None
     expected = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     rename = _rename(naming, reading, expected, shapes)
     twins = {
@@ -218,29 +206,25 @@ def _rename(
     missing = [key for key in table if key not in shapes and not key.endswith(COUNTER)]
     extra = [key for key in shapes if key not in table]
     other = [key for key in table if key in shapes and shapes[key] != expected[table[key]]]
-    weight = len(missing) + len(extra) + len(other)
     what = reading.architecture
     if missing:
-        raise _MisfitError(
+        raise InputError(
             f"lacks {_counted(len(missing))} of {what}, first {missing[0]}; is it another depth "
-            "or width?",
-            weight,
+            "or width?"
         )
     if extra:
-        raise _MisfitError(
+        raise InputError(
             f"has {_counted(len(extra))} that {what} does not use, first {extra[0]}; nothing was "
-            "imported",
-            weight,
+            "imported"
         )
     if other:
         found, ours = (
             "x".join(map(str, shape)) or "a single number"
             for shape in (shapes[other[0]], expected[table[other[0]]])
         )
-        raise _MisfitError(
+        raise InputError(
             f"has {other[0]} of shape {found}, where {what} with these sizes has {ours}; is it "
-            "another depth or width?",
-            weight,
+            "another depth or width?"
         )
     return {theirs: ours for theirs, ours in table.items() if theirs in shapes}
 

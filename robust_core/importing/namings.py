@@ -12,7 +12,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 ACTIVATIONS = ("relu", "silu", "gelu", "softplus")
 SWISH_FIRST = ("silu", "relu", "gelu", "softplus")
 SHORTCUTS = ("activated", "raw")
-RESNETS = {(2, 2, 2, 2): "resnet18", (3, 4, 6, 3): "resnet34"}
+RESNETS: dict[tuple[int, ...], str] = {(2, 2, 2, 2): "resnet18", (3, 4, 6, 3): "resnet34"}
+NUMBER = r"([0-9]{1,3})"
 BATCH_NORM = {"norm1": "bn1", "norm2": "bn2"}
 
 
@@ -95,7 +96,7 @@ class Seen:
         if not self.naming.block:
             return ()
         pattern = re.escape(self.naming.block.format(group="GROUP", index="INDEX"))
-        pattern = pattern.replace("GROUP", r"(\d+)").replace("INDEX", r"(\d+)") + r"\."
+        pattern = pattern.replace("GROUP", NUMBER).replace("INDEX", NUMBER) + r"\."
         blocks = {(int(f[1]), int(f[2])) for key in self.shapes if (f := re.match(pattern, key))}
         groups = [group for group, _ in blocks]
         return tuple(groups.count(group) for group in sorted(set(groups)))
@@ -108,7 +109,7 @@ class Seen:
         """Return the shape of a tensor that tells a size.
 
         Raises:
-            InputError: it is not there, or has another number of dimensions.
+            InputError: it is not there, is empty, or has another number of dimensions.
         """
         theirs = self.naming.theirs(ours, self.group_sizes)
         if theirs not in self.shapes:
@@ -118,6 +119,8 @@ class Seen:
                 f"has {theirs} with {len(self.shapes[theirs])} dimensions, where a "
                 f"{self.naming.name} has {dimensions}"
             )
+        if 0 in self.shapes[theirs]:
+            raise InputError(f"has an empty {theirs}")
         return self.shapes[theirs]
 
 

@@ -300,6 +300,10 @@ def without(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
             "another network?",
         ),
         (
+            {**wrn(), "fc.weight": torch.zeros(0, 64)},
+            "m.pt has an empty fc.weight; is it another network?",
+        ),
+        (
             {**wrn(), "mu": torch.zeros(2), "sigma": torch.ones(2)},
             "m.pt should have one or three numbers in mu and sigma, got 2 and 2",
         ),

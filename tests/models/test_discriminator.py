@@ -42,6 +42,7 @@ def test_equals_the_released_convolutions_on_one_pixel(training):
     trunk = PreActTrunk(7, 16, [32, 64, 128], blocks_per_group=2)
     network = Discriminator(7, num_blocks=2, widen_factor=2)
     network.stem.weight.data.copy_(trunk.stem.weight.data[:, :, 1, 1])
+    assert trunk.norm is not None
     same_norm(trunk.norm, network.norm)
     for block, twin in zip(trunk.blocks, network.blocks, strict=True):
         assert isinstance(block, PreActBlock)

@@ -97,6 +97,22 @@ def test_the_three_choices_alone_start_the_quick_preset() -> None:
     assert "Stop" in labels(page)
 
 
+def test_the_switches_of_published_networks_are_asked_for_and_reach_the_run() -> None:
+    page = open_page(data="shapes", method="trades", budget="paper")
+    key = "train.form.shapes.trades.paper"
+    check(page.selectbox(key=f"{key}.network").set_value("wide_resnet").run())
+    (more,) = [part for part in page.expander if part.label == "More settings"]
+    own = f"{key}.wide_resnet.Architecture settings"
+    asked = {widget.key for kind in ("text_input", "checkbox") for widget in more.get(kind)}
+    assert asked == {f"{own}.mean", f"{own}.std", f"{own}.per_image"}
+    page.text_input(key=f"{own}.mean").set_value("0.4, 0.5, 0.6")
+    page.selectbox(key=f"{own}.activation").set_value("silu")
+    press(check(page.run()), "Start training")
+    config = jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config()
+    found = {name: config.model.parameters[name] for name in ("mean", "std", "activation")}
+    assert found == {"mean": [0.4, 0.5, 0.6], "std": [0.5], "activation": "silu"}
+
+
 def test_every_setting_reaches_the_run() -> None:
     page = open_page(data="shapes", method="trades", budget="paper")
     key = "train.form.shapes.trades.paper"
