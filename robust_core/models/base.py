@@ -1,6 +1,6 @@
 """The contract of a classifier, its parameters and the registry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -107,18 +107,14 @@ class Classifier(nn.Module):
 
 
 class Normalize(nn.Module):
-    """Map pixels to (x - mean) / std; at first from [0, 1] to [-1, 1], as the papers here do."""
+    """Map pixels from [0, 1] to [-1, 1]: (x - 0.5) / 0.5, the convention of the papers here.
 
-    def __init__(self, mean: Sequence[float] = (0.5,), std: Sequence[float] = (0.5,)) -> None:
-        """Take one number for all channels, or one a channel."""
-        super().__init__()
-        for name, values in (("mean", mean), ("std", std)):
-            column = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)
-            self.register_buffer(name, column, persistent=False)
+    Without tensors of its own, so that it can be used for images on any device.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (x - mean) / std: [N,C,H,W] -> [N,C,H,W]."""
-        return (x - self.mean) / self.std
+        """Return 2 x - 1: [N,C,H,W] -> [N,C,H,W]."""
+        return (x - 0.5) / 0.5
 
 
 def create_model(

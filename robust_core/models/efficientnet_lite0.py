@@ -1,15 +1,22 @@
 """EfficientNet-Lite0, a small network for photographs, of inverted residual blocks."""
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.errors import InputError
-from robust_core.models.base import MODELS, Classifier, Normalize
+from robust_core.models.base import MODELS, Classifier
 from robust_core.models.fusion import FusedForm, fused_convolution
+from robust_core.models.normalisation import (
+    CENTRE,
+    NORMALISATION_FIELDS,
+    NORMALISATIONS,
+    Mean,
+    PerImage,
+    Std,
+    create_normalisation,
+)
 from robust_core.parameters import Parameters
 
 STEM_CHANNELS, NUM_FEATURES = 32, 1280
@@ -36,30 +43,13 @@ STAGES = (  # table 1 of the paper, with stem, first and last stage not scaled, 
     Stage(1, 3, 1, 6, 320),
 )
 
-Mean = Annotated[
-    tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...],
-    Field(
-        min_length=1,
-        max_length=3,
-        description="Mean of the pixels, subtracted from them: one number, or one a channel.",
-    ),
-]
-Std = Annotated[
-    tuple[Annotated[float, Field(ge=0.001, le=1.0)], ...],
-    Field(
-        min_length=1,
-        max_length=3,
-        description="Standard deviation of the pixels, which divides them: one number, or one a "
-        "channel.",
-    ),
-]
-
 
 class EfficientNetLite0Parameters(Parameters):
     """Parameters of `efficientnet_lite0`."""
 
-    mean: Mean = (0.5,)
-    std: Std = (0.5,)
+    mean: Mean = CENTRE
+    std: Std = CENTRE
+    per_image: PerImage = False
 
 
 class SamePadding(nn.Module):
@@ -214,9 +204,13 @@ class EfficientNetLite0(Classifier):
     Parameters = EfficientNetLite0Parameters
     fused_form = FusedForm(
         "trunk",
-        (Normalize, EfficientNetTrunk, InvertedResidual, ConvNorm, SamePadding, nn.ReLU6),
+        (
+            *NORMALISATIONS,
+            *(EfficientNetTrunk, InvertedResidual, ConvNorm, SamePadding, nn.ReLU6),
+        ),
         FusedEfficientNetTrunk,
     )
+    advanced = NORMALISATION_FIELDS
 
     def __init__(
         self,
@@ -225,13 +219,7 @@ class EfficientNetLite0(Classifier):
         parameters: EfficientNetLite0Parameters,
     ):
         super().__init__(image_shape, num_classes, num_features=NUM_FEATURES)
-        for name, values in (("mean", parameters.mean), ("std", parameters.std)):
-            if len(values) not in (1, image_shape[0]):
-                raise InputError(
-                    f"{name} should be one number, or one for each of the {image_shape[0]} "
-                    f"channels, got {len(values)}"
-                )
-        self.normalize = Normalize(parameters.mean, parameters.std)
+        self.normalize = create_normalisation(parameters, image_shape[0])
         self.trunk = EfficientNetTrunk(image_shape[0])
         self.classifier = nn.Linear(NUM_FEATURES, num_classes)
 

@@ -14,7 +14,6 @@ CENTRE = (0.5,)  # as mean and as std: pixels in [-1, 1]
 Mean = Annotated[
     tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...],
     Field(
-        min_length=1,
         description="Subtracted from the pixels, which are in [0, 1]: one number for all channels, "
         "or one for each. Other people's weights need what they were trained with.",
     ),
@@ -22,7 +21,6 @@ Mean = Annotated[
 Std = Annotated[
     tuple[Annotated[float, Field(ge=0.001, le=100.0)], ...],
     Field(
-        min_length=1,
         description="The pixels are divided by it after the subtraction: one number for all "
         "channels, or one for each.",
     ),

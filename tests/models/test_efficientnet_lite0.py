@@ -72,6 +72,4 @@ def test_every_channel_has_its_own_mean_and_deviation():
 def test_a_number_for_each_channel_or_one_for_all(name):
     with pytest.raises(InputError) as error:
         create_model("efficientnet_lite0", (1, 32, 32), 5, {name: (0.5, 0.5, 0.5)})
-    assert str(error.value) == (
-        f"{name} should be one number, or one for each of the 1 channels, got 3"
-    )
+    assert str(error.value) == (f"{name} should have one number for images of 1 channel, got 3")
