@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 against an independent implementation, timm's with TensorFlow's padding."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -29,7 +31,9 @@ def settled(model: nn.Module, size: tuple[int, int]) -> nn.Module:
 def test_the_logits_are_those_of_the_reference(size):
     model = create_model("efficientnet_lite0", (3, *size), 7)
     settled(model, size)
-    reference = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=7).eval()
+    reference: Any = timm.create_model(
+        "tf_efficientnet_lite0", pretrained=False, num_classes=7
+    ).eval()
     state, names = model.state_dict(), reference.state_dict()
     assert [v.shape for v in state.values()] == [v.shape for v in names.values()]
     reference.load_state_dict(dict(zip(names, state.values(), strict=True)))  # the same order
@@ -64,7 +68,7 @@ def test_every_channel_has_its_own_mean_and_deviation():
     own = create_model("efficientnet_lite0", (3, 32, 32), 5, {"mean": mean, "std": std}).eval()
     x = torch.rand((1, 3, 32, 32), generator=generator(1))
     column = torch.tensor([mean, std]).view(2, 3, 1, 1)
-    assert torch.equal(own.trunk((x - column[0]) / column[1]), own.features(x))
+    assert torch.equal(own.get_submodule("trunk")((x - column[0]) / column[1]), own.features(x))
     assert not torch.equal(own.features(x), plain.features(x))
 
 

@@ -54,7 +54,7 @@ register(
         "resnet50",
         CIFAR10_NARROW,
         key="model",
-        notes="mean and std are in the file; they are those of no other code.",
+        notes="mean and std are in the file. Its code clamps pixels to [0, 1], where they are.",
     ),
     _preset(
         "fast-at-cifar10",
