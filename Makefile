@@ -11,6 +11,8 @@ TESTS := .venv/.installed-tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 PARALLEL := --numprocesses auto --dist loadfile
+# What is compiled once is not compiled again by every test process and server that is started.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: app test quick check
 app: $(RUNTIME)
@@ -18,7 +20,8 @@ app: $(RUNTIME)
 
 test: $(TESTS)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not browser" $(PARALLEL)
-	$(PYTEST) -m browser  # one after the other: they measure what a person waits
+	$(PYTEST) -m "browser and not alone" --numprocesses 2 --maxschedchunk 1
+	$(PYTEST) -m "browser and alone"  # one after the other: they measure what a person waits
 
 quick: $(TESTS)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not browser and not slow" $(PARALLEL)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import (
     Browser,
+    BrowserContext,
     ConsoleMessage,
     Page,
     WebSocket,
@@ -44,7 +45,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 60_000  # milliseconds; a fresh server imports everything for its first visitor
 expect.set_options(timeout=PATIENCE)
 
 
@@ -186,35 +187,51 @@ def dashboard() -> Iterator[str]:
     process.wait(timeout=START_SECONDS)
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser of 1440 x 1000 pixels that has loaded Streamlit's scripts once for all tests."""
+    shared = browser.new_context(viewport={"width": 1440, "height": 1000})
+    shared.set_default_timeout(PATIENCE)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, dashboard: str) -> Iterator[Visitor]:
-    """A fresh visitor of the dashboard, in a window of 1440 x 1000 pixels."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+def visit(context: BrowserContext, dashboard: str) -> Iterator[Visitor]:
+    """A visitor of the dashboard in a page, and so in a session, of the test's own."""
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=dashboard)
     visitor = Visitor(context.new_page(), dashboard)
-    visitor.page.set_default_timeout(PATIENCE)
     yield visitor
-    context.close()
+    forget(context)
+
+
+def forget(context: BrowserContext) -> None:
+    """Close all pages and forget what they have stored, all but the cache of scripts."""
+    for page in context.pages:
+        if page.url.startswith("http"):
+            page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        page.close()
+    context.clear_cookies()
 
 
 @pytest.fixture(scope="session")
-def plain(browser: Browser) -> Iterator[Known]:
+def plain(context: BrowserContext) -> Known:
     """Rule, part and theme of what axe finds on a page of plain Streamlit, in its own colours."""
     chromium()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     script = str(Path(__file__).parent / "plain_page.py")
     process, address = start_server(environment, script)
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
     visitor = Visitor(context.new_page(), address)
     visitor.open()
-    yield {
+    known = {
         (found.rule, found.part, scheme)
         for scheme in SCHEMES
         for found in violations(visitor.page, scheme)
     }
-    context.close()
+    visitor.page.close()
     process.terminate()
     process.wait(timeout=START_SECONDS)
+    return known
 
 
 @dataclass
@@ -256,13 +273,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
+def visitor(context: BrowserContext, server: Server) -> Iterator[Visitor]:
     """A visitor of `server`."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    arrived = Visitor(context.new_page(), server.address)
-    arrived.page.set_default_timeout(PATIENCE)
-    yield arrived
-    context.close()
+    yield Visitor(context.new_page(), server.address)
+    forget(context)
 
 
 def set_number(visitor: Visitor, label: str, value: int) -> None:

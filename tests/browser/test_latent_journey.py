@@ -15,6 +15,10 @@ def test_a_lasso_shows_images_and_one_of_them_opens_on_the_attack_page(visit: Vi
     query = {"model": STANDARD, "image": image, "attack": "pgd", "images": 60} | ATTACK
     visit.open("/latent?" + urlencode(query))
     page = visit.page
+    run = page.get_by_role("button", name="Map the features")
+    expect(run).to_be_visible()
+    run.click()  # a fast machine computes it at once
+    visit.settle()
     expect(page.get_by_text("PGD lowers the accuracy from")).to_be_visible()
     plot = page.locator(".js-plotly-plot").first
     expect(plot.locator(".scatterlayer .trace")).to_have_count(3)
