@@ -18,8 +18,9 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import check_logits, evaluation_mode, predict_logits
 from robust_core.losses import accuracy_count, margin
+from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator
 from robust_core.models.guard import features_of
 
@@ -31,15 +32,23 @@ SURE = 1e-6  # a score nearer to 0 or 1 than this counts as this near
 
 
 @torch.no_grad()
-def latent_features(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Tensor:
-    """Return the features of images [N,C,H,W] in [0, 1], on the CPU: float32 [N,D].
+def latent_outputs(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+    """Return features and logits of images in one pass, on the CPU: float32 [N,D], [N,K].
+
+    Args:
+        model: a `Classifier`, whose head makes the logits of the features.
+        x: images [N,C,H,W] in [0, 1].
+        batch_size: images that go through the network together.
 
     Raises:
         InputError: the model has no features to show.
     """
-    features = features_of(model)
+    features_of(model)  # raises where there are none
+    assert isinstance(model, Classifier), "a wrapper has no head"
     with evaluation_mode(model):
-        return torch.cat([features(part).float().cpu() for part in x.split(batch_size)])
+        features = [model.features(part) for part in x.split(batch_size)]
+        logits = [check_logits(model.head(part), len(part)) for part in features]
+    return torch.cat(features).float().cpu(), torch.cat(logits).float().cpu()
 
 
 @dataclass(frozen=True)
@@ -116,10 +125,10 @@ def project(
 
 
 @torch.no_grad()
-def natural_scores(model: nn.Module, discriminator: Discriminator, x: Tensor) -> Tensor:
-    """Return D0(f(x)) for images [N,C,H,W]: float32 [N] in (0, 1), near 1 where natural."""
-    with evaluation_mode(model), evaluation_mode(discriminator):
-        return discriminator(predict_logits(model, x)).manifold.sigmoid().cpu()
+def natural_scores(discriminator: Discriminator, logits: Tensor) -> Tensor:
+    """Return D0 of logits [N,K]: float32 [N] in (0, 1), near 1 where the images are natural."""
+    with evaluation_mode(discriminator):
+        return discriminator(logits).manifold.sigmoid().cpu()
 
 
 def score_histogram(scores: Tensor, num_bins: int = 40) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from robust_core.analysis.latent import (
     PathPoint,
     ProjectionName,
     accuracy_along,
-    latent_features,
+    latent_outputs,
     natural_scores,
     project,
 )
@@ -30,7 +30,6 @@ from robust_core.attacks.base import Attack
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import watched
-from robust_core.gradients import predict_logits
 from robust_core.inference.manifold_transformation import ManifoldTransformed
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
@@ -162,17 +161,13 @@ def latent_sample(
     transformed = base.transform(x_adv)
     if transformed is not None:
         pictures["transformed"] = transformed
-    network, discriminator = base.network, base.discriminator
-    scores: dict[str, Tensor] = {}
-    if discriminator is not None:
-        scores = {role: natural_scores(network, discriminator, x) for role, x in pictures.items()}
-    return LatentSample(
-        images,
-        pictures,
-        {role: latent_features(network, x) for role, x in pictures.items()},
-        {role: predict_logits(network, x).argmax(dim=1) for role, x in pictures.items()},
-        scores,
-    )
+    features, predictions, scores = {}, {}, {}
+    for role, x in pictures.items():
+        features[role], logits = latent_outputs(base.network, x)
+        predictions[role] = logits.argmax(dim=1)
+        if base.discriminator is not None:
+            scores[role] = natural_scores(base.discriminator, logits)
+    return LatentSample(images, pictures, features, predictions, scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,8 +190,8 @@ def image_path(base: BaseNetwork, iterates: Sequence[Tensor]) -> ImagePath:
     stops = torch.stack(list(iterates))
     transformed = base.transform(stops[-1:])
     x = stops if transformed is None else torch.cat([stops, transformed])
-    classes = predict_logits(base.network, x).argmax(dim=1)
-    return ImagePath(latent_features(base.network, x), classes, len(stops))
+    features, logits = latent_outputs(base.network, x)
+    return ImagePath(features, logits.argmax(dim=1), len(stops))
 
 
 @dataclass(frozen=True, eq=False)

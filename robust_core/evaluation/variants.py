@@ -1,7 +1,7 @@
 """Variants of an attack, which the reliability checks compare it with."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.attacks.ensemble import AttackChoice, AutoAttack, WorstCase
@@ -12,8 +12,12 @@ MOST_STEPS, MOST_QUERIES = 10_000, 1_000_000  # what the attacks offer at most
 
 def has_parameter(attack: Attack, parameter: str) -> bool:
     """Return whether the attack has this parameter as a free choice."""
-    fields = type(attack).model_fields
-    return parameter in fields and "Literal[1.0]" not in str(fields[parameter].annotation)
+    field = type(attack).model_fields.get(parameter)
+    return field is not None and not _is_fixed(field.annotation)
+
+
+def _is_fixed(annotation: Any) -> bool:
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1
 
 
 def changed(attack: Attack, **parameters: Any) -> Attack:

@@ -11,7 +11,7 @@ from torch import Tensor
 from robust_core.analysis.latent import (
     accuracy_along,
     divergence_bound,
-    latent_features,
+    latent_outputs,
     natural_scores,
     project,
     score_histogram,
@@ -29,13 +29,14 @@ def cloud(n: int = 40, dimensions: int = 6, seed: int = 0) -> Tensor:
 def test_features_are_the_networks_own_and_its_mode_is_kept():
     model = create_model("preact_resnet18", (1, 8, 8), 3, {"width": 4}).train()
     x = middle_images(5, (1, 8, 8))
-    features = latent_features(model, x, batch_size=2)
+    features, logits = latent_outputs(model, x, batch_size=2)
     assert model.training
     torch.testing.assert_close(features, model.eval().features(x).detach())
+    torch.testing.assert_close(logits, model(x).detach())
     with pytest.raises(
         InputError, match="a network with features, and this one has none: a LinearModel"
     ):
-        latent_features(LinearModel(), x)
+        latent_outputs(LinearModel(), x)
 
 
 @pytest.mark.parametrize("num_dimensions", [2, 3])
@@ -98,7 +99,7 @@ def test_scores_of_a_discriminator():
     model = create_model("small_cnn", (1, 8, 8), 3, {"width": 4}).eval()
     discriminator = Discriminator(3, num_blocks=1, widen_factor=1).train()
     x = middle_images(6, (1, 8, 8))
-    scores = natural_scores(model, discriminator, x)
+    scores = natural_scores(discriminator, model(x))
     assert discriminator.training
     expected = discriminator.eval()(model(x)).manifold.sigmoid()
     torch.testing.assert_close(scores, expected.detach())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust_core.analysis.latent import latent_features, natural_scores
+from robust_core.analysis.latent import latent_outputs, natural_scores
 from robust_core.analysis.latent_distances import class_distances
 from robust_core.analysis.latent_sample import (
     BaseNetwork,
@@ -40,9 +40,10 @@ def test_every_role_is_what_its_name_says():
     noise = sample.pictures["noisy"] - chosen.x
     assert 0 < float(noise.abs().max()) <= 0.05 + 1e-6
     for role, x in sample.pictures.items():
-        torch.testing.assert_close(sample.features[role], latent_features(base.network, x))
+        features, logits = latent_outputs(base.network, x)
+        torch.testing.assert_close(sample.features[role], features)
         assert torch.equal(sample.predictions[role], predict_logits(base.network, x).argmax(dim=1))
-        expected = natural_scores(base.network, base.discriminator, x)
+        expected = natural_scores(base.discriminator, logits)
         torch.testing.assert_close(sample.scores[role], expected)
     assert sample.accuracy("clean") == 18 / 20
 
@@ -55,6 +56,17 @@ def test_the_attacked_mode_may_be_another_than_the_one_that_is_looked_at():
     assert not torch.equal(through.pictures["adversarial"], itself.pictures["adversarial"])
     assert torch.equal(through.features["clean"], itself.features["clean"])
     assert torch.equal(through.pictures["noisy"], itself.pictures["noisy"]), "noise from the seed"
+
+
+def test_each_role_goes_through_the_network_once(monkeypatch):
+    base, chosen = BaseNetwork(base_network().network), images()
+    attack, passed = create_attack("random_search", epsilon=0.0, num_queries=1), []
+    features = base.network.features
+    monkeypatch.setattr(base.network, "features", lambda x: passed.append(len(x)) or features(x))
+    attack(base.network, chosen.x, chosen.y)
+    attacking = len(passed)
+    latent_sample(base, base.network, chosen, attack)
+    assert passed[2 * attacking :] == [len(chosen)] * 3, "clean, noisy and adversarial"
 
 
 def test_distances_are_those_of_the_features():
@@ -89,10 +101,10 @@ def test_the_way_of_an_image_ends_transformed():
     base, x = base_network(), images().x
     path = image_path(base, [x[0], x[1], x[2]])
     assert path.num_iterates == 3 and len(path.features) == 4
-    torch.testing.assert_close(path.features[:3], latent_features(base.network, x[:3]))
+    torch.testing.assert_close(path.features[:3], latent_outputs(base.network, x[:3])[0])
     end = base.transform(x[2:3])
     assert end is not None
-    torch.testing.assert_close(path.features[3:], latent_features(base.network, end))
+    torch.testing.assert_close(path.features[3:], latent_outputs(base.network, end)[0])
 
 
 def test_a_layout_puts_equal_features_at_equal_places():
