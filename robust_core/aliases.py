@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 FIELDS = {"num_verdicts": "num_repeats"}  # of plans, configurations and cards
+PARAMETERS = {"stop_when_fallen": "stop_when_fooled"}  # of attacks, methods and networks
+CHECKS = {"large_radius": "large_epsilon"}
 FLAGS = {
+    "--stop-when-fallen": "--stop-when-fooled",
+    "--no-stop-when-fallen": "--no-stop-when-fooled",
     "--verdicts": "--num-repeats",
     "--crafted-on": "--surrogate-mode",
     "--engine": "--acceleration",
@@ -46,6 +50,13 @@ def attack_of_result(values: Any) -> Any:
     moved = {name: values[name] for name in beside if name in values}
     rest = {name: value for name, value in values.items() if name not in moved}
     return {**rest, "attack": {**values["attack"], **moved}}
+
+
+def renamed_parameters(values: Any) -> Any:
+    """Return parameters under their names of today."""
+    if not isinstance(values, Mapping) or not values.keys() & PARAMETERS.keys():
+        return values
+    return {PARAMETERS.get(name, name): value for name, value in values.items()}
 
 
 def renamed_flags(arguments: list[str]) -> list[str]:

@@ -301,7 +301,7 @@ def repeatable_noise(
 def search_logits(model: nn.Module, x: Tensor, *, eot_samples: int = 1) -> Tensor:
     """Return what `predict_logits` does, by the search model of an optimised one.
 
-    In low precision they are no verdict: see `is_approximate`.
+    In low precision they decide nothing: see `is_approximate`.
     """
     return predict_logits(search_model(model), x, eot_samples=eot_samples)
 

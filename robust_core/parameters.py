@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
+from robust_core.aliases import renamed_parameters
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
 
@@ -62,6 +63,7 @@ class Parameters(BaseModel):
     @classmethod
     def _no_truth_values(cls, values: Any) -> Any:
         """Refuse a truth value where a number belongs; pydantic would read true as 1."""
+        values = renamed_parameters(values)
         for name, value in values.items() if isinstance(values, Mapping) else ():
             field = cls.model_fields.get(name)
             if field is not None and _has_bool(value) and _is_number(field.annotation):

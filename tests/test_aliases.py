@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from robust_core.aliases import renamed_flags
+from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.card import RobustResult
 from robust_core.command_line.main import main
-from robust_core.config.attack_run import CardAttack
+from robust_core.config.attack_run import AttackRun, CardAttack
 from robust_core.config.run import EvaluationConfig
 from robust_core.errors import InputError
+from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation_runs import EvaluationPlan
 
 
@@ -47,6 +50,16 @@ def test_a_result_of_an_old_card_knows_its_attack():
     assert (attack.inference, attack.surrogate, attack.role) == ("imt", ":", "claim")
     assert attack.num_repeats == 3 and attack.surrogate_words == "the base network"
     assert RobustResult.create(json.loads(result.model_dump_json())) == result
+
+
+def test_old_parameters_and_names_of_checks_are_read():
+    attack = create_attack("pgd", stop_when_fallen=True)
+    assert attack == create_attack("pgd", stop_when_fooled=True)
+    old = {"name": "pgd", "parameters": {"stop_when_fallen": True}}
+    assert AttackRun.create(old).attack() == attack
+    stored = Finding("large_epsilon", Severity.OK, 0.0, 0.1, "").to_json()
+    assert Finding.from_json(stored | {"name": "large_radius"}).name == "large_epsilon"
+    assert renamed_flags(["--stop-when-fallen"]) == ["--stop-when-fooled"]
 
 
 def test_an_old_plan_is_read():

@@ -11,6 +11,7 @@ from app.ui.image_picker import ChosenImage, image_part
 from app.ui.model_picker import chosen_model, model_part
 from app.ui.page_link import PageLink, State
 from app.ui.state import Part
+from robust_core.aliases import renamed_parameters
 from robust_core.attacks.base import ATTACKS
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
@@ -86,7 +87,8 @@ def _take_parameters(state: State, infos: Infos, names: Sequence[str]) -> None:
     name = str(st.session_state.get(ATTACK_KEY) or FIRST_ATTACK)
     attack = ATTACKS.get(name)
     values: dict[str, Any] = {
-        key: None if value == AUTOMATIC else value for key, value in state.items()
+        key: None if value == AUTOMATIC else value
+        for key, value in renamed_parameters(state).items()
     }
     known = {key: value for key, value in values.items() if key in attack.model_fields}
     checked = attack.create(known).model_dump(include=set(known))

@@ -1,4 +1,4 @@
-"""What came out of an attack: verdict, numbers, permissions, survival and downloads."""
+"""What came out of an attack: sentence, numbers, permissions, survival and downloads."""
 
 import io
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from app.ui.chance import warn_of_chance
 from app.ui.charts import PLAIN_CHART
 from app.ui.plain import in_markdown
 from app.ui.units import duration_words, percent
-from app.ui.words import distance_words, permissions, short_name, verdict
+from app.ui.words import attack_outcome, distance_words, permissions, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data.images import encode_png
 from robust_core.evaluation.trace import AttackTrace
@@ -24,10 +24,10 @@ CAUTION = (
 )
 
 
-def show_verdict(trace: AttackTrace, info: CheckpointInfo) -> None:
+def show_outcome(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Say what happened in one sentence, and before it if the model is no better than a guess."""
     warn_of_chance(info)
-    found = verdict(trace, info)
+    found = attack_outcome(trace, info)
     box, icon = _BOXES[found.outcome]
     box(found.sentence, icon=icon)
 

@@ -10,8 +10,7 @@ from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
 from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation.finding import Finding
-from robust_core.evaluation.finding import verdict as verdict_of
+from robust_core.evaluation.finding import Finding, outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation.trace import AttackTrace
 from robust_core.threat_model import Norm
@@ -20,7 +19,7 @@ Outcome = Literal["resists", "fooled", "moved", "beyond", "wrong"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AttackOutcome:
     """The outcome of an attack on one image, and one sentence about it."""
 
     outcome: Outcome
@@ -83,7 +82,7 @@ def card_words(info: CheckpointInfo) -> str:
 
 def checks_words(findings: Sequence[Finding]) -> str:
     """Return the result of the reliability checks of an accuracy, such as "checks: pass"."""
-    found = verdict_of(findings)
+    found = outcome_of_checks(findings)
     return found if found == "not checked" else f"checks: {found}"
 
 
@@ -131,7 +130,7 @@ def _kind(info: CheckpointInfo) -> str:
     return "model" if defended(info) or info.masks_gradients else "standard model"
 
 
-def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
+def attack_outcome(trace: AttackTrace, info: CheckpointInfo) -> AttackOutcome:
     """Return the outcome of an attack in Markdown, with both predictions and confidences."""
     names = [in_markdown(name) for name in info.class_names]
     label, before, after = (
@@ -143,7 +142,7 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
     attack = attack_title(trace.attack.name)
     if trace.clean_prediction != trace.label and trace.target in (None, trace.clean_prediction):
         targeted = "" if trace.target is None else ", the target,"
-        return Verdict(
+        return AttackOutcome(
             "wrong",
             f"The model already takes this {label} for {before}{targeted} without any attack "
             f"({percent(float(trace.clean.max()))}), so there is nothing to attack.",
@@ -151,7 +150,7 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
     old, new = percent(float(trace.clean[trace.label])), percent(float(trace.adversarial.max()))
     if not trace.success and trace.survival[0].adversarial:
         norm, epsilon = trace.attack.norm, trace.attack.epsilon
-        return Verdict(
+        return AttackOutcome(
             "beyond",
             f"{label} becomes {after} only at distance {distance_words(norm, trace.distance)}, "
             f"beyond the perturbation budget of {distance_words(norm, epsilon)}: {attack} found no "
@@ -162,36 +161,36 @@ def verdict(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
         if trace.clean_prediction != trace.label:
             return _targeted_on_error(trace, info)
         if trace.success:
-            return Verdict(
+            return AttackOutcome(
                 "fooled",
                 f"{label} becomes {target}, the target: {attack} fools the {model} ({new}).",
             )
         if trace.prediction != trace.label:
-            return Verdict(
+            return AttackOutcome(
                 "moved",
                 f"{label} becomes {after} ({new}), not the target {target}: the {model} is fooled, "
                 "but not into the target class.",
             )
         reached = percent(float(trace.adversarial[trace.target]))
-        return Verdict(
+        return AttackOutcome(
             "resists",
             f"{label} stays {label}: the {model} resists {attack}, the target {target} reaches "
             f"{reached}; confidence {old} → {new}.",
         )
     if trace.success:
-        return Verdict(
+        return AttackOutcome(
             "fooled",
             f"{label} becomes {after}: {attack} fools the {model}. Confidence {old} in {label} "
             f"before, {new} in {after} now.",
         )
-    return Verdict(
+    return AttackOutcome(
         "resists",
         f"{label} stays {label}: the {model} resists {attack} on this image, "
         f"confidence {old} → {new}.",
     )
 
 
-def _targeted_on_error(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
+def _targeted_on_error(trace: AttackTrace, info: CheckpointInfo) -> AttackOutcome:
     """Return the outcome of a targeted attack on an image that is misclassified without it."""
     label, before, after = (
         in_markdown(info.class_names[k])
@@ -199,12 +198,12 @@ def _targeted_on_error(trace: AttackTrace, info: CheckpointInfo) -> Verdict:
     )
     start = f"The model takes this {label} for {before} without any attack"
     if trace.success:
-        return Verdict(
+        return AttackOutcome(
             "moved",
             f"{start}; {attack_title(trace.attack.name)} makes it {after}, the "
             f"target ({percent(float(trace.adversarial.max()))}).",
         )
-    return Verdict("wrong", f"{start}, and for {after} under it, not for the target.")
+    return AttackOutcome("wrong", f"{start}, and for {after} under it, not for the target.")
 
 
 def permissions(attack: Attack, target: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""The loss around one image, on a plane through it: masked gradients at a glance."""
+"""The loss around one image, on a plane through it: a picture of masked gradients."""
 
 from dataclasses import dataclass
 

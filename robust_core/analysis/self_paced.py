@@ -1,4 +1,4 @@
-"""The self-paced loss at a glance: its weights, its surface, and where its consistency term acts.
+"""The self-paced loss in pictures: its weights, its surface, and where its consistency term acts.
 
 Source of the loss: Hou, Han and Li, "Improving Adversarial Robustness with Self-Paced Hard-Class
 Pair Reweighting", AAAI 2023, arXiv:2210.15068, as in the released code. z are cosines between

@@ -65,13 +65,13 @@ def generate(
     """Lead seeds towards their classes: [N,C,H,W] -> [N,C,H,W] in [0, 1].
 
     x_{t+1} = project(x_t + step_size * g / ||g||) with g the gradient of log p(class | x_t), in the
-    L2 threat model of radius epsilon around the seed.
+    L2 threat model around the seed.
 
     Args:
         model: maps [N,C,H,W] in [0, 1] to logits; used in eval mode, left unchanged.
         seeds: where to begin, in [0, 1].
         classes: the class that each is led to, int64 [N].
-        epsilon: L2 radius in pixel units.
+        epsilon: L2, in pixel units.
         step_size: L2 length of a step in pixel units.
         num_steps: number of steps.
         on_step: as for an attack.
@@ -105,7 +105,7 @@ def inpaint(
         x: whole images in [0, 1]; nothing of what is in the hole is used.
         hole: pixels to fill, bool [H,W].
         classes: the class that each image is to show, int64 [N].
-        epsilon: L2 radius in pixel units.
+        epsilon: L2, in pixel units.
         step_size: L2 length of a step in pixel units.
         num_steps: number of steps.
         on_step: as for an attack.

@@ -151,7 +151,7 @@ def moves(trained: TrainedToy, epsilon: float) -> dict[str, Arrows]:
 
     Args:
         trained: the network and its points.
-        epsilon: radius in units of the plane.
+        epsilon: L2, in units of the plane.
     """
     chosen = torch.linspace(0, len(trained.test.y) - 1, NUM_ARROWS).round().long()
     y = trained.test.y[chosen]

@@ -256,7 +256,7 @@ def _follow(survivors: Survivors, member: Attack, index: Tensor) -> Tensor:
     """
     x, criterion = survivors.x[index], survivors.criterion.select(index)
     follower = Follower(survivors, index, enters=not member.minimum_norm)
-    model = member.subject(survivors.model)
+    model = member.searched_model(survivors.model)
     x_adv = member.perturb(model, x, criterion.y, criterion.target, follower)
     logits = predict_logits(survivors.model, x_adv)
     within = survivors.threat_model.distance(x_adv, x) <= survivors.threat_model.epsilon + TOLERANCE

@@ -164,14 +164,14 @@ class Attack(ThreatModelParameters, ABC):
             warnings.warn(TRAIN_MODE + "attacked in eval mode", stacklevel=2)
         noise = repeatable_noise(self.seed, x.device, stream="attack")
         with evaluation_mode(guarded_model), noise:
-            subject = self.subject(optimised(guarded_model))
-            x_adv = self.perturb(subject, x, y, target, on_step).detach()
-            if is_approximate(subject):
-                x_adv = self._settle(subject, x, y, target, x_adv)
+            searched = self.searched_model(optimised(guarded_model))
+            x_adv = self.perturb(searched, x, y, target, on_step).detach()
+            if is_approximate(searched):
+                x_adv = self._settle(searched, x, y, target, x_adv)
         lost = ~torch.isfinite(x_adv).flatten(1).all(dim=1)  # its search met such outputs
         return torch.where(lost.view(-1, 1, 1, 1), x, x_adv).contiguous()
 
-    def subject(self, model: nn.Module) -> nn.Module:
+    def searched_model(self, model: nn.Module) -> nn.Module:
         """Return what `perturb` may attack of an optimised model: all of it or its float32 part."""
         return model if self.searches_low_precision else exact_model(model)
 
@@ -181,8 +181,8 @@ class Attack(ThreatModelParameters, ABC):
         """Attack in float32 the images that are fooled for the low precision only."""
         wanted, reverse = (y, True) if target is None else (target, False)
         found, exact = (
-            is_correct(predict_logits(judge, x_adv), wanted) ^ reverse
-            for judge in (search_model(model), exact_model(model))
+            is_correct(predict_logits(network, x_adv), wanted) ^ reverse
+            for network in (search_model(model), exact_model(model))
         )
         doubtful = found & ~exact
         if bool(doubtful.any()):
@@ -253,12 +253,12 @@ def check_images(model: nn.Module, x: Tensor, y: Tensor, target: Tensor | None =
             )
     if len(x) == 0:
         return model
-    subject = guarded(model, x)
-    num_classes = known_classes(subject)
+    searched = guarded(model, x)
+    num_classes = known_classes(searched)
     assert num_classes is not None, "a guarded model knows how many logits it returns"
     for word, labels in (("labels", y), ("targets", target)):
         if labels is not None and not (0 <= int(labels.min()) <= int(labels.max()) < num_classes):
             raise InputError(
                 f"{word} must be in [0, {num_classes - 1}], got {labels.min()} to {labels.max()}"
             )
-    return subject
+    return searched

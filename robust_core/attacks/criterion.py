@@ -80,8 +80,8 @@ class Criterion:
         fooled = self.is_met(logits)
         if is_approximate(model) and bool(fooled.any()):
             seeming = fooled.nonzero().squeeze(1)
-            verdict = predict_logits(model, x_adv[seeming], eot_samples=eot_samples)
-            fooled[seeming] = self.select(seeming).is_met(verdict)
+            exact = predict_logits(model, x_adv[seeming], eot_samples=eot_samples)
+            fooled[seeming] = self.select(seeming).is_met(exact)
         return fooled
 
     def select(self, index: Tensor) -> "Criterion":

@@ -155,7 +155,9 @@ def attack_survivors(
     index = torch.arange(len(x), device=x.device)
     for attack in attacks:
         current = criterion.select(index)
-        x_adv = attack.perturb(attack.subject(model), x[index], current.y, current.target, on_step)
+        x_adv = attack.perturb(
+            attack.searched_model(model), x[index], current.y, current.target, on_step
+        )
         logits = predict_logits(model, x_adv, eot_samples=getattr(attack, "eot_samples", 1))
         within = attack.threat_model.distance(x_adv, x[index]) <= attack.epsilon + TOLERANCE
         fooled = current.is_met(logits) & within

@@ -57,7 +57,7 @@ class FeatureAttack(Attack):
     num_targets: Annotated[
         int, Field(ge=1, le=1000, description="Target images tried per image.")
     ] = 100
-    step_size: StepSize = None  # 1/255 at the default radius and number of steps
+    step_size: StepSize = None  # 1/255 at the default epsilon and number of steps
     num_steps: NumSteps = 20
     random_start: RandomStart = True
     eot_samples: EotSamples = 1

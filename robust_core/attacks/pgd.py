@@ -28,7 +28,7 @@ class PGD(Attack):
     """PGD: x_{t+1} = project(x_t + step_size * direction(gradient of the loss at x_t)).
 
     The direction is the sign (Linf) or the normalised gradient (L2); the last iterate is returned,
-    or with `stop_when_fallen` the first adversarial one.
+    or with `stop_when_fooled` the first adversarial one.
 
     Source: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR
     2018, arXiv:1706.06083, section 2.1. Differences: L2 is offered too, the automatic step
@@ -49,7 +49,7 @@ class PGD(Attack):
     num_restarts: NumRestarts = 1
     loss: LossName = "cross_entropy"
     eot_samples: EotSamples = 1
-    stop_when_fallen: Annotated[
+    stop_when_fooled: Annotated[
         bool,
         Field(
             description="Stop an image at its first adversarial example: the same robust "
@@ -76,7 +76,7 @@ class PGD(Attack):
                 eot_samples=self.eot_samples,
                 on_step=on_step,
                 restart=restart,
-                stop_when_fallen=self.stop_when_fallen,
+                stop_when_fooled=self.stop_when_fooled,
             )
 
         return best_of_rounds(

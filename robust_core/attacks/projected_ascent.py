@@ -26,7 +26,7 @@ def projected_ascent(
     ascent: Ascent | None = None,
     on_step: OnStep | None = None,
     restart: int = 0,
-    stop_when_fallen: bool = False,
+    stop_when_fooled: bool = False,
 ) -> Tensor:
     """Return the last iterate of projected gradient ascent, [N,C,H,W] in [0, 1], detached.
 
@@ -44,7 +44,7 @@ def projected_ascent(
         ascent: turns a gradient into a direction; None takes the steepest one for the norm.
         on_step: called with each of the num_steps + 1 iterates; costs one more forward pass.
         restart: number that the steps carry.
-        stop_when_fallen: an image leaves the search at its first adversarial iterate, which is
+        stop_when_fooled: an image leaves the search at its first adversarial iterate, which is
             its result; the step's own forward pass shows it. Needs a `Criterion` and no `ascent`.
     """
     move = _Move(threat_model, x, step_size, ascent)
@@ -55,7 +55,7 @@ def projected_ascent(
         if on_step is not None:
             on_step(AttackStep(step, x_adv, at.loss, at.logits, restart))
         gradient = at.gradient
-        if stop_when_fallen:
+        if stop_when_fooled:
             assert isinstance(loss_function, Criterion)
             fooled = loss_function.fooled(model, x_adv, at.logits, eot_samples=eot_samples)
             if bool(fooled.any()):

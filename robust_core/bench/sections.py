@@ -49,10 +49,10 @@ def untrained(name: str, parameters: dict, num_images: int, device: torch.device
 
 
 def speed_of_pgd(
-    subject: BenchCase, num_steps: int, repeats: int, peak: dict[str, float], everybody: dict
+    case: BenchCase, num_steps: int, repeats: int, peak: dict[str, float], everybody: dict
 ) -> Iterator[str]:
     """Yield a line for each contestant: images/s, ratio, success, loss, share of the peak."""
-    model, x, y = subject
+    model, x, y = case
     last: dict[str, Tensor] = {}
     # the others fill gradients or keep graphs for parameters as they find them: as they are used
     ordinary = copy.deepcopy(model).requires_grad_(True)
@@ -86,7 +86,7 @@ def speed_of_pgd(
 
 
 def trained(name: str, num_images: int, device: torch.device) -> tuple[BenchCase, float]:
-    """Return a checkpoint, frozen, with the first test images of its data set, and their radius.
+    """Return a checkpoint, frozen, with the first test images of its data set, and their epsilon.
 
     Raises:
         InputError: there is no such checkpoint.
@@ -100,21 +100,21 @@ def trained(name: str, num_images: int, device: torch.device) -> tuple[BenchCase
 
 
 def robust_accuracy(
-    subject: BenchCase, epsilon: float, num_steps: int, num_restarts: int
+    case: BenchCase, epsilon: float, num_steps: int, num_restarts: int
 ) -> Iterator[str]:
     """Yield the time of robust accuracy by PGD with restarts: the usual loop, and the active set.
 
     The usual loop takes every step of every restart for every image and lets an image fall if the
     last iterate of any start is adversarial.
     """
-    model, x, y = subject
+    model, x, y = case
     attack = create_attack(
         "pgd",
         epsilon=epsilon,
         step_size=epsilon / 4,
         num_steps=num_steps,
         num_restarts=num_restarts,
-        stop_when_fallen=True,
+        stop_when_fooled=True,
     )
     everybody = contestants(x.device, epsilon=epsilon)
     name = TORCHATTACKS if TORCHATTACKS in everybody else "reference"
@@ -127,12 +127,12 @@ def robust_accuracy(
             )
         return int(remaining.sum()) / len(x)
 
-    yield from _side_by_side({name: loop, "active set": lambda: _robust(subject, attack)}, x)
+    yield from _side_by_side({name: loop, "active set": lambda: _robust(case, attack)}, x)
 
 
-def autoattack(subject: BenchCase, epsilon: float) -> Iterator[str]:
+def autoattack(case: BenchCase, epsilon: float) -> Iterator[str]:
     """Yield the time of robust accuracy by AutoAttack, beside its authors' where that is."""
-    model, x, y = subject
+    model, x, y = case
 
     def official() -> float:
         x_adv = official_autoattack(model, x, y, epsilon)
@@ -142,11 +142,11 @@ def autoattack(subject: BenchCase, epsilon: float) -> Iterator[str]:
     num_classes = predict_logits(model, x[:1]).shape[1]
     takes_part = is_installed(OFFICIAL) and num_classes >= FEWEST_CLASSES
     work = {OFFICIAL: official} if takes_part else {}
-    yield from _side_by_side(work | {"this engine": lambda: _robust(subject, ours)}, x)
+    yield from _side_by_side(work | {"this engine": lambda: _robust(case, ours)}, x)
 
 
-def _robust(subject: BenchCase, attack: Attack) -> float:
-    model, x, y = subject
+def _robust(case: BenchCase, attack: Attack) -> float:
+    model, x, y = case
     with use_acceleration(Acceleration("fastest")):
         return evaluate(model, x, y, attack).robust_accuracy
 
@@ -167,9 +167,9 @@ def _side_by_side(work: dict[str, Callable[[], float]], x: Tensor) -> Iterator[s
         )
 
 
-def linearity(subject: BenchCase, repeats: int) -> Iterator[str]:
+def linearity(case: BenchCase, repeats: int) -> Iterator[str]:
     """Yield the time of PGD against the number of images and of steps."""
-    model, x, y = subject
+    model, x, y = case
     attack = contestants(x.device)[FLOAT32]
     cases = [(num, 5) for num in (1, 4, 16, 64) if num <= len(x)] + [(1, 10), (1, 20), (1, 40)]
     work = {
@@ -183,9 +183,9 @@ def linearity(subject: BenchCase, repeats: int) -> Iterator[str]:
         yield f"  {name}{1000 * value:>10.1f} ms{1000 * value / num / steps:>10.2f} ms each step"
 
 
-def all_classes(subject: BenchCase, repeats: int) -> Iterator[str]:
+def all_classes(case: BenchCase, repeats: int) -> Iterator[str]:
     """Yield the cost of the gradients of all classes of one image beside that of one."""
-    model, x, _ = subject
+    model, x, _ = case
     ready, image = optimised(model), x[:1]
 
     def gradients(num_classes: int) -> None:

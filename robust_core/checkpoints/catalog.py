@@ -1,4 +1,4 @@
-"""Trained models: the shelves they stand on, what they say about themselves, loading, saving."""
+"""Trained models: their names and places, what they say about themselves, loading, saving."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class CheckpointInfo:
     """What a checkpoint says about itself.
 
     Attributes:
-        name: its name on the shelves, or its path.
+        name: its name in the catalogue, or its path.
         path: the file.
         digest: SHA-256 of the file, in hexadecimal.
         config: the run that made it.
@@ -119,7 +119,7 @@ def list_checkpoints() -> list[str]:
     model has it: then it is "own/<name>", and neither hides the other.
     Only headers are read; damaged files are left out.
     """
-    return [name for name, path in _shelves().items() if _is_readable(path)]
+    return [name for name, path in _catalogue().items() if _is_readable(path)]
 
 
 def checkpoint_info(reference: str | Path) -> CheckpointInfo:
@@ -232,7 +232,7 @@ def save_checkpoint(
 
 
 def import_checkpoint(filename: str, data: bytes) -> str:
-    """Put an uploaded file on the shelf "imported" once it has passed every check of `load_model`.
+    """Keep an uploaded file as "imported/..." once it has passed every check of `load_model`.
 
     Args:
         filename: what the person calls it; only letters, digits, "_", "." and "-" are kept.
@@ -264,7 +264,7 @@ def import_checkpoint(filename: str, data: bytes) -> str:
     return f"imported/{name}"
 
 
-def _shelves() -> dict[str, Path]:
+def _catalogue() -> dict[str, Path]:
     """Return all files that may be checkpoints, by name."""
     folder = checkpoints_folder()
     shipped = _models_in(shipped_folder()) | packaged_models()
@@ -303,11 +303,11 @@ def _is_readable(path: Path) -> bool:
 
 def _locate(reference: str | Path) -> tuple[str, Path, str]:
     """Return the name, the file and the inference that a reference names."""
-    shelves = _shelves()
+    catalogue = _catalogue()
     whole = str(reference)
     before, _, after = whole.rpartition(":")
     for name, inference in ((whole, ""), (before, after)):
-        path = shelves.get(name) or Path(name)
+        path = catalogue.get(name) or Path(name)
         try:
             if path.is_file():
                 return name, path, inference

@@ -5,7 +5,7 @@ from typing import Any
 
 from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
-from robust_core.evaluation.finding import verdict
+from robust_core.evaluation.finding import outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 
 COLUMNS = (
@@ -55,7 +55,7 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
         f"{reported.accuracy:.1%} {reported.attack.words}{_surrogate(reported)}, "
         f"n {reported.num_images}",
         _lowest(lowest),
-        lowest.verdict,
+        lowest.checks,
         f"{info.epoch} of {config.epochs}, {card.seed}",
     )
 
@@ -90,7 +90,7 @@ def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
             _surrogate(result).removeprefix(", computed on ") or "the same",
             _share(result.accuracy, result.interval),
             f"{result.num_images} ({split}, {sample})",
-            verdict(result.findings),
+            outcome_of_checks(result.findings),
         )
         for result in info.card.robust
     ]

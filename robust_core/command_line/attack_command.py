@@ -35,14 +35,14 @@ RANDOM_NOTE = (
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     """Attack one image, say what happened and return the exit code."""
     options = _parser().parse_args(arguments)
-    subject = load_subject(options)
-    attack = subject.attack(options.attack, options)
-    x, y, name = _image(subject, options)
-    target = None if options.target is None else _target(subject, options.target, y)
-    x_adv = attack(subject.model, x, y, target=target)
-    sys.stdout.write("\n".join([name, *_report(subject, attack, x, x_adv, y, target)]) + "\n")
+    selection = load_subject(options)
+    attack = selection.attack(options.attack, options)
+    x, y, name = _image(selection, options)
+    target = None if options.target is None else _target(selection, options.target, y)
+    x_adv = attack(selection.model, x, y, target=target)
+    sys.stdout.write("\n".join([name, *_report(selection, attack, x, x_adv, y, target)]) + "\n")
     if options.output is not None:
-        sys.stdout.write(_save(subject, options.output, x_adv))
+        sys.stdout.write(_save(selection, options.output, x_adv))
     return 0
 
 
@@ -68,21 +68,21 @@ def _parser() -> Parser:
     return parser
 
 
-def _image(subject: ModelSelection, options: argparse.Namespace) -> tuple[Tensor, Tensor, str]:
+def _image(selection: ModelSelection, options: argparse.Namespace) -> tuple[Tensor, Tensor, str]:
     """Return image [1,C,H,W], label [1] and a line that says which image it is."""
     if options.image is not None:
         try:
             content = options.image.read_bytes()
         except OSError as error:
             raise InputError(f"{options.image} cannot be read: {error.strerror}") from None
-        x = decode_image(content, subject.info.image_shape)[None]
+        x = decode_image(content, selection.info.image_shape)[None]
         if options.label is not None:
-            return x, _label(subject, "label", options.label), str(options.image)
-        y = predict_logits(subject.model, x).argmax(dim=1)
-        return x, y, f"{options.image} (taken for {subject.info.class_names[int(y)]})"
+            return x, _label(selection, "label", options.label), str(options.image)
+        y = predict_logits(selection.model, x).argmax(dim=1)
+        return x, y, f"{options.image} (taken for {selection.info.class_names[int(y)]})"
     if options.label is not None:
         raise InputError("--label belongs to --image; images of a data set have their labels")
-    images = subject.images(options)
+    images = selection.images(options)
     if not 0 <= options.index < len(images):
         raise InputError(f"--index must be in [0, {len(images) - 1}], got {options.index}")
     image = images.subset([options.index])
@@ -90,18 +90,18 @@ def _image(subject: ModelSelection, options: argparse.Namespace) -> tuple[Tensor
     return image.x, image.y, name
 
 
-def _target(subject: ModelSelection, text: str, y: Tensor) -> Tensor:
+def _target(selection: ModelSelection, text: str, y: Tensor) -> Tensor:
     """Return the class to reach, int64 [1], which is another than that of the image, y [1]."""
-    target = _label(subject, "target", text)
+    target = _label(selection, "target", text)
     if int(target) == int(y):
-        name = subject.info.class_names[int(y)]
+        name = selection.info.class_names[int(y)]
         raise InputError(f"--target should be another class than {name}, the image's own")
     return target
 
 
-def _label(subject: ModelSelection, option: str, text: str) -> Tensor:
+def _label(selection: ModelSelection, option: str, text: str) -> Tensor:
     """Return a class given by name or number, as int64 [1]."""
-    names = subject.info.class_names
+    names = selection.info.class_names
     if text in names:
         return torch.tensor([names.index(text)])
     if text.isdecimal() and int(text) < len(names):
@@ -110,17 +110,17 @@ def _label(subject: ModelSelection, option: str, text: str) -> Tensor:
 
 
 def _report(
-    subject: ModelSelection,
+    selection: ModelSelection,
     attack: Attack,
     x: Tensor,
     x_adv: Tensor,
     y: Tensor,
     target: Tensor | None,
 ) -> list[str]:
-    names = subject.info.class_names
-    clean = predict_logits(subject.model, x)
-    check_outputs(clean, y, subject.model.num_classes, subject.model)
-    before, after = clean[0], predict_logits(subject.model, x_adv)[0]
+    names = selection.info.class_names
+    clean = predict_logits(selection.model, x)
+    check_outputs(clean, y, selection.model.num_classes, selection.model)
+    before, after = clean[0], predict_logits(selection.model, x_adv)[0]
     distance = float(attack.threat_model.distance(x_adv, x))
     lines = [
         f"attack    {attack_line(attack)}",
@@ -128,9 +128,9 @@ def _report(
         f"distance  {distance:.5f} ({distance * 255:.2f}/255) in {attack.norm}",
         f"before    {_top(before, names)}",
         f"after     {_top(after, names)}",
-        f"verdict   {_verdict(attack, before, after, distance, y, target, names)}",
+        f"outcome   {_outcome(attack, before, after, distance, y, target, names)}",
     ]
-    return [*lines, RANDOM_NOTE] if subject.model.stochastic else lines
+    return [*lines, RANDOM_NOTE] if selection.model.stochastic else lines
 
 
 def _top(logits: Tensor, names: tuple[str, ...]) -> str:
@@ -141,7 +141,7 @@ def _top(logits: Tensor, names: tuple[str, ...]) -> str:
     return ", ".join(f"{names[label]} {probability:.1%}" for label, probability in pairs)
 
 
-def _verdict(
+def _outcome(
     attack: Attack,
     before: Tensor,
     after: Tensor,
@@ -170,13 +170,13 @@ def _verdict(
     return f"the attack failed: the model still predicts {true}"
 
 
-def _save(subject: ModelSelection, path: Path, x_adv: Tensor) -> str:
+def _save(selection: ModelSelection, path: Path, x_adv: Tensor) -> str:
     try:
         write_atomically(path, encode_png(x_adv[0]))
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
     labels = [
-        int(predict_logits(subject.model, image).argmax())
+        int(predict_logits(selection.model, image).argmax())
         for image in (x_adv, quantize_8bit(x_adv))
     ]
     kept = "the same" if labels[0] == labels[1] else "another"

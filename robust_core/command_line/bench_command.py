@@ -94,10 +94,10 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         each = ", ".join(f"{what} {value / 1e9:.0f}" for what, value in measured.items())
         _write([f"peak of {name}, GFLOP/s: {each}"])
     for name in options.checkpoints if "robust" in options.sections else ():
-        subject, epsilon = trained(name, max(options.batches), device)
-        words = f"Linf {epsilon:.4g}, {name}, the first {len(subject[1])} test images"
-        _write([f"robust accuracy by PGD-50x5, {words}", *robust_accuracy(subject, epsilon, 50, 5)])
-        _write([f"robust accuracy by AutoAttack, {words}", *autoattack(subject, epsilon)])
+        case, epsilon = trained(name, max(options.batches), device)
+        words = f"Linf {epsilon:.4g}, {name}, the first {len(case[1])} test images"
+        _write([f"robust accuracy by PGD-50x5, {words}", *robust_accuracy(case, epsilon, 50, 5)])
+        _write([f"robust accuracy by AutoAttack, {words}", *autoattack(case, epsilon)])
     for name in options.data if "methods" in options.sections else ():
         _write([f"a training step, {name}", *methods(name, device, options.repeats)])
     for label in options.networks if set(options.sections) & set(ON_NETWORKS) else ():
@@ -109,13 +109,13 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         if "speed" in sections:
             for num_images in options.batches:
                 _write([f"PGD-{options.steps}, Linf 8/255, {words}, {num_images} images"])
-                subject = untrained(name, parameters, num_images, device)
-                _write(speed_of_pgd(subject, options.steps, options.repeats, peak, everybody))
-        subject = untrained(name, parameters, max(options.batches), device)
+                case = untrained(name, parameters, num_images, device)
+                _write(speed_of_pgd(case, options.steps, options.repeats, peak, everybody))
+        case = untrained(name, parameters, max(options.batches), device)
         if "linear" in sections:
-            _write([f"cost of PGD in float32, {words}", *linearity(subject, options.repeats)])
+            _write([f"cost of PGD in float32, {words}", *linearity(case, options.repeats)])
         if "classes" in sections:
-            _write([f"gradients of classes, {words}", *all_classes(subject, options.repeats)])
+            _write([f"gradients of classes, {words}", *all_classes(case, options.repeats)])
         if "memory" in sections:
             _write(
                 [f"memory of two steps on 256 images, {words}", *memory(name, parameters, device)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robust_core.command_line.selection import attack_line
 from robust_core.errors import InputError
-from robust_core.evaluation.finding import Finding, Severity, verdict
+from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks
 from robust_core.evaluation.lowest import share_words
 from robust_core.evaluation_runs.directory import EvaluationDirectory
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
@@ -77,7 +77,7 @@ def _check_lines(findings: Sequence[Finding], wanted: bool) -> list[str]:
         return [f"checks    {'not yet run' if wanted else 'not checked (--check)'}"]
     bad = [finding for finding in findings if finding.severity is not Severity.OK]
     reasons = [f"  {finding.severity:<4}    {finding.sentence}" for finding in bad]
-    return [f"checks    {verdict(findings)}", *reasons]
+    return [f"checks    {outcome_of_checks(findings)}", *reasons]
 
 
 def _write(path: Path, text: str) -> None:

@@ -79,8 +79,8 @@ def with_threat_models(
 ) -> list[dict[str, Any]]:
     """Return the parameters of each attack: `values`, with norm and epsilon as it can have them.
 
-    What is not given is the data set's standard. An attack that is bound to another norm or radius
-    keeps its own, and its own default radius in a norm of its own.
+    What is not given is the data set's standard. An attack that is bound to another norm or epsilon
+    keeps its own, and its own default epsilon in a norm of its own.
 
     Args:
         attacks: the attacks.

@@ -14,7 +14,7 @@ from robust_core.attacks.description import describe_attack
 from robust_core.attacks.notes import noted
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
-from robust_core.evaluation.finding import Finding, verdict
+from robust_core.evaluation.finding import Finding, outcome_of_checks
 from robust_core.evaluation.lowest import (
     LowestKnown,
     Measured,
@@ -90,9 +90,9 @@ class RobustnessReport:
         return wilson_interval(int(self.robust_correct.sum()), self.num_images)
 
     @property
-    def verdict(self) -> str:
+    def checks(self) -> str:
         """What the checks of this number say: "pass", "fail: black box", or "not checked"."""
-        return verdict(self.findings)
+        return outcome_of_checks(self.findings)
 
     @property
     def lowest(self) -> LowestKnown:
@@ -113,7 +113,7 @@ class RobustnessReport:
             lines.append(
                 f"robust  {share_words(self.robust_accuracy, self.robust_interval)}, {attack}"
             )
-            lines.append(f"checks  {self.verdict}")
+            lines.append(f"checks  {self.checks}")
             lines += [f"note    {note}" for note in self.notes]
             if self.lowest.accuracy < self.robust_accuracy:
                 lines.append(f"lowest  {self.lowest.words}")
@@ -140,7 +140,7 @@ class RobustnessReport:
             "not_finite": self.not_finite.tolist(),
             "findings": [finding.to_json() for finding in self.findings],
             "checked_correct": None if checked is None else checked.tolist(),
-            "verdict": self.verdict,
+            "checks": self.checks,
             "notes": list(self.notes),
         }
 

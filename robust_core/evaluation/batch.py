@@ -123,7 +123,7 @@ class Evaluation:
         with evaluation_mode(self._counted), repeatable_noise(number, x.device, stream="clean"):
             logits = predict_logits(self._counted, x, eot_samples=self.eot_samples)
             check_outputs(logits, y, known_classes(self.model), self.model)
-            right, answer = _judge(self._all_answers(x, logits), y)
+            right, answer = _decided(self._all_answers(x, logits), y)
         return BatchOutcome.untouched(right.cpu(), answer.cpu())
 
     def attack(
@@ -150,18 +150,18 @@ class Evaluation:
         if not bool(chosen.any()):
             return clean
         x, y = x[chosen], y[chosen]
-        subject = self.model if surrogate is None else guarded(surrogate, x)
+        attacked = self.model if surrogate is None else guarded(surrogate, x)
         seeded = attack.model_copy(update={"seed": (attack.seed + number) % 2**31})
         noise = repeatable_noise(seeded.seed, x.device)
-        with evaluation_mode(self._counted), evaluation_mode(subject), noise:
-            x_adv = seeded(CountedPasses(optimised(subject), self.counts), x, y)
+        with evaluation_mode(self._counted), evaluation_mode(attacked), noise:
+            x_adv = seeded(CountedPasses(optimised(attacked), self.counts), x, y)
             check_budget(x_adv, x, attack)
             logits = predict_logits(self._counted, x_adv, eot_samples=self.eot_samples)
-            verdicts = self._all_answers(x_adv, logits)
+            answers = self._all_answers(x_adv, logits)
         length = attack.threat_model.distance(x_adv, x)
         within = length <= attack.epsilon + BUDGET_TOLERANCE
-        right, answer = _judge(verdicts, y)
-        not_finite = (~torch.isfinite(verdicts)).any(dim=2).any(dim=0) & within
+        right, answer = _decided(answers, y)
+        not_finite = (~torch.isfinite(answers)).any(dim=2).any(dim=0) & within
         _warn_of_no_numbers(not_finite)
         return _scattered(clean, right | ~within, length, answer, not_finite)
 
@@ -192,7 +192,7 @@ def _scattered(
     return replace(clean, **changed)
 
 
-def _judge(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _decided(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return whether every repeat is right, bool [N], and the first wrong answer, or else y [N].
 
     An output that is no number is an answer as wrong as any.

@@ -1,4 +1,4 @@
-"""Accuracy as the attacker gets more: radius, steps, restarts, averaged passes.
+"""Accuracy as the attacker gets more: epsilon, steps, restarts, averaged passes.
 
 Each curve spends as little as the logic of the matter allows. Larger epsilons contain smaller ones,
 so epsilon at which an image falls is found by bisection. More steps or restarts include fewer, so
@@ -104,7 +104,7 @@ def accuracy_curve(
         parameter: what varies.
             "epsilon" (pixel units): by bisection, about log2(V) attacks an image. An image that
             stands at an epsilon is taken to stand at smaller ones; one that falls, to fall at every
-            radius from the length of its perturbation on. A minimum-norm attack runs once: its
+            epsilon from the length of its perturbation on. A minimum-norm attack runs once: its
             distances are the curve.
             "num_steps", "num_queries", "num_restarts": an image that falls to less counts as fooled
             to more; only the further restarts are run.
@@ -230,7 +230,7 @@ def _from_distances(
 def _by_bisection(
     measured: _Measurement, attack: Attack, grid: list[float], on_progress: OnProgress | None
 ) -> Tensor:
-    """Search, for every image, the first radius of the grid at which it falls."""
+    """Search, for every image, the first epsilon of the grid at which it is misclassified."""
     images = measured.correct
     radii = torch.tensor(grid, dtype=torch.float64)
     stands = torch.full((len(images),), -1 if grid[0] > 0 else 0)  # largest place known to stand
@@ -242,7 +242,7 @@ def _by_bisection(
         place = int(middle.max())
         chosen = (middle == place).nonzero().squeeze(1)
         stood, distance = measured.attack(_with(attack, epsilon=grid[place]), images[chosen])
-        # the smallest radius that holds the perturbation
+        # the smallest epsilon that holds the perturbation
         reached = torch.searchsorted(radii, distance.double() - BUDGET_TOLERANCE)
         reached = torch.maximum(reached.clamp(max=place), stands[chosen] + 1)
         stands[chosen[stood]] = place

@@ -44,7 +44,7 @@ def evaluate(
         y: labels [N], int64.
         attack: None measures clean accuracy alone.
         check: also run the reliability checks (masked gradients, weak attacks): the report then
-            has `findings`, a `verdict`, and the `lowest` accuracy that any of the checks found.
+            has `findings`, their summary `checks`, and the `lowest` accuracy that any check found.
             Costs about 25 times the attack on the checked images.
         check_num_images: images of the checks, a stratified sample of these.
         batch_size: images a batch.

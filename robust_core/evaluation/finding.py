@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
+from robust_core.aliases import CHECKS
+
 
 class Severity(StrEnum):
     """Severity of a finding: pass, warning, or fail (the robust accuracy is unreliable)."""
@@ -41,6 +43,11 @@ class Finding:
     advice: str = ""
     accuracy: float | None = None
     cause: str = ""
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _read_old_name(cls, name: Any) -> Any:
+        return CHECKS.get(name, name) if isinstance(name, str) else name
 
     @field_validator("value", mode="before")
     @classmethod
@@ -90,7 +97,7 @@ def graded(
     return Finding(name, severity, value, warn_above, otherwise, advice, cause=cause)
 
 
-def verdict(findings: Sequence[Finding]) -> str:
+def outcome_of_checks(findings: Sequence[Finding]) -> str:
     """Return the outcome: "pass", "fail: black box; warning: converged", or "not checked"."""
     if not findings:
         return "not checked"

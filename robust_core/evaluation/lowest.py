@@ -7,7 +7,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from robust_core.evaluation.finding import Finding, Severity, overall, verdict
+from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks, overall
 
 FEWEST_IMAGES = 20  # on fewer, a share is mostly chance
 
@@ -72,12 +72,12 @@ class LowestKnown:
         return wilson_interval(int(self.correct.sum()), self.num_images)
 
     @property
-    def verdict(self) -> str:
+    def checks(self) -> str:
         """What the checks of this number say: "pass", "fail: black box", or "not checked"."""
-        return verdict(self.findings)
+        return outcome_of_checks(self.findings)
 
     @property
-    def settled(self) -> bool:
+    def confirmed(self) -> bool:
         """Whether the number was checked, no check fails, and no check found less than it."""
         checked = bool(self.findings) and overall(self.findings) is not Severity.FAIL
         return checked and self.finding is None
@@ -102,7 +102,7 @@ def headline(reported: float, lowest: LowestKnown) -> str:
     words = f"{100 * reported:.0f} % as reported"
     if lowest.accuracy < reported - 0.005:
         words += f", at most {100 * lowest.accuracy:.0f} %{cause}"
-    return f"{words} (checks of the lowest number: {lowest.verdict})"
+    return f"{words} (checks of the lowest number: {lowest.checks})"
 
 
 def lowest_known(measured: Sequence[Measured]) -> LowestKnown:

@@ -88,7 +88,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
 
     kind: ClassVar[str] = "evaluation"
     command: ClassVar[str] = "evaluate"
-    shelf: ClassVar[str] = "evaluations"
+    kind_folder: ClassVar[str] = "evaluations"
     plan_file: ClassVar[str] = "plan.json"
     Status: ClassVar[type[WorkStatus]] = EvaluationStatus
     Plan: ClassVar[type] = EvaluationPlan
@@ -130,9 +130,9 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
             status=status,
         )
 
-    def write_subject(self, checkpoint: int, subject: EvaluatedImages) -> None:
+    def write_images(self, checkpoint: int, images: EvaluatedImages) -> None:
         """Note the images of a checkpoint, given by its place in the plan."""
-        self._write(f"subjects/{checkpoint}.json", asdict(subject))
+        self._write(f"subjects/{checkpoint}.json", asdict(images))
 
     def write_unit(self, name: str, payload: Payload) -> None:
         """Keep what was found."""
@@ -162,16 +162,16 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
         write_atomically(self.path / "results.csv", results.to_csv().encode())
 
     def _checkpoint_result(self, plan: EvaluationPlan, place: int) -> CheckpointResult | None:
-        subject = self._read_subject(place)
-        if subject is None:
+        images = self._read_images(place)
+        if images is None:
             return None
-        batches = range(num_batches(plan, len(subject.y)))
+        batches = range(num_batches(plan, len(images.y)))
 
         def read(kind: Kind, attack: int = -1, curve: int = -1) -> list[Payload] | None:
             units = (Unit(place, kind, attack, batch, curve) for batch in batches)
-            found = [self.read_unit(unit, subject.version) for unit in units]
+            found = [self.read_unit(unit, images.version) for unit in units]
             complete = [payload for payload in found if payload is not None]
-            whole = len(complete) == len(found) and _covers(complete, kind, subject)
+            whole = len(complete) == len(found) and _covers(complete, kind, images)
             return complete if whole else None
 
         clean = read("clean")
@@ -182,7 +182,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
             payloads = read("attack", number)
             if payloads is None:
                 continue
-            checks = self._read_checks(Unit(place, "reliability", number, 0), subject)
+            checks = self._read_checks(Unit(place, "reliability", number, 0), images)
             attack = choice.attack(plan.seed)
             report = _report(attack, payloads, checks)
             curves = [
@@ -193,33 +193,33 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
             attacks.append(AttackResult(label, choice, report, tuple(curves)))
         return CheckpointResult(
             plan.checkpoints[place],
-            subject.digest,
-            subject.data,
-            subject.split,
-            torch.tensor(subject.index),
-            torch.tensor(subject.y),
-            tuple(subject.class_names),
+            images.digest,
+            images.data,
+            images.split,
+            torch.tensor(images.index),
+            torch.tensor(images.y),
+            tuple(images.class_names),
             _report(None, clean),
             tuple(attacks),
         )
 
-    def _read_subject(self, place: int) -> EvaluatedImages | None:
+    def _read_images(self, place: int) -> EvaluatedImages | None:
         """Return the images of a checkpoint; None where they are not known or damaged.
 
         Those that an older version wrote count as damaged: they are measured again.
         """
         values = self._read(f"subjects/{place}.json")
         try:
-            subject = IMAGES.validate_json(json.dumps(values), strict=True)
+            images = IMAGES.validate_json(json.dumps(values), strict=True)
         except ValidationError:
             return None
-        return subject if _fits(subject) else None
+        return images if _fits(images) else None
 
-    def _read_checks(self, unit: Unit, subject: EvaluatedImages) -> Payload | None:
+    def _read_checks(self, unit: Unit, images: EvaluatedImages) -> Payload | None:
         """Return the checks of an accuracy; None where they are missing or on other images."""
-        checks = self.read_unit(unit, subject.version)
+        checks = self.read_unit(unit, images.version)
         told = None if checks is None else checks.get("checked_correct")
-        return None if told is not None and len(told) > len(subject.y) else checks
+        return None if told is not None and len(told) > len(images.y) else checks
 
     def _write(self, name: str, values: dict[str, Any]) -> None:
         path = self.path / name
@@ -250,23 +250,23 @@ def outcome_from_json(payload: Payload) -> BatchOutcome:
     )
 
 
-def _fits(subject: EvaluatedImages) -> bool:
-    """Return whether the parts of a subject fit together."""
-    return len(subject.y) == len(subject.index) > 0 and max(subject.y) < len(subject.class_names)
+def _fits(images: EvaluatedImages) -> bool:
+    """Return whether the parts of it fit together."""
+    return len(images.y) == len(images.index) > 0 and max(images.y) < len(images.class_names)
 
 
-def _covers(payloads: list[Payload], kind: Kind, subject: EvaluatedImages) -> bool:
-    """Return whether the units of all batches together are about the images of the subject."""
+def _covers(payloads: list[Payload], kind: Kind, images: EvaluatedImages) -> bool:
+    """Return whether the units of all batches together are about the evaluated images."""
     if kind == "curve":
         sizes = [len(payload["robust_correct"][0]) for payload in payloads]
         values = payloads[0]["values"]
         same = all(payload["values"] == values for payload in payloads)
-        return sum(sizes) == len(subject.y) and same
+        return sum(sizes) == len(images.y) and same
     predictions = [
         label for one in payloads for label in one["prediction"] + one["attacked_prediction"]
     ]
-    num_classes = len(subject.class_names)
-    return len(predictions) == 2 * len(subject.y) and max(predictions) < num_classes
+    num_classes = len(images.class_names)
+    return len(predictions) == 2 * len(images.y) and max(predictions) < num_classes
 
 
 def _report(

@@ -142,9 +142,9 @@ class _Evaluator:
 
     def _work(self) -> None:
         self._check_stop(now=True)
-        shelf: dict[str, ImageSet] = {}
+        known: dict[str, ImageSet] = {}
         infos = [checkpoint_info(name) for name in self.plan.checkpoints]
-        images = [self._images(info, shelf) for info in infos]
+        images = [self._images(info, known) for info in infos]
         mine, left = self._share(infos, images)
         clock = Clock(left)
         self._update(now=True, state="running", share=clock.share())
@@ -160,14 +160,14 @@ class _Evaluator:
                 )
                 self._do([unit for unit in mine if unit.checkpoint == place], measurement, clock)
 
-    def _images(self, info: CheckpointInfo, shelf: dict[str, ImageSet]) -> ImageSet:
+    def _images(self, info: CheckpointInfo, known: dict[str, ImageSet]) -> ImageSet:
         """Return the images of a checkpoint; equal ones are loaded once."""
         self._check_stop(now=True)
         key = repr(self.plan.data or info.config.data)
-        if key not in shelf:
+        if key not in known:
             images = images_for(info, self.plan.data, self.plan.split)
-            shelf[key] = images.in_sample_order().subset(slice(self.plan.num_images))
-        return shelf[key]
+            known[key] = images.in_sample_order().subset(slice(self.plan.num_images))
+        return known[key]
 
     def _share(
         self, infos: list[CheckpointInfo], images: list[ImageSet]
@@ -179,7 +179,7 @@ class _Evaluator:
         for place, (info, one) in enumerate(zip(infos, images, strict=True)):
             version = version_of(info, self.plan)
             if self.group.is_main:
-                self.run.write_subject(place, _subject(info, one, version))
+                self.run.write_images(place, _subject(info, one, version))
             for unit in units_of(self.plan, place, len(one)):
                 turn = unit.attack if unit.kind == "reliability" else unit.batch
                 if turn % self.group.size != self.group.rank:

@@ -151,8 +151,8 @@ class CheckpointResult:
                 "interval": list(self.lowest.interval),
                 "num_images": self.lowest.num_images,
                 "by": self.lowest.by,
-                "checks": self.lowest.verdict,
-                "settled": self.lowest.settled,
+                "checks": self.lowest.checks,
+                "confirmed": self.lowest.confirmed,
                 "sentence": self.headline,
             },
         }

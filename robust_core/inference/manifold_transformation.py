@@ -42,7 +42,7 @@ class ManifoldTransformed(Classifier):
 
     The step jumps wherever a sign flips, so consecutive iterates of an attack differ in more than
     their last step: an attack that keeps its best iterate (APGD) sees through the transformation
-    where the last iterate of PGD does not, and images made for the bare classifier count as well.
+    where the last iterate of PGD does not, and images computed on the base network count as well.
 
     Source: Qian et al., arXiv:2107.04401, and the released code with its supplement (eq. B.19):
     ATLD is the full step, ATLD+ the limited one. Attack through it: Croce, Gowal, Brunner,

@@ -114,7 +114,7 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
     Attributes:
         path: the folder.
         kind: a word for sentences. command: of `python -m robust_core`, does the work.
-        shelf: the folder of all of that kind, among the checkpoints.
+        kind_folder: the folder of all of that kind, among the checkpoints.
         plan_file: says what to do.
         Status: the type of the status. Plan: that of what there is to do.
     """
@@ -123,7 +123,7 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
 
     kind: ClassVar[str]
     command: ClassVar[str]
-    shelf: ClassVar[str]
+    kind_folder: ClassVar[str]
     plan_file: ClassVar[str]
     Status: ClassVar[type[WorkStatus]]
     Plan: ClassVar[type]
@@ -131,11 +131,11 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
     @classmethod
     def folder(cls) -> Path:
         """Return the folder of all work of this kind."""
-        return checkpoints_folder() / cls.shelf
+        return checkpoints_folder() / cls.kind_folder
 
     @classmethod
     def create(cls, plan: Any) -> Self:
-        """Make the directory of new work on the shelf, in state "starting".
+        """Make the directory of new work in the folder of its kind, in state "starting".
 
         Its name says what it is about and when it was made, such as
         "digits-trades-20260131-142501", with a number behind it where that is taken.

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all, and a shelf on which one is made at a time."""
+"""Folders that are there whole or not at all, of which one is made at a time in a folder."""
 
 import re
 import shutil
@@ -55,7 +55,7 @@ def make_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove the folder `path` at once; the caller holds its shelf.
+    """Remove the folder `path` at once; the caller holds the folder it is in.
 
     Raises:
         OSError: it cannot be removed.

@@ -13,7 +13,7 @@ from robust_core.distributed import average_gradients
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.inference.manifold_transformation import UNDECIDED, ManifoldTransformed
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
-from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.parts.inner_attack import EpsilonWarmup, WarmupEpochs
 from robust_core.methods.parts.label_smoothing import (
     LabelSmoothing,
     smooth_labels,
@@ -22,7 +22,7 @@ from robust_core.methods.parts.label_smoothing import (
 from robust_core.methods.parts.one_step import one_step_attack
 from robust_core.methods.recipe import UNCHANGED, WIDE_28, Departure, QuickRun, Recipe
 from robust_core.models.base import Classifier
-from robust_core.models.discriminator import Discriminator, Verdict, detection_auroc
+from robust_core.models.discriminator import Discriminator, DiscriminatorOutput, detection_auroc
 from robust_core.threat_model import ThreatModelParameters
 
 INFERENCES = ("imt", "imt_plus", "imt_smooth")
@@ -139,7 +139,7 @@ class ATLD(TrainingMethod):
     def __init__(self, parameters: ATLDParameters) -> None:
         """Start at full epsilon."""
         super().__init__(parameters)
-        self.radius = RadiusWarmup(parameters.threat_model, None, parameters.warmup_epochs)
+        self.warmup = EpsilonWarmup(parameters.threat_model, None, parameters.warmup_epochs)
 
     def attach(self, model: Classifier) -> None:
         """Check that the network has a linear head; build the discriminator and its optimiser."""
@@ -160,11 +160,11 @@ class ATLD(TrainingMethod):
     @classmethod
     def onsets(cls, settings: ATLDParameters) -> tuple[Onset, ...]:
         """Return when epsilon is full."""
-        return RadiusWarmup.onset(settings.warmup_epochs)
+        return EpsilonWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set epsilon of this epoch."""
-        self.radius.on_epoch_start(epoch)
+        self.warmup.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean soft CE(f(x_adv), y_s) + w * s * MSE, after the discriminator's steps."""
@@ -202,7 +202,7 @@ class ATLD(TrainingMethod):
             loss = discriminator_losses(clean, self.discriminator(logits), target)
             return -(loss.manifold + loss.classes) if settings.cls_in_attack else -loss.manifold
 
-        return one_step_attack(model, x, ease_of_separation, self.radius.threat_model)
+        return one_step_attack(model, x, ease_of_separation, self.warmup.threat_model)
 
     def _train_discriminator(
         self, clean_logits: Tensor, logits: Tensor, target: Tensor
@@ -264,7 +264,7 @@ class ATLD(TrainingMethod):
         return (*model.inferences, *INFERENCES)
 
     def inference(self, name: str, model: Classifier) -> Classifier:
-        """Return the network behind the transformation at the training radius."""
+        """Return the network behind the transformation at the training epsilon."""
         if name not in INFERENCES:
             return model.inference(name)
         return ManifoldTransformed(
@@ -284,14 +284,16 @@ class DiscriminatorLosses(NamedTuple):
     classes: Tensor
 
 
-def discriminator_losses(clean: Verdict, attacked: Verdict, target: Tensor) -> DiscriminatorLosses:
+def discriminator_losses(
+    clean: DiscriminatorOutput, attacked: DiscriminatorOutput, target: Tensor
+) -> DiscriminatorLosses:
     """Return BCE(D0(clean), 1) + BCE(D0(attacked), 0), and the sum of both class losses, each [B].
 
     Manifold loss of a discriminator that knows nothing: 2 ln 2 = 1.386 an image.
 
     Args:
-        clean: verdict on clean logits.
-        attacked: verdict on attacked logits.
+        clean: output for clean logits.
+        attacked: output for attacked logits.
         target: smoothed labels [B,K].
     """
     manifold = F.softplus(-clean.manifold) + F.softplus(attacked.manifold)

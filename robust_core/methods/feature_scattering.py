@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from robust_core.gradients import evaluation_mode, predict_logits
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
-from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.parts.inner_attack import EpsilonWarmup, WarmupEpochs
 from robust_core.methods.parts.label_smoothing import (
     LabelSmoothing,
     smooth_labels,
@@ -57,16 +57,16 @@ class FeatureScattering(TrainingMethod):
     def __init__(self, parameters: FeatureScatteringParameters) -> None:
         """Start at full epsilon."""
         super().__init__(parameters)
-        self.radius = RadiusWarmup(parameters.threat_model, None, parameters.warmup_epochs)
+        self.warmup = EpsilonWarmup(parameters.threat_model, None, parameters.warmup_epochs)
 
     @classmethod
     def onsets(cls, settings: FeatureScatteringParameters) -> tuple[Onset, ...]:
         """Return when epsilon is full."""
-        return RadiusWarmup.onset(settings.warmup_epochs)
+        return EpsilonWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set epsilon of this epoch."""
-        self.radius.on_epoch_start(epoch)
+        self.warmup.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean soft CE(f(x_adv), y_s)."""
@@ -81,7 +81,7 @@ class FeatureScattering(TrainingMethod):
             distance = per_image.detach().sum()
             return per_image
 
-        x_adv = one_step_attack(model, batch.x, scattering, self.radius.threat_model)
+        x_adv = one_step_attack(model, batch.x, scattering, self.warmup.threat_model)
         logits = model(x_adv)
         target = smooth_labels(batch.y, logits.shape[1], settings.label_smoothing)
         margined = self.angular_margin.with_margin(logits, batch.y)

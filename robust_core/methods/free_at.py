@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from robust_core.losses import cross_entropy
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
-from robust_core.methods.parts.inner_attack import RadiusWarmup, WarmupEpochs
+from robust_core.methods.parts.inner_attack import EpsilonWarmup, WarmupEpochs
 from robust_core.methods.recipe import EMBEDDING, SGD, QuickRun, Recipe
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.threat_model import ThreatModelParameters
@@ -88,23 +88,23 @@ class FreeAT(TrainingMethod):
         self.num_replays = parameters.num_replays
         self.delta: Tensor | None = None  # [B,C,H,W] with the largest B so far
         step_size = parameters.epsilon if parameters.step_size is None else parameters.step_size
-        self.radius = RadiusWarmup(parameters.threat_model, step_size, parameters.warmup_epochs)
+        self.warmup = EpsilonWarmup(parameters.threat_model, step_size, parameters.warmup_epochs)
         self._row = 0  # of delta; above 0 in the later pieces of an accumulated batch
         self._attacked: tuple[Tensor, Tensor] | None = None  # x and x_adv of the pass under way
 
     @classmethod
     def onsets(cls, settings: FreeATParameters) -> tuple[Onset, ...]:
         """Return when epsilon is full."""
-        return RadiusWarmup.onset(settings.warmup_epochs)
+        return EpsilonWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set epsilon of this epoch, and the step with it."""
-        self.radius.on_epoch_start(epoch)
+        self.warmup.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x + delta), y)."""
         x = batch.x
-        x_adv = self.radius.threat_model.project(x + self._rows(x), x).requires_grad_(True)
+        x_adv = self.warmup.threat_model.project(x + self._rows(x), x).requires_grad_(True)
         self._attacked = x, x_adv
         logits = self.angular_margin.with_margin(model(x_adv), batch.y)
         loss = cross_entropy(logits, batch.y).mean()
@@ -115,7 +115,7 @@ class FreeAT(TrainingMethod):
         """Move delta along the input gradient that the backward pass has left."""
         assert self._attacked is not None, "a training_loss goes before"
         x, x_adv = self._attacked
-        threat_model, step_size = self.radius.threat_model, self.radius.step_size
+        threat_model, step_size = self.warmup.threat_model, self.warmup.step_size
         assert x_adv.grad is not None, "a backward pass goes before"
         assert step_size is not None, "it is given above"
         direction = threat_model.ascent_direction(x_adv.grad)

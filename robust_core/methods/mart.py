@@ -17,8 +17,8 @@ from robust_core.methods.parts.angular_margin import (
 )
 from robust_core.methods.parts.inner_attack import (
     BatchNormMode,
+    EpsilonWarmup,
     InnerSteps,
-    RadiusWarmup,
     WarmupEpochs,
     gaussian_start,
     inner_maximisation,
@@ -80,18 +80,18 @@ class MART(TrainingMethod):
     def __init__(self, parameters: MARTParameters) -> None:
         """Start at full epsilon."""
         super().__init__(parameters)
-        self.radius = RadiusWarmup(
+        self.warmup = EpsilonWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
         )
 
     @classmethod
     def onsets(cls, settings: MARTParameters) -> tuple[Onset, ...]:
         """Return when epsilon is full."""
-        return RadiusWarmup.onset(settings.warmup_epochs)
+        return EpsilonWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set epsilon of this epoch."""
-        self.radius.on_epoch_start(epoch)
+        self.warmup.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean BCE(f(x_adv), y) + beta * mean KL(f(x) || f(x_adv)) (1 - p_y(x))."""
@@ -100,9 +100,9 @@ class MART(TrainingMethod):
             model,
             batch.x,
             lambda logits: cross_entropy(self.angular_margin.scaled(logits), batch.y),
-            self.radius.threat_model,
+            self.warmup.threat_model,
             x_start=gaussian_start(batch.x),
-            step_size=self.radius.step_size,
+            step_size=self.warmup.step_size,
             num_steps=settings.num_steps,
             batch_norm=settings.batch_norm,
         )

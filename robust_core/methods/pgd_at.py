@@ -63,14 +63,14 @@ class PGDAT(AdversarialTraining):
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean CE(f(x_adv), y)."""
         settings: PGDATParameters = self.settings
-        threat_model = self.radius.threat_model
+        threat_model = self.warmup.threat_model
         x_adv = inner_maximisation(
             model,
             batch.x,
             lambda logits: cross_entropy(self.angular_margin.scaled(logits), batch.y),
             threat_model,
             x_start=threat_model.random_start(batch.x),
-            step_size=self.radius.step_size,
+            step_size=self.warmup.step_size,
             num_steps=settings.num_steps,
             batch_norm=settings.batch_norm,
         )

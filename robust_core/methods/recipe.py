@@ -100,7 +100,7 @@ class Recipe:
         network: makes the network that the method needs, as like the given one as can be.
         best_by_clean: whether the best epoch is that of the highest clean accuracy: it sees clean
             images only, and under attack the least trained network could win.
-        many_passes: whether an output takes so many that few images judge a quick run.
+        many_passes: whether an output takes so many that few images evaluate a quick run.
     """
 
     run: Values = field(default_factory=lambda: OTHERWISE)

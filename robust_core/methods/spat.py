@@ -16,8 +16,8 @@ from robust_core.losses import (
 )
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.inner_attack import (
+    EpsilonWarmup,
     InnerSteps,
-    RadiusWarmup,
     WarmupEpochs,
     attack_mode,
     gaussian_start,
@@ -114,7 +114,7 @@ class SPAT(TrainingMethod):
     def __init__(self, parameters: SPATParameters) -> None:
         """Start at full epsilon."""
         super().__init__(parameters)
-        self.radius = RadiusWarmup(
+        self.warmup = EpsilonWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
         )
 
@@ -125,11 +125,11 @@ class SPAT(TrainingMethod):
     @classmethod
     def onsets(cls, settings: SPATParameters) -> tuple[Onset, ...]:
         """Return when epsilon is full."""
-        return RadiusWarmup.onset(settings.warmup_epochs)
+        return EpsilonWarmup.onset(settings.warmup_epochs)
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set epsilon of this epoch."""
-        self.radius.on_epoch_start(epoch)
+        self.warmup.on_epoch_start(epoch)
 
     def training_loss(self, model: nn.Module, batch: Batch) -> MethodOutput:
         """Return mean L_acc(f(x), y) + beta * mean L_rob(f(x), f(x_adv))."""
@@ -141,9 +141,9 @@ class SPAT(TrainingMethod):
             model,
             batch.x,
             partial(consistency, clean_logits),
-            self.radius.threat_model,
+            self.warmup.threat_model,
             x_start=gaussian_start(batch.x),
-            step_size=self.radius.step_size,
+            step_size=self.warmup.step_size,
             num_steps=settings.num_steps,
             batch_norm="eval",
         )

@@ -85,9 +85,9 @@ class TRADES(AdversarialTraining):
             model,
             batch.x,
             lambda logits: kl_divergence(clean_logits, self.angular_margin.scaled(logits)),
-            self.radius.threat_model,
+            self.warmup.threat_model,
             x_start=gaussian_start(batch.x),
-            step_size=self.radius.step_size,
+            step_size=self.warmup.step_size,
             num_steps=settings.num_steps,
             batch_norm=settings.batch_norm,
         )

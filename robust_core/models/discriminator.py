@@ -13,7 +13,7 @@ STEM_WIDTH = 16
 KERNEL_TAPS = 9  # of the 3x3 kernels whose centre taps the linear layers are
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of N images.
 
     manifold [N] is the score V before the sigmoid: D0 = sigmoid(V) is near 1 for logits that look
@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """A residual network of logits with a manifold head and a class head: [N,K] -> `Verdict`.
+    """A residual network of logits with a manifold head and a class head, for [N,K].
 
     Linear K -> 16, three groups of `num_blocks` pre-activation blocks with 16k, 32k and 64k
     features (k = `widen_factor`), BN and ReLU, then linear -> 1 and linear -> K. Runs in float32,
@@ -57,11 +57,11 @@ class Discriminator(nn.Module):
         for head in (self.manifold_head, self.class_head):
             nn.init.zeros_(head.bias)
 
-    def forward(self, logits: Tensor) -> Verdict:
-        """Return the verdict on logits [N,K]."""
+    def forward(self, logits: Tensor) -> DiscriminatorOutput:
+        """Return the output for logits [N,K]."""
         with torch.autocast(logits.device.type, enabled=False):
             z = torch.relu(self.norm(self.blocks(self.stem(logits.float()))))
-            return Verdict(self.manifold_head(z).squeeze(1), self.class_head(z))
+            return DiscriminatorOutput(self.manifold_head(z).squeeze(1), self.class_head(z))
 
 
 class ResidualBlock(nn.Module):

@@ -57,7 +57,7 @@ class RunDirectory(WorkDirectory[RunStatus, RunSummary]):
 
     kind: ClassVar[str] = "run"
     command: ClassVar[str] = "train"
-    shelf: ClassVar[str] = "runs"
+    kind_folder: ClassVar[str] = "runs"
     plan_file: ClassVar[str] = "config.json"
     Status: ClassVar[type[WorkStatus]] = RunStatus
     Plan: ClassVar[type] = RunConfig

@@ -205,7 +205,7 @@ def read_state(path: Path) -> bytes | None:
     except OSError as error:
         raise InputError(
             f"{path} should be the saved state of a run, but {reason_words(error)}; start the run "
-            "anew"
+            "again"
         ) from None
 
 

@@ -21,7 +21,7 @@ def test_it_is_never_weaker_and_takes_fewer_passes():
     for norm, epsilon in ((Norm.LINF, 0.02), (Norm.L2, 0.2)):
         choice = {**CHOICE, "norm": norm, "epsilon": epsilon}
         whole = evaluate(model, x, y, create_attack("pgd", **choice))
-        active = evaluate(model, x, y, create_attack("pgd", **choice, stop_when_fallen=True))
+        active = evaluate(model, x, y, create_attack("pgd", **choice, stop_when_fooled=True))
         assert 0 < whole.robust_accuracy < 1
         assert not (active.robust_correct & ~whole.robust_correct).any()
         assert active.backward_passes < 0.9 * whole.backward_passes
@@ -31,7 +31,7 @@ def test_a_standing_image_ends_where_it_would_without():
     model, x, y = subject()
     choice = {**CHOICE, "num_restarts": 1, "epsilon": 0.02}
     plain = create_attack("pgd", **choice)(model, x, y)
-    active = create_attack("pgd", **choice, stop_when_fallen=True)(model, x, y)
+    active = create_attack("pgd", **choice, stop_when_fooled=True)(model, x, y)
     stands = is_correct(model(active), y)
     assert 0 < stands.sum() < len(x)
     assert torch.equal(active[stands], plain[stands])
@@ -40,7 +40,7 @@ def test_a_standing_image_ends_where_it_would_without():
 def test_the_result_is_the_first_adversarial_iterate():
     model, x, y = subject(1)
     steps: list[AttackStep] = []
-    attack = create_attack("pgd", num_steps=20, epsilon=0.3, stop_when_fallen=True)
+    attack = create_attack("pgd", num_steps=20, epsilon=0.3, stop_when_fooled=True)
     x_adv = attack(model, x, y, on_step=steps.append)
     fallen = [bool(~is_correct(step.logits, y)) for step in steps]
     assert fallen == [False] * (len(steps) - 1) + [True]

@@ -18,7 +18,7 @@ def test_attack_reports_and_saves(model, tmp_path, capsys) -> None:
     arguments = ["attack", "pgd", "--model", model, "--index", "3", "--num-steps", "2"]
     assert main([*arguments, "--epsilon", "25.5/255", "--output", str(output)]) == 0
     out = capsys.readouterr().out
-    for word in ("digits/test/", "num_steps 2", "distance", "before", "after", "verdict"):
+    for word in ("digits/test/", "num_steps 2", "distance", "before", "after", "outcome"):
         assert word in out
     assert output.read_bytes().startswith(b"\x89PNG")
     assert main(["attack", "fgsm", "--model", model, "--image", str(output), "--target", "3"]) == 0

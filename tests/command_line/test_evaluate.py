@@ -25,7 +25,7 @@ def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> No
     assert result["digest"] == checkpoint_info(model).digest
     assert len(table.read_text().splitlines()) == 21
     out = capsys.readouterr().out
-    assert found["verdict"] == "not checked"
+    assert found["checks"] == "not checked"
     for word in ("clean", "robust", "curve", "95 % interval", "finished", "checks    not checked"):
         assert word in out
     assert main(["evaluate", "--model", model, "--attack", "none", "--num-images", "5"]) == 0
@@ -41,8 +41,8 @@ def test_evaluate_says_whether_the_number_can_be_trusted(model, tmp_path, capsys
     severities = {finding["severity"] for finding in found["findings"]}
     worst = next(one for one in ("fail", "warn", "ok") if one in severities)
     words = {"fail": "fail: ", "warn": "warning: ", "ok": "pass"}
-    assert found["verdict"].startswith(words[worst])
-    assert f"checks    {found['verdict']}" in out and "not checked" not in out
+    assert found["checks"].startswith(words[worst])
+    assert f"checks    {found['checks']}" in out and "not checked" not in out
 
 
 def test_a_number_whose_checks_are_missing_is_not_yet_checked(model, tmp_path, capsys) -> None:

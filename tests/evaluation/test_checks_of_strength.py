@@ -7,7 +7,7 @@ from torch import Tensor
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.checks.strength import (
     check_converged,
-    check_large_radius,
+    check_large_epsilon,
     check_logit_scale,
     check_margin_loss,
     check_one_step,
@@ -118,8 +118,8 @@ def test_a_weak_attack_is_told_to_try_harder():
 def test_a_weak_attack_without_gradients_is_not_blamed_on_the_gradients():
     attack = create_attack("random_search", epsilon=0.01, noise="gaussian", num_queries=1)
     found = {f.name: f for f in check_reliability(subject_of(LinearModel(SHAPE), attack))}
-    assert found["large_radius"].severity is Severity.FAIL
-    assert found["large_radius"].advice == "Use a stronger attack."
+    assert found["large_epsilon"].severity is Severity.FAIL
+    assert found["large_epsilon"].advice == "Use a stronger attack."
 
 
 class Band(torch.nn.Module):
@@ -142,7 +142,7 @@ def test_a_success_on_the_way_is_counted(name):
 
 
 def test_an_attack_that_keeps_its_first_success_is_not_asked_for_it():
-    attack = create_attack("pgd", epsilon=0.1, num_steps=2, stop_when_fallen=True)
+    attack = create_attack("pgd", epsilon=0.1, num_steps=2, stop_when_fooled=True)
     assert check_silent_success(subject_of(LinearModel(SHAPE), attack)) is None
 
 
@@ -163,7 +163,7 @@ def test_noisy_looks_on_the_way_are_no_success(eot_samples):
 )
 def test_a_single_step_is_not_asked_to_break_a_large_ball(name, parameters):
     attack = create_attack(name, epsilon=0.1, **parameters)
-    assert check_large_radius(subject_of(LinearModel(SHAPE), attack)) is None
+    assert check_large_epsilon(subject_of(LinearModel(SHAPE), attack)) is None
 
 
 def test_a_ball_that_cannot_reach_grey_is_not_asked_about():
@@ -171,7 +171,7 @@ def test_a_ball_that_cannot_reach_grey_is_not_asked_about():
     x = middle_images(2, shape)
     model = LinearModel(shape)
     attack = create_attack("pgd", norm="L2", epsilon=1.0, num_steps=2)
-    assert check_large_radius(ReliabilityCase(model, x, model(x).argmax(1), attack)) is None
+    assert check_large_epsilon(ReliabilityCase(model, x, model(x).argmax(1), attack)) is None
 
 
 def test_momentum_is_asked_for_more_steps_and_one_start_for_no_restarts():

@@ -7,7 +7,7 @@ import torch
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
-from robust_core.evaluation.finding import Finding, Severity, verdict
+from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks
 from robust_core.evaluation.lowest import Measured, headline, lowest_known, wilson_interval
 from tests.evaluation.diseased import SHAPE, QuantisedPart
 from tests.toys import LinearModel, middle_images
@@ -28,7 +28,7 @@ def test_the_worst_case_is_image_by_image():
     other = Measured("other", mask(list(range(10, 35)), 40))
     lowest = lowest_known([one, other])
     assert lowest.accuracy == 10 / 40 and lowest.by == "one" and lowest.num_images == 40
-    assert (lowest.verdict, lowest.settled) == ("not checked", False)
+    assert (lowest.checks, lowest.confirmed) == ("not checked", False)
 
 
 def test_numbers_on_fewer_images_count_on_these():
@@ -49,16 +49,16 @@ def test_what_a_check_found_lowers_the_number():
     one = Measured("pgd", mask(list(range(95)), 100), checks, mask(list(range(12)), 40))
     lowest = lowest_known([one])
     assert (lowest.accuracy, lowest.num_images) == (0.3, 40)
-    assert lowest.finding is checks[1] and not lowest.settled
+    assert lowest.finding is checks[1] and not lowest.confirmed
     assert "at most 30 % once the attack goes through the defence" in headline(0.95, lowest)
 
 
 def test_a_checked_number_that_nothing_lowers_is_settled():
     checks = (finding("converged", Severity.OK, 0.5), finding("transfer", Severity.WARN))
     one = Measured("pgd", mask(list(range(50)), 100), checks, mask(list(range(32)), 64))
-    assert lowest_known([one]).settled
+    assert lowest_known([one]).confirmed
     failed = (*checks, finding("gradients", Severity.FAIL))
-    assert not lowest_known([Measured("pgd", one.correct, failed, one.checked_correct)]).settled
+    assert not lowest_known([Measured("pgd", one.correct, failed, one.checked_correct)]).confirmed
 
 
 def test_a_verdict_lists_each_finding_under_its_own_severity():
@@ -67,10 +67,10 @@ def test_a_verdict_lists_each_finding_under_its_own_severity():
         finding("converged", Severity.WARN),
         finding("logits", Severity.OK),
     ]
-    assert verdict(found) == "fail: black box; warning: converged"
-    assert verdict(found[1:]) == "warning: converged"
-    assert verdict(found[2:]) == "pass"
-    assert verdict([]) == "not checked"
+    assert outcome_of_checks(found) == "fail: black box; warning: converged"
+    assert outcome_of_checks(found[1:]) == "warning: converged"
+    assert outcome_of_checks(found[2:]) == "pass"
+    assert outcome_of_checks([]) == "not checked"
 
 
 def test_a_masked_model_is_told_from_python():
@@ -79,13 +79,13 @@ def test_a_masked_model_is_told_from_python():
     y = LinearModel(SHAPE)(x).argmax(1)
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     plain = evaluate(model, x, y, attack)
-    assert (plain.findings, plain.verdict) == ((), "not checked")
+    assert (plain.findings, plain.checks) == ((), "not checked")
     assert "not checked" in str(plain)
     report = evaluate(model, x, y, attack, check=True, check_num_images=40)
     assert report.robust_accuracy == plain.robust_accuracy > 0.9
-    assert report.verdict.startswith("fail: ") and "through defence" in report.verdict
+    assert report.checks.startswith("fail: ") and "through defence" in report.checks
     lowest = report.lowest
-    assert lowest.num_images == 40 and lowest.accuracy < 0.5 and not lowest.settled
+    assert lowest.num_images == 40 and lowest.accuracy < 0.5 and not lowest.confirmed
     assert "lowest  at most" in str(report)
     with pytest.raises(InputError, match="expected an attack, got none"):
         evaluate(model, x, y, check=True)

@@ -28,13 +28,13 @@ def test_a_sound_model_raises_no_alarm():
     found.remove(chance)
     assert overall(found) is Severity.OK, [f for f in found if f.severity is not Severity.OK]
     names = {finding.name for finding in found}
-    assert {"logits", "gradients", "one_step", "converged", "large_radius", "black_box"} <= names
+    assert {"logits", "gradients", "one_step", "converged", "large_epsilon", "black_box"} <= names
 
 
 @pytest.mark.parametrize(
     ("model", "alarms"),
     [
-        (Quantised(SHAPE), {"gradients", "large_radius", "black_box"}),
+        (Quantised(SHAPE), {"gradients", "large_epsilon", "black_box"}),
         (Probabilities(SHAPE), {"logits"}),
         (Saturated(SHAPE), {"logit_scale", "margin_loss"}),
         (NotFinite(SHAPE), {"logits"}),

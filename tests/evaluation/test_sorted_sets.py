@@ -69,7 +69,7 @@ def test_from_python(constant: str) -> None:
     assert rc.evaluate(model, sample.x, sample.y, attack).clean_accuracy == 0.2
     taken_by_hand = rc.evaluate(model, images.x[:20], images.y[:20], attack, check=True)
     assert taken_by_hand.clean_accuracy == 1.0
-    assert "fail: " in taken_by_hand.verdict and "classes" in taken_by_hand.verdict
+    assert "fail: " in taken_by_hand.checks and "classes" in taken_by_hand.checks
 
 
 def test_from_the_command_line(constant: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from robust_core.methods.atld import ATLD, discriminator_losses, gradient_ratio
 from robust_core.methods.base import Batch, create_method
 from robust_core.methods.parts.label_smoothing import smooth_labels, soft_cross_entropy
 from robust_core.models.base import Classifier, create_model
-from robust_core.models.discriminator import Discriminator, Verdict
+from robust_core.models.discriminator import Discriminator, DiscriminatorOutput
 from tests.toys import labels, middle_images
 
 SMALL = {"discriminator_blocks": 1, "discriminator_width": 1}
@@ -53,7 +53,7 @@ class Recorder:
 @pytest.mark.parametrize(("num_classes", "floor"), [(10, 3.584), (100, 5.981)])
 def test_floors_of_the_discriminators_losses(num_classes, floor):
     target = smooth_labels(torch.tensor([1, 2]), num_classes, 0.5)
-    undecided = Verdict(torch.zeros(2), target.log())
+    undecided = DiscriminatorOutput(torch.zeros(2), target.log())
     losses = discriminator_losses(undecided, undecided, target)
     assert losses.manifold.tolist() == pytest.approx([2 * math.log(2)] * 2)
     assert losses.classes.tolist() == pytest.approx([floor] * 2, abs=2e-3)
@@ -61,8 +61,8 @@ def test_floors_of_the_discriminators_losses(num_classes, floor):
 
 def test_natural_is_one():
     sure = discriminator_losses(
-        Verdict(torch.tensor([9.0]), torch.zeros(1, 4)),
-        Verdict(torch.tensor([-9.0]), torch.zeros(1, 4)),
+        DiscriminatorOutput(torch.tensor([9.0]), torch.zeros(1, 4)),
+        DiscriminatorOutput(torch.tensor([-9.0]), torch.zeros(1, 4)),
         smooth_labels(torch.tensor([0]), 4, 0.5),
     )
     assert sure.manifold.item() < 1e-3
@@ -85,10 +85,10 @@ def test_one_step_that_eases_the_discriminators_work(nat_branch, cls_in_attack):
     if nat_branch == "live":
         twin.train()(data.x)
         twin.eval()
-    verdict = discriminator(twin(x_start))
-    loss = F.binary_cross_entropy_with_logits(verdict.manifold, torch.zeros(8), reduction="sum")
+    output = discriminator(twin(x_start))
+    loss = F.binary_cross_entropy_with_logits(output.manifold, torch.zeros(8), reduction="sum")
     if cls_in_attack:
-        loss = loss + soft_cross_entropy(verdict.classes, target).sum()
+        loss = loss + soft_cross_entropy(output.classes, target).sum()
     (gradient,) = torch.autograd.grad(loss, x_start)
     expected = (x_start - 0.1 * gradient.sign()).clamp(data.x - 0.1, data.x + 0.1)
     agree = ((x_adv - expected).abs() < 1e-6).float().mean()

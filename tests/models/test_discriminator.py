@@ -10,7 +10,7 @@ from robust_core.gradients import predict_logits
 from robust_core.inference.manifold_transformation import ManifoldTransformed
 from robust_core.losses import accuracy_count
 from robust_core.models.base import Classifier, create_model
-from robust_core.models.discriminator import Discriminator, Verdict
+from robust_core.models.discriminator import Discriminator, DiscriminatorOutput
 from robust_core.models.preact_trunk import PreActBlock, PreActTrunk
 from robust_core.threat_model import Norm
 
@@ -58,15 +58,15 @@ def test_equals_the_released_convolutions_on_one_pixel(training):
             )
     logits = torch.randn(9, 7)
     features = trunk.train(training)(logits[:, :, None, None])
-    verdict = network.train(training)(logits)
+    output = network.train(training)(logits)
     torch.testing.assert_close(
-        verdict.classes,
+        output.classes,
         F.linear(features, network.class_head.weight, network.class_head.bias),
         atol=1e-5,
         rtol=1e-4,
     )
     torch.testing.assert_close(
-        verdict.manifold,
+        output.manifold,
         F.linear(features, network.manifold_head.weight, network.manifold_head.bias).squeeze(1),
         atol=1e-5,
         rtol=1e-4,
@@ -83,14 +83,14 @@ def test_initial_weights_are_those_of_3x3_kernels():
         assert weight.std().item() == pytest.approx(expected, rel=0.1), name
 
 
-def test_verdict_is_float32_under_autocast():
+def test_output_is_float32_under_autocast():
     logits = torch.randn(4, 10)
     network = Discriminator(10, num_blocks=1, widen_factor=1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        verdict = network(logits.bfloat16())
-    assert verdict.manifold.shape == (4,)
-    assert verdict.classes.shape == (4, 10)
-    assert verdict.manifold.dtype == verdict.classes.dtype == torch.float32
+        output = network(logits.bfloat16())
+    assert output.manifold.shape == (4,)
+    assert output.classes.shape == (4, 10)
+    assert output.manifold.dtype == output.classes.dtype == torch.float32
 
 
 class Judge(Discriminator):
@@ -100,8 +100,8 @@ class Judge(Discriminator):
         super().__init__(3, num_blocks=1, widen_factor=1)
         self.scale, self.shift = scale, shift
 
-    def forward(self, logits: torch.Tensor) -> Verdict:
-        return Verdict(self.scale * (logits[:, 0] - logits[:, 1]) + self.shift, logits)
+    def forward(self, logits: torch.Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.scale * (logits[:, 0] - logits[:, 1]) + self.shift, logits)
 
 
 class Linear(Classifier):
@@ -213,8 +213,8 @@ def test_smooth_backward_sees_how_the_step_reacts():
     """V = (a . x)^2 / 2: the step follows the sign of g = a (a . x), whose derivative is a a^T."""
 
     class Square(Judge):
-        def forward(self, logits: torch.Tensor) -> Verdict:
-            return Verdict(logits[:, 0].square() / 2, logits)
+        def forward(self, logits: torch.Tensor) -> DiscriminatorOutput:
+            return DiscriminatorOutput(logits[:, 0].square() / 2, logits)
 
     model, x = Linear(), (0.4 + 0.2 * images(1)).requires_grad_()
     imt = ManifoldTransformed(model, Square(), epsilon=0.05, backward="smooth")

@@ -45,7 +45,7 @@ def _draw(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Draw pictures in the centre, numbers on the right, checks and threat model below."""
     pictures, numbers = st.columns([2.2, 1], gap="medium")
     with pictures:
-        outcome.show_verdict(trace, info)
+        outcome.show_outcome(trace, info)
         outcome.show_player(trace, info)
     with numbers:
         outcome.show_numbers(trace, info)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.page.compare.outcome import show_downloads, show_verdicts
+from app.page.compare.outcome import show_downloads, show_outcomes
 from app.page.compare.transfer import (
     SAMPLE,
     show_curves,
@@ -70,7 +70,7 @@ def _compare(
     if len(traces) < len(infos):
         st.info("This attack takes a while: press Run attack on all to start it.")
         return
-    show_verdicts(infos, traces)
+    show_outcomes(infos, traces)
     show_players(infos, traces)
     show_downloads(infos, traces)
     st.caption(CAUTION)

@@ -1,4 +1,4 @@
-"""What came out of the attack on every model: verdicts and downloads."""
+"""What came out of the attack on every model, and downloads."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 
 from app.ui.downloads import npz, offer
-from app.ui.outcome import show_verdict
+from app.ui.outcome import show_outcome
 from app.ui.pictures import picture_bytes
 from app.ui.plain import in_markdown
 from app.ui.words import short_name
@@ -15,13 +15,13 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
 
 
-def show_verdicts(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
+def show_outcomes(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
     """Say in one line for each model what became of the image."""
     for info, trace in zip(infos, traces, strict=True):
         name, words = st.columns([1, 4.2], vertical_alignment="center")
         name.markdown(f"**{in_markdown(short_name(info))}**")
         with words:
-            show_verdict(trace, info)
+            show_outcome(trace, info)
 
 
 def show_downloads(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:

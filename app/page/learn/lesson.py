@@ -11,10 +11,10 @@ PGD = create_attack("pgd", norm="Linf", epsilon=0.1, num_steps=20)  # the defaul
 
 SceneKind = Literal[
     "picture",  # the clean image and each model's prediction
-    "play",  # the Attack page's verdict and player
+    "play",  # the Attack page's outcome and player
     "checks",  # the Attack page's reliability checks
     "surface",  # the Attack page's loss surface
-    "side_by_side",  # the Compare page's verdicts and synchronised player
+    "side_by_side",  # the Compare page's outcomes and synchronised player
     "transfer",  # the Compare page's transfer matrix of one image
     "gradients",  # the Gradients page's maps of every class
     "targets",  # the Gradients page's maps beside their targets

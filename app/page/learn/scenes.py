@@ -8,7 +8,7 @@ import streamlit as st
 from app.navigation import page_script
 from app.page.attack.reliability_panel import show_reliability
 from app.page.attack.surface_panel import show_surface
-from app.page.compare.outcome import show_verdicts
+from app.page.compare.outcome import show_outcomes
 from app.page.compare.transfer import show_image_transfer
 from app.page.gradients.maps import show_classes, show_targets
 from app.page.gradients.morph import show_morph
@@ -160,14 +160,14 @@ def _picture(scene: Scene, infos: Infos, image: ChosenImage) -> None:
 
 def _play(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     trace = work.trace(infos[0], scene.attack, image)
-    outcome.show_verdict(trace, infos[0])
+    outcome.show_outcome(trace, infos[0])
     outcome.show_player(trace, infos[0])
     _show_attack(scene.attack, infos)
 
 
 def _checks(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     trace = work.trace(infos[0], scene.attack, image)
-    outcome.show_verdict(trace, infos[0])
+    outcome.show_outcome(trace, infos[0])
     show_reliability(trace, infos[0])
     _show_attack(scene.attack, infos)
 
@@ -175,14 +175,14 @@ def _checks(scene: Scene, infos: Infos, image: ChosenImage) -> None:
 def _surface(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     st.session_state.setdefault(SURFACE_KEY, True)
     trace = work.trace(infos[0], scene.attack, image)
-    outcome.show_verdict(trace, infos[0])
+    outcome.show_outcome(trace, infos[0])
     show_surface(trace, infos[0])
     _show_attack(scene.attack, infos)
 
 
 def _side_by_side(scene: Scene, infos: Infos, image: ChosenImage) -> None:
     traces = [work.trace(info, scene.attack, image) for info in infos]
-    show_verdicts(infos, traces)
+    show_outcomes(infos, traces)
     outcome.show_players(infos, traces)
     _show_attack(scene.attack, infos)
 

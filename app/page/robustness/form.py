@@ -282,12 +282,12 @@ def _pick_threat_model(info: CheckpointInfo) -> ThreatModel | None:
     standard = info.config.data_threat_model()
     words = f"{standard.norm}, {distance_words(standard.norm, standard.epsilon)}"
     with st.expander(
-        "Threat model", icon=":material/radio_button_checked:", key="robustness.radius"
+        "Threat model", icon=":material/radio_button_checked:", key="robustness.threat_model"
     ):
         st.caption(f"Default for {in_markdown(data)}: {words}.")
         chosen = parameter_form(
             ThreatModelParameters,
-            f"robustness.ball.{data}",
+            f"robustness.threat_model.{data}",
             initial={"norm": standard.norm, "epsilon": standard.epsilon},
         )
     return None if chosen is None else chosen.threat_model

@@ -10,7 +10,7 @@ from app.ui.plain import in_markdown
 from app.ui.words import lowest_words, mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation.finding import verdict
+from robust_core.evaluation.finding import outcome_of_checks
 
 MASKED = "⚠ masked"
 
@@ -52,7 +52,7 @@ def _summary(info: CheckpointInfo) -> dict[str, Any]:
         ),
         "Lowest measured": _share(lowest.accuracy, lowest.interval),
         "Strongest attack": in_markdown(lowest_words(lowest)),
-        "Checks": in_markdown(lowest.verdict),
+        "Checks": in_markdown(lowest.checks),
     }
 
 
@@ -67,7 +67,7 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
             "Robust accuracy": _share(result.accuracy, result.interval),
             "Attack": in_markdown(result_words(result)),
             "Images": in_markdown(f"{result.num_images:,} {card.split}"),
-            "Checks": in_markdown(verdict(result.findings)),
+            "Checks": in_markdown(outcome_of_checks(result.findings)),
         }
         for result in card.robust
     ]

@@ -227,7 +227,7 @@ def check_silent_success(case: ReliabilityCase) -> Finding | None:
     that a lucky pass during the attack is not taken for a success.
     """
     attack = case.attack
-    if not isinstance(attack, PGD | MIM) or getattr(attack, "stop_when_fallen", False):
+    if not isinstance(attack, PGD | MIM) or getattr(attack, "stop_when_fooled", False):
         return None
     x, y = case.x[case.correct], case.y[case.correct]
     if len(x) == 0:
@@ -264,14 +264,14 @@ def check_silent_success(case: ReliabilityCase) -> Finding | None:
 
 
 @check(
-    "large_radius",
+    "large_epsilon",
     title="Large epsilon",
     reason="the attack fails even with a very large epsilon",
     order=150,
     rank=6,
     cost=lambda case: case.evaluations(case.attack),
 )
-def check_large_radius(case: ReliabilityCase) -> Finding | None:
+def check_large_epsilon(case: ReliabilityCase) -> Finding | None:
     """If epsilon is so large that every image can be turned grey, no model can be robust.
 
     Not for threat models that do not allow so large an epsilon, nor for single-step attacks: one
@@ -286,7 +286,7 @@ def check_large_radius(case: ReliabilityCase) -> Finding | None:
     left = case.report(case.changed(epsilon=reach, step_size=None)).robust_accuracy
     chance = 1.0 / case.predict().shape[1]
     return graded(
-        "large_radius",
+        "large_epsilon",
         left,
         warn_above=case.warn_above(max(0.02, chance / 2)),
         fail_above=case.alarm_above(max(0.1, 1.5 * chance)),

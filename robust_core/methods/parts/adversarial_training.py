@@ -1,4 +1,4 @@
-"""What PGD adversarial training and TRADES share: radius, weight perturbation, embedding."""
+"""What PGD adversarial training and TRADES share: warm-up, weight perturbation, embedding."""
 
 from torch import nn
 
@@ -8,8 +8,8 @@ from robust_core.methods.parts.angular_margin import HEMargin, HEScale, Hypersph
 from robust_core.methods.parts.awp import AWPGamma, AWPWarmupEpochs, WeightPerturbation
 from robust_core.methods.parts.inner_attack import (
     BatchNormMode,
+    EpsilonWarmup,
     InnerSteps,
-    RadiusWarmup,
     WarmupEpochs,
 )
 from robust_core.threat_model import ThreatModelParameters
@@ -18,7 +18,7 @@ from robust_core.threat_model import ThreatModelParameters
 class AdversarialTrainingParameters(ThreatModelParameters):
     """Parameters of an inner attack and of what can be added to the method around it."""
 
-    step_size: StepSize = None  # 2/255 at the default radius and number of steps
+    step_size: StepSize = None  # 2/255 at the default epsilon and number of steps
     num_steps: InnerSteps = 10
     warmup_epochs: WarmupEpochs = 0
     batch_norm: BatchNormMode = "eval"
@@ -32,14 +32,14 @@ class AdversarialTrainingParameters(ThreatModelParameters):
 class AdversarialTraining(TrainingMethod):
     """An outer loss at the images of an inner attack, with three options.
 
-    A radius that grows over the first epochs (`radius`); the loss taken at adversarially perturbed
-    weights (`weight_perturbation`); hypersphere embedding (`angular_margin`, of every method).
+    An epsilon that grows over the first epochs (`warmup`); the loss taken at perturbed weights
+    (`weight_perturbation`); hypersphere embedding (`angular_margin`, of every method).
     """
 
     def __init__(self, parameters: AdversarialTrainingParameters) -> None:
         """Start at the epsilon of the first epoch."""
         super().__init__(parameters)
-        self.radius = RadiusWarmup(
+        self.warmup = EpsilonWarmup(
             parameters.threat_model, parameters.step_size, parameters.warmup_epochs
         )
         self.weight_perturbation = WeightPerturbation(
@@ -50,13 +50,13 @@ class AdversarialTraining(TrainingMethod):
     def onsets(cls, settings: AdversarialTrainingParameters) -> tuple[Onset, ...]:
         """Return when epsilon is full and when the weights are perturbed."""
         return (
-            *RadiusWarmup.onset(settings.warmup_epochs),
+            *EpsilonWarmup.onset(settings.warmup_epochs),
             *WeightPerturbation.onset(settings.awp_gamma, settings.awp_warmup_epochs),
         )
 
     def on_epoch_start(self, epoch: int, num_epochs: int) -> None:
         """Set epsilon of this epoch, and whether the weights are perturbed."""
-        self.radius.on_epoch_start(epoch)
+        self.warmup.on_epoch_start(epoch)
         self.weight_perturbation.on_epoch_start(epoch)
 
     def after_backward(self, model: nn.Module) -> None:

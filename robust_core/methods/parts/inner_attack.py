@@ -36,7 +36,7 @@ BatchNormMode = Annotated[
 START_DEVIATION = 0.001  # of the Gaussian start, in pixel units; TRADES, MART and SPAT as released
 
 
-class RadiusWarmup:
+class EpsilonWarmup:
     """The threat model and the step of the training attack, which grow over the first epochs.
 
     In epoch e (from 0) both are min(e / warmup_epochs, 1) of their final size.

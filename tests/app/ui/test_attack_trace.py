@@ -13,7 +13,7 @@ from app.ui.browser.player import player_data
 from app.ui.forms import has_form
 from app.ui.traces import attack_image
 from app.ui.units import duration_words, percent
-from app.ui.words import permissions, verdict
+from app.ui.words import attack_outcome, permissions
 from robust_core.attacks.base import ATTACKS, create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info
 from robust_core.errors import InputError
@@ -119,15 +119,18 @@ def test_a_trace_never_comes_back_for_another_request(model, x, monkeypatch):
 def test_verdicts_name_what_happened(model, x):
     label = own_label(model, x)
     still = trace_attack(model, x, label, create_attack("pgd", epsilon=0.0, num_steps=1))
-    assert verdict(still, info("pgd_at")).outcome == "resists"
-    assert "the model resists PGD" in verdict(still, info("pgd_at", low=0.3)).sentence
-    assert "robust model resists PGD" in verdict(still, info("pgd_at", low=0.6)).sentence
-    assert "standard model resists PGD" in verdict(still, info()).sentence
+    assert attack_outcome(still, info("pgd_at")).outcome == "resists"
+    assert "the model resists PGD" in attack_outcome(still, info("pgd_at", low=0.3)).sentence
+    assert "robust model resists PGD" in attack_outcome(still, info("pgd_at", low=0.6)).sentence
+    assert "standard model resists PGD" in attack_outcome(still, info()).sentence
     broken = trace_attack(model, x, label, create_attack("pgd", epsilon=1.0, num_steps=20))
-    assert verdict(broken, info()).outcome == "fooled"
-    assert f"{NAMES[label]} becomes {NAMES[broken.prediction]}" in verdict(broken, info()).sentence
+    assert attack_outcome(broken, info()).outcome == "fooled"
+    assert (
+        f"{NAMES[label]} becomes {NAMES[broken.prediction]}"
+        in attack_outcome(broken, info()).sentence
+    )
     wrong = trace_attack(model, x, (label + 1) % 4, create_attack("fgsm", epsilon=0.0))
-    assert verdict(wrong, info()).outcome == "wrong"
+    assert attack_outcome(wrong, info()).outcome == "wrong"
 
 
 def test_what_was_wrong_before_is_not_counted_as_the_work_of_a_targeted_attack(model, x):
@@ -137,17 +140,17 @@ def test_what_was_wrong_before_is_not_counted_as_the_work_of_a_targeted_attack(m
     goal = next(k for k in others if trace_attack(model, x, own, strong, target=k).success)
     label = next(k for k in others if k != goal)
     still = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=own)
-    found = verdict(still, info())
+    found = attack_outcome(still, info())
     assert found.outcome == "wrong"
     assert f"takes this {NAMES[label]} for {NAMES[own]}, the target," in found.sentence
     led = trace_attack(model, x, label, strong, target=goal)
     assert led.success
-    found = verdict(led, info())
+    found = attack_outcome(led, info())
     assert found.outcome == "moved"
     assert f"takes this {NAMES[label]} for {NAMES[own]} without any attack" in found.sentence
     assert f"makes it {NAMES[goal]}, the target" in found.sentence
     weak = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=goal)
-    assert verdict(weak, info()).outcome == "wrong"
+    assert attack_outcome(weak, info()).outcome == "wrong"
 
 
 def test_a_label_lost_beyond_the_budget_is_no_success(model, x):
@@ -155,7 +158,7 @@ def test_a_label_lost_beyond_the_budget_is_no_success(model, x):
     trace = trace_attack(model, x, own_label(model, x), attack)
     assert trace.prediction != trace.label and trace.distance > 0.001
     assert not trace.success
-    found = verdict(trace, info())
+    found = attack_outcome(trace, info())
     assert found.outcome == "beyond"
     assert "beyond the perturbation budget of 0.255/255" in found.sentence
 
@@ -180,7 +183,7 @@ def test_every_attack_can_be_recorded_played_and_explained(name, model, x):
         trace = trace_attack(model, x, label, attack, target=target)
         assert torch.equal(trace.frames[-1].x_adv, trace.x_adv)
         assert json.dumps(player_data([trace], ["a"], NAMES, 10), allow_nan=False)
-        assert verdict(trace, info()).sentence.endswith((".", ")."))
+        assert attack_outcome(trace, info()).sentence.endswith((".", ")."))
         assert len(permissions(attack, None)) == 4
 
 
