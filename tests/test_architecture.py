@@ -87,7 +87,10 @@ def own_imports(path: Path) -> set[str]:
     return {name for name in imported_names(path) if name in PATHS} - {module_of(path)}
 
 
-IMPORTS = {module: own_imports(path) for module, path in PATHS.items()}
+@cache
+def imports() -> dict[str, set[str]]:
+    """The modules of ours that each of them imports; read when a test asks, not when collected."""
+    return {module: own_imports(path) for module, path in PATHS.items()}
 
 
 def knows(path: Path, *libraries: str) -> bool:
@@ -106,7 +109,7 @@ def longest_chain(top: str) -> list[str]:
         assert module not in way, f"a circle of imports: {' > '.join([*way, module])}"
         if module not in walk:
             below = [
-                from_(name, (*way, module)) for name in sorted(IMPORTS[module]) if inside(name)
+                from_(name, (*way, module)) for name in sorted(imports()[module]) if inside(name)
             ]
             walk[module] = [module, *max(below, key=len, default=[])]
         return walk[module]
@@ -125,7 +128,7 @@ def test_engine_imports_only_floors_below(path):
     own = path.relative_to(ROOT / "robust_core").parts[0].removesuffix(".py")
     assert own in FLOOR, f"{own} has no floor: say where it stands"
     assert not knows(path, "streamlit", "plotly", "app")
-    for name in IMPORTS[module_of(path)]:
+    for name in imports()[module_of(path)]:
         other = name.split(".")[1] if "." in name else "__init__"
         assert other == own or FLOOR[other] < FLOOR[own], f"{short(path)} imports {name}"
 
@@ -150,7 +153,7 @@ def concrete_networks() -> set[str]:
         module = todo.pop()
         if module not in seen:
             seen.add(module)
-            todo += IMPORTS[module]
+            todo += imports()[module]
     networks = {m for m in seen if m.startswith("robust_core.models.")}
     return {m for m in networks if "@MODELS.register(" in PATHS[m].read_text(encoding="utf-8")}
 
@@ -174,7 +177,7 @@ def cross_pages() -> set[tuple[str, str]]:
     """Imports from one page into another, but those of Learn, whose tours show all."""
     return {
         (module, name)
-        for module, names in IMPORTS.items()
+        for module, names in imports().items()
         for name in names
         if place(module).startswith("page/")
         and place(name).startswith("page/")
@@ -203,7 +206,7 @@ def test_the_pages_are_not_in_a_folder_that_streamlit_has_a_meaning_for():
 @pytest.mark.parametrize("path", APP, ids=short)
 def test_navigation_stands_below_the_kit_and_the_kit_below_the_pages(path):
     own = place(module_of(path))
-    for name in IMPORTS[module_of(path)]:
+    for name in imports()[module_of(path)]:
         other = place(name) if name.startswith("app") else "engine"
         if own == "navigation":
             pytest.fail(f"navigation imports {name}")
@@ -288,7 +291,7 @@ def test_only_navigation_knows_where_the_scripts_of_pages_are(path):
 
 
 def many_imports() -> dict[str, int]:
-    return {m: len(names) for m, names in IMPORTS.items() if len(names) > MOST_IMPORTS}
+    return {m: len(names) for m, names in imports().items() if len(names) > MOST_IMPORTS}
 
 
 def long_files() -> dict[str, int]:
@@ -320,7 +323,7 @@ def test_the_longest_walk_along_imports_gets_no_longer(top):
 def figures() -> str:
     learn = {
         (a, b)
-        for a, names in IMPORTS.items()
+        for a, names in imports().items()
         for b in names
         if place(a) == "page/learn" != place(b) and place(b).startswith("page/")
     }
