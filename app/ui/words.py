@@ -40,10 +40,14 @@ def attack_words(name: str, parameters: Mapping[str, Any]) -> str:
     return f"{words}, {norm} {distance_words(norm, parameters['epsilon'])}"
 
 
+def exact_words(attack: Attack, *, exclude: Collection[str] = ()) -> str:
+    """Return an exact attack, all but the parameters in `exclude`: "PGD-20, Linf 25.5/255"."""
+    return attack_words(attack.name, attack.model_dump(mode="json", exclude=set(exclude)))
+
+
 def seeded_words(attack: Attack, *, exclude: Collection[str] = ()) -> str:
     """Return an exact attack and its seed, 0 included: "PGD-20, Linf 25.5/255, seed 0"."""
-    values = attack.model_dump(mode="json", exclude={"seed", *exclude})
-    return f"{attack_words(attack.name, values)}, seed {attack.seed}"
+    return f"{exact_words(attack, exclude=('seed', *exclude))}, seed {attack.seed}"
 
 
 def checkpoint_title(info: CheckpointInfo) -> str:

@@ -18,7 +18,6 @@ from app.ui.pictures import shown_pixels
 from app.ui.plain import in_markdown
 from app.ui.units import count_words
 from app.ui.words import distance_words
-from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import AttackResult, CheckpointResult, EvaluationResults
@@ -154,7 +153,7 @@ def _open(
         key=key,
     ):
         return
-    found: Attack | None = seeded_attack(exact, batch)
+    found = seeded_attack(exact, batch)
     try:
         if exact.passes() * models.seconds_per_pass(info) <= MOST_SECONDS:
             found = reproduce_attack(info, image, exact, batch)

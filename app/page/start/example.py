@@ -13,7 +13,7 @@ from app.ui.pictures import shown_pixels
 from app.ui.plain import in_markdown
 from app.ui.traces import attack_image
 from app.ui.units import percent
-from app.ui.words import attack_words
+from app.ui.words import exact_words
 from robust_core.attacks.base import Attack, create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
@@ -105,7 +105,7 @@ def show_example(example: Example, names: Sequence[str]) -> None:
     )
     st.caption(
         f"Computed on this computer: {example.image_id}, {choice}, attacked by "
-        f"{attack_words(example.attack.name, example.attack.model_dump(mode='json'))}. "
+        f"{exact_words(example.attack)}. "
         "The table below says how often this happens."
     )
 

@@ -11,8 +11,7 @@ from app.ui.plain import in_markdown
 from app.ui.run_link import BUDGET, DATA, LINK, METHOD, OPTION, select_run
 from app.ui.state import Choice
 from app.ui.units import count_words
-from app.ui.words import attack_words
-from robust_core.attacks.base import Attack
+from app.ui.words import exact_words
 from robust_core.config.choice import DataChoice
 from robust_core.config.presets import NO_OPTION, Budget, list_options, preset
 from robust_core.config.run import EvaluationConfig, OptimiserConfig, RunConfig, ScheduleConfig
@@ -114,11 +113,12 @@ def _summary(method: str) -> str:
 def _describe_run(config: RunConfig) -> None:
     limit = config.evaluation.num_images
     images = "all" if limit is None else f"up to {limit:,}"
+    validation, test = exact_words(config.validation_attack()), exact_words(config.test_attack())
     st.caption(
         f"{count_words(config.epochs, 'epoch')} of {config.model.name}, "
         f"{config.optimiser.name.upper()} at {config.optimiser.learning_rate:g}. Evaluated after "
-        f"each epoch on {images} validation images under {_words(config.validation_attack())}; at "
-        f"the end on test images under {_words(config.test_attack())}."
+        f"each epoch on {images} validation images under {validation}; at "
+        f"the end on test images under {test}."
     )
     for warning in config.warnings():
         st.caption(f":material/warning: {in_markdown(warning[:1].upper() + warning[1:])}.")
@@ -127,10 +127,6 @@ def _describe_run(config: RunConfig) -> None:
             st.caption(in_markdown(f"{note[:1].upper()}{note[1:]}."))
     except InputError as error:
         show_input_error(error)
-
-
-def _words(attack: Attack) -> str:
-    return attack_words(attack.name, attack.model_dump(mode="json"))
 
 
 def _all_settings(start: RunConfig) -> RunConfig | None:

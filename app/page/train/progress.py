@@ -13,7 +13,7 @@ from app.ui.job_controls import JobKind, explain, show_delete, show_log, show_ma
 from app.ui.plain import in_markdown
 from app.ui.run_list import run_title, select_run, state_badge
 from app.ui.units import count_words, percent
-from app.ui.words import attack_words, card_help, card_words
+from app.ui.words import card_help, card_words, exact_words
 from robust_core import jobs
 from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.config.run import RunConfig
@@ -111,7 +111,7 @@ def _numbers(config: RunConfig, metrics: list[EpochMetrics]) -> None:
     attack = config.validation_attack()
     st.caption(
         f"After epoch {last.epoch}, on {last.num_images:,} validation images. Robust: "
-        f"correct under {attack_words(attack.name, attack.model_dump(mode='json'))}. Best epoch: "
+        f"correct under {exact_words(attack)}. Best epoch: "
         f"{percent(best.clean_accuracy)} clean, {percent(best.robust_accuracy)} robust; "
         f"{_clock(sum(record.seconds for record in metrics))} of training."
     )
