@@ -29,6 +29,8 @@ from robust_core.threat_model import Norm, ThreatModel
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(max_length=200)]
+TOLERANCE = 1e-9
+WHOLE = 1e-3  # of an image
 Sentence = Annotated[str, Field(max_length=1000)]
 Bits = Annotated[str, Field(max_length=100_000, pattern="^[01]*$")]  # an image a digit, 1: correct
 
@@ -65,14 +67,17 @@ class RobustResult(Parameters):
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
-        low, high = self.interval
-        if not low - 1e-9 <= self.accuracy <= high + 1e-9:
+        _check_share(self.accuracy, self.interval, self.num_images)
+        told, checked = len(self.correct), len(self.checked_correct)
+        if told not in (0, self.num_images) or checked > self.num_images:
             raise ValueError(
-                f"an accuracy lies in its interval, got {self.accuracy:.3f} and "
-                f"{low:.3f} to {high:.3f}"
+                f"image by image there should be {self.num_images:,} results, got {told:,}, of "
+                f"which {checked:,} were checked"
             )
         if self.correct and self.correct.count("1") / len(self.correct) != self.accuracy:
             raise ValueError("the accuracy should be that of the images, image by image")
+        if self.clean_accuracy is not None and self.accuracy > self.clean_accuracy + TOLERANCE:
+            raise ValueError(_above(self.accuracy, self.clean_accuracy))
         return self
 
     @classmethod
@@ -144,6 +149,15 @@ class Card(Parameters):
         if findings and isinstance(robust, list | tuple) and isinstance(robust[0], dict):
             values["robust"] = [{**robust[0], "findings": findings}, *robust[1:]]
         return values
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Self:
+        _check_share(self.clean_accuracy, self.clean_interval, self.num_images)
+        right = self.clean_accuracy * self.num_images
+        for one in self.results_of(""):  # what is correct under an attack is so without it, too
+            if one.num_images <= self.num_images and one.accuracy * one.num_images > right + WHOLE:
+                raise ValueError(_above(one.accuracy, self.clean_accuracy))
+        return self
 
     @property
     def reported(self) -> RobustResult:
@@ -224,6 +238,26 @@ def make_card(
         epoch=epoch,
         seed=config.seed,
         versions=versions(),
+    )
+
+
+def _check_share(accuracy: float, interval: tuple[float, float], num_images: int) -> None:
+    """Raise `ValueError` unless an accuracy is of whole images and lies in its interval."""
+    low, high = interval
+    if not low - TOLERANCE <= accuracy <= high + TOLERANCE:
+        raise ValueError(
+            f"an accuracy lies in its interval, got {accuracy:.3f} and {low:.3f} to {high:.3f}"
+        )
+    if abs(accuracy * num_images - round(accuracy * num_images)) > WHOLE:
+        raise ValueError(
+            f"an accuracy counts whole images, got {accuracy:.6g} of {num_images:,} images"
+        )
+
+
+def _above(accuracy: float, clean: float) -> str:
+    return (
+        f"the robust accuracy is at most the clean one on the same images, got {accuracy:.3f} and "
+        f"{clean:.3f}"
     )
 
 
