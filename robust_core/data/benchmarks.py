@@ -13,6 +13,7 @@ import numpy as np
 
 from robust_core.data.augmentation import Augmentation
 from robust_core.data.base import CUSTOMARY, DATA, DataSource, StoredImages
+from robust_core.data.cifar_batches import batches_of
 from robust_core.data.npz import read_npz
 from robust_core.data.samples import NUM_SAMPLES, read_samples, samples_are_here
 from robust_core.errors import InputError
@@ -47,6 +48,8 @@ STL10_NAMES = (
     *("dog", "horse", "monkey", "ship", "truck"),
 )
 
+UNPICKLED = ("CIFAR10", "CIFAR100")  # by torchvision, so they are read here
+
 BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
 BY_SPLIT = {"train": {"split": "train"}, "test": {"split": "test"}}
 
@@ -57,6 +60,7 @@ class Benchmark(DataSource):
 
     `<name>.npz` in the data folder (see `npz.read_npz`) comes first, then torchvision's own files
     there, then a download into it. torchvision checks every download against a known digest.
+    CIFAR's files are pickles: `cifar_batches` reads their arrays without running anything.
 
     As long as none of these files is here, the first 20 test images, which ship with Foolbox, stand
     in for the test split: nothing is downloaded for it, and the notes say so. Training asks for the
@@ -132,9 +136,13 @@ class Benchmark(DataSource):
     def _from_torchvision(self, file: str, root: Path) -> StoredImages:
         import torchvision.datasets  # noqa: PLC0415 - takes seconds to import
 
-        make = getattr(torchvision.datasets, self.dataset)
+        make: Any = getattr(torchvision.datasets, self.dataset)
+        if self.dataset in UNPICKLED:
+            make = batches_of(make)
         try:
             images = make(root, **self.choices[file], download=False)
+        except InputError:
+            raise
         except Exception as error:  # torchvision says "not there" in many ways
             logger.info("downloading %s into %s (%s)", self.name, root, error)
             images = self._download(make, file, root)
