@@ -9,7 +9,7 @@ from app.ui.units import count_words, percent
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
 from robust_core.checkpoints.card import RobustResult
-from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.catalog import STATED, CheckpointInfo
 from robust_core.evaluation.finding import Finding, outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation.trace import AttackTrace
@@ -81,7 +81,8 @@ def card_words(info: CheckpointInfo) -> str:
         f"**{percent(lowest.accuracy)}** lowest measured, {in_markdown(lowest_words(lowest))}"
         f" ({in_markdown(checks_words(lowest.findings))})",
     ]
-    return "  \n".join([*lines, *map(in_markdown, card.notes)])
+    mark = [f":material/outbox: These numbers are {STATED}."] if info.imported else []
+    return "  \n".join([*mark, *lines, *map(in_markdown, card.notes)])
 
 
 def checks_words(findings: Sequence[Finding]) -> str:

@@ -40,6 +40,8 @@ from robust_core.paths import checkpoints_folder, shipped_folder
 from robust_core.registry import unknown_name
 
 ROBUST_ABOVE = 0.5  # robust accuracy
+IMPORTED = "imported"  # the shelf of files from elsewhere
+STATED = "stated by its file, not measured here"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class CheckpointInfo:
     inference: str = ""
 
     @property
+    def imported(self) -> bool:
+        """Whether the file came from elsewhere: its card says what nobody here has measured."""
+        return self.name.startswith(f"{IMPORTED}/")
+
+    @property
     def masks_gradients(self) -> bool:
         """Whether the network has a part that is known to hide its gradient."""
         return bool(MODELS.get(self.config.model.name).masking_parts)
@@ -87,10 +94,11 @@ class CheckpointInfo:
         """Whether the card supports calling the model robust.
 
         The 95 % interval of the lowest robust accuracy of this inference mode must lie above one
-        half, and gradients must not be masked. The name of the training method does not count.
+        half, gradients must not be masked, and the card must have been measured here. The name
+        of the training method does not count.
         """
         results = self.card.results_of(self.inference)
-        if not results or self.masks_gradients:
+        if self.imported or not results or self.masks_gradients:
             return False
         lowest = min(results, key=lambda one: one.accuracy)
         return lowest.interval[0] > ROBUST_ABOVE
@@ -245,7 +253,7 @@ def import_checkpoint(filename: str, data: bytes) -> str:
         InputError: the file is no checkpoint of ours, or cannot be stored.
     """
     build(data, filename)
-    folder = checkpoints_folder() / "imported"
+    folder = checkpoints_folder() / IMPORTED
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(filename).stem).strip("._-")[:80] or "model"
     number = 1
     try:
@@ -261,7 +269,7 @@ def import_checkpoint(filename: str, data: bytes) -> str:
             number += 1
     except OSError as error:
         raise InputError(f"{filename} cannot be stored: {error.strerror}") from None
-    return f"imported/{name}"
+    return f"{IMPORTED}/{name}"
 
 
 def _catalogue() -> dict[str, Path]:
@@ -274,7 +282,7 @@ def _catalogue() -> dict[str, Path]:
         shipped
         | {f"own/{name}" if name in shipped else name: path for name, path in own.items()}
         | {f"runs/{path.parent.name}": path for path in runs}
-        | {f"imported/{path.stem}": path for path in sorted(folder.glob(f"imported/*{SUFFIX}"))}
+        | {f"{IMPORTED}/{path.stem}": path for path in sorted(folder.glob(f"{IMPORTED}/*{SUFFIX}"))}
     )
 
 

@@ -16,7 +16,7 @@ from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import result_words, short_name
 from robust_core.analysis.alignment import Alignment
-from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.catalog import STATED, CheckpointInfo
 
 SAMPLE = Choice("sample", "gradients.sample", {"16": "16", "64": "64", "256": "256"}, start="64")
 
@@ -94,6 +94,9 @@ def _draw_scatter(
     absent = [
         short_name(model) for model, result in zip(models, weakest, strict=True) if not result
     ]
+    stated = [short_name(model) for model, _, _ in rows if model.imported]
+    if stated:
+        st.caption(f"Robust accuracy {STATED}: {in_markdown(', '.join(stated))}.")
     if absent:
         st.caption(f"No robust accuracy on the card: {in_markdown(', '.join(absent))}.")
     table = io.StringIO()

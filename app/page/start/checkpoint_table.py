@@ -9,10 +9,11 @@ from app.ui.model_picker import in_order
 from app.ui.plain import in_markdown
 from app.ui.words import lowest_words, mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
-from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.catalog import STATED, CheckpointInfo
 from robust_core.evaluation.finding import outcome_of_checks
 
 MASKED = "⚠ masked"
+MARK = "⇥ imported"
 
 
 def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
@@ -28,6 +29,8 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
         "attack and check of the same inference mode. Checks: reliability checks of the lowest "
         "number. A stronger attack can only lower it. In brackets: 95 % interval (Wilson)."
     )
+    if any(info.imported for info in networks):
+        st.caption(f"{MARK}: {STATED}.")
     if any(info.masks_gradients for info in networks):
         st.caption(
             f"{MASKED}: this model masks its gradient on purpose, as a lesson. Plain PGD leaves a "
@@ -74,9 +77,12 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
 
 
 def _model(info: CheckpointInfo, inference: str) -> str:
+    mark = f" {MARK}" if info.imported else ""
     if inference:
-        return in_markdown(f"{info.name}, {mode_words(inference)}")
-    return in_markdown(f"{info.name} {MASKED}" if info.masks_gradients else info.name)
+        return in_markdown(f"{info.name}{mark}, {mode_words(inference)}")
+    return in_markdown(
+        f"{info.name}{mark} {MASKED}" if info.masks_gradients else f"{info.name}{mark}"
+    )
 
 
 def _clean(card: Card, result: RobustResult) -> str:
