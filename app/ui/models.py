@@ -31,17 +31,9 @@ SEARCHED = 64  # images searched for a correctly classified example
 def checkpoints() -> list[CheckpointInfo]:
     """Return all readable checkpoints, each followed by the other inference modes of its network.
 
-    Headers are read once per version of a file.
+    One look at the folders; headers are read once per version of a file.
     """
-    found = []
-    for name in catalog.list_checkpoints():
-        try:
-            info = catalog.checkpoint_info(name)
-            others = [catalog.checkpoint_info(f"{name}:{other}") for other in info.inferences]
-        except InputError:
-            continue  # deleted or replaced since it was listed
-        found += [info, *others]
-    return found
+    return [one for info in catalog.list_infos() for one in (info, *catalog.other_modes(info))]
 
 
 def load_model(info: CheckpointInfo) -> Classifier:

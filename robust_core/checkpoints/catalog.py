@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,16 +31,17 @@ from robust_core.checkpoints.packaged import (
     read_packaged,
     write_description,
 )
+from robust_core.checkpoints.shelves import IMPORTED, files_by_name
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.files import write_atomically
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import MODELS, Classifier
-from robust_core.paths import checkpoints_folder, shipped_folder
+from robust_core.paths import checkpoints_folder
 from robust_core.registry import unknown_name
 
 ROBUST_ABOVE = 0.5  # robust accuracy
-IMPORTED = "imported"  # the shelf of files from elsewhere
+KEPT = 4096  # headers and digests, each of one version of a file
 STATED = "stated by its file, not measured here"
 
 
@@ -127,7 +128,21 @@ def list_checkpoints() -> list[str]:
     model has it: then it is "own/<name>", and neither hides the other.
     Only headers are read; damaged files are left out.
     """
-    return [name for name, path in _catalogue().items() if _is_readable(path)]
+    return [info.name for info in list_infos()]
+
+
+def list_infos() -> list[CheckpointInfo]:
+    """Return what the checkpoints of `list_checkpoints` say about themselves, in that order.
+
+    One look at the folders; a header is read again only when its file has changed.
+    """
+    found = []
+    for name, path in files_by_name(packaged_models()).items():
+        try:
+            found.append(_info(name, path, ""))
+        except InputError:
+            continue  # damaged, or deleted since it was listed
+    return found
 
 
 def checkpoint_info(reference: str | Path) -> CheckpointInfo:
@@ -140,7 +155,15 @@ def checkpoint_info(reference: str | Path) -> CheckpointInfo:
     Raises:
         InputError: no such checkpoint, a file that is none, or an inference it does not have.
     """
-    name, path, inference = _locate(reference)
+    return _info(*_locate(reference))
+
+
+def other_modes(info: CheckpointInfo) -> list[CheckpointInfo]:
+    """Return the other ways to use the network of a checkpoint, each as its own reference."""
+    return [replace(info, name=f"{info.name}:{one}", inference=one) for one in info.inferences]
+
+
+def _info(name: str, path: Path, inference: str) -> CheckpointInfo:
     version = _version(path)
     description = _read_description(path, *version)
     if inference and inference not in description.inferences:
@@ -272,51 +295,14 @@ def import_checkpoint(filename: str, data: bytes) -> str:
     return f"{IMPORTED}/{name}"
 
 
-def _catalogue() -> dict[str, Path]:
-    """Return all files that may be checkpoints, by name."""
-    folder = checkpoints_folder()
-    shipped = _models_in(shipped_folder()) | packaged_models()
-    own = {} if _same(folder, shipped_folder()) else _models_in(folder)
-    runs = sorted(folder.glob(f"runs/*/best{SUFFIX}"), key=_modified, reverse=True)
-    return (
-        shipped
-        | {f"own/{name}" if name in shipped else name: path for name, path in own.items()}
-        | {f"runs/{path.parent.name}": path for path in runs}
-        | {f"{IMPORTED}/{path.stem}": path for path in sorted(folder.glob(f"{IMPORTED}/*{SUFFIX}"))}
-    )
-
-
-def _models_in(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob(f"pretrained/*{SUFFIX}"))}
-
-
-def _same(folder: Path, other: Path) -> bool:
-    return folder.resolve() == other.resolve()
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _is_readable(path: Path) -> bool:
-    try:
-        _read_description(path, *_version(path))
-    except InputError:
-        return False
-    return True
-
-
 def _locate(reference: str | Path) -> tuple[str, Path, str]:
     """Return the name, the file and the inference that a reference names."""
-    catalogue = _catalogue()
+    known = files_by_name(packaged_models())
     whole = str(reference)
     before, _, after = whole.rpartition(":")
     for name, inference in ((whole, ""), (before, after)):
-        path = catalogue.get(name) or Path(name)
         try:
+            path = known.get(name) or Path(name)
             if path.is_file():
                 return name, path, inference
         except (OSError, ValueError):  # too long for a path, or with a zero byte in it
@@ -334,7 +320,7 @@ def _version(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=KEPT)
 def _read_description(path: Path, modified: int, size: int) -> Description:
     if is_packaged(path):
         return parse_description(read_packaged(path).description, path.stem)
@@ -347,7 +333,7 @@ def _read_description(path: Path, modified: int, size: int) -> Description:
     return description
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=KEPT)
 def _digest(path: Path, modified: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

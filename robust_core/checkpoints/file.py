@@ -16,6 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from robust_core.checkpoints.card import Card, Name
+from robust_core.checkpoints.shelves import SUFFIX
 from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig
 from robust_core.errors import InputError
 from robust_core.files import parse_json_object
@@ -28,7 +29,6 @@ METHOD_PREFIX = "method:"  # no name of a network's tensor has a colon
 FORMAT = 1
 LARGEST_FILE = 1 << 30  # bytes; the largest network here has 0.2 of it
 LARGEST_HEADER = 1 << 20  # bytes
-SUFFIX = ".safetensors"
 
 
 class Description(Parameters):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from robust_core.checkpoints.card import RobustResult
-from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
+from robust_core.checkpoints.catalog import CheckpointInfo, list_infos
 from robust_core.evaluation.finding import outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 
@@ -24,7 +24,7 @@ def markdown_table() -> str:
     or else its first; "lowest measured" is the worst case, image by image, of all attacks and
     checks on the card for the same inference and threat model.
     """
-    infos = [checkpoint_info(name) for name in list_checkpoints() if "/" not in name]
+    infos = [info for info in list_infos() if "/" not in info.name]
     lines: list[str] = []
     for data in sorted({info.config.data.name for info in infos}):
         chosen = [info for info in infos if info.config.data.name == data]

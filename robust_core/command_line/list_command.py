@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from robust_core import jobs
 from robust_core.attacks.base import ATTACKS
-from robust_core.checkpoints.catalog import STATED, checkpoint_info, list_checkpoints
+from robust_core.checkpoints.catalog import STATED, list_infos
 from robust_core.checkpoints.table import markdown_table
 from robust_core.command_line.options import Parser, choices, help_text
 from robust_core.data import data_source, list_data, own_data
@@ -116,11 +116,10 @@ def _data() -> list[tuple[str, str]]:
 
 def _checkpoints() -> list[tuple[str, str]]:
     rows = []
-    for name in list_checkpoints():
-        info = checkpoint_info(name)
+    for info in list_infos():
         card, mark = info.card, f"{STATED}; " if info.imported else ""
         clean = f"{mark}{card.split}: clean {card.clean_accuracy:.1%}"
-        rows.append((name, f"{clean}; {card.headline()}"))
+        rows.append((info.name, f"{clean}; {card.headline()}"))
     return rows
 
 

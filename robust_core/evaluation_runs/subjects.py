@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_checkpoints
+from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, list_infos
 from robust_core.config.attack_run import AttackRun
 from robust_core.config.choice import DataChoice
 from robust_core.data import ImageSet, load_data
@@ -68,10 +68,9 @@ def transfer_source(info: CheckpointInfo, plan: EvaluationPlan) -> CheckpointInf
 
 def undefended_model(info: CheckpointInfo) -> CheckpointInfo | None:
     """Return another shipped model for the same images and classes without a defence or a mask."""
-    for name in list_checkpoints():
-        if "/" in name:
+    for other in list_infos():
+        if "/" in other.name:
             continue  # trained here or imported
-        other = checkpoint_info(name)
         same = (other.config.data, other.image_shape, other.class_names) == (
             info.config.data,
             info.image_shape,

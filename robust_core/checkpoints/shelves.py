@@ -1,0 +1,42 @@
+"""The files that may be checkpoints, by the names that they go by."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from robust_core.paths import checkpoints_folder, shipped_folder
+
+SUFFIX = ".safetensors"
+IMPORTED = "imported"  # folder of files from elsewhere
+
+
+def files_by_name(packaged: Mapping[str, Path]) -> dict[str, Path]:
+    """Return all files that may be checkpoints, by name, in the order of `list_checkpoints`.
+
+    Args:
+        packaged: shipped models whose weights are a package, by name.
+    """
+    folder = checkpoints_folder()
+    shipped = _models_in(shipped_folder()) | dict(packaged)
+    own = {} if _same(folder, shipped_folder()) else _models_in(folder)
+    runs = sorted(folder.glob(f"runs/*/best{SUFFIX}"), key=_modified, reverse=True)
+    return (
+        shipped
+        | {f"own/{name}" if name in shipped else name: path for name, path in own.items()}
+        | {f"runs/{path.parent.name}": path for path in runs}
+        | {f"{IMPORTED}/{path.stem}": path for path in sorted(folder.glob(f"{IMPORTED}/*{SUFFIX}"))}
+    )
+
+
+def _models_in(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob(f"pretrained/*{SUFFIX}"))}
+
+
+def _same(folder: Path, other: Path) -> bool:
+    return folder.resolve() == other.resolve()
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
