@@ -1,4 +1,4 @@
-"""Checkpoints, networks and images, loaded once and shared by all sessions.
+"""Checkpoints, networks and images, loaded once and shared by all sessions while they are used.
 
 Model modes, parameter gradients and global random generators are never changed.
 """
@@ -6,13 +6,14 @@ Model modes, parameter gradients and global random generators are never changed.
 import json
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 import torch
 
 from app.ui import gate
 from app.ui.first_image import first_image
+from app.ui.idle_cache import IdleCache
 from robust_core import data as engine_data
 from robust_core.checkpoints import catalog
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -24,6 +25,7 @@ from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 
 MEASURED_PASSES = 5
+MOST_MODELS, MOST_TRAINED, MOST_SETS = 8, 4, 8  # in memory at once
 T = TypeVar("T")
 SEARCHED = 64  # images searched for a correctly classified example
 
@@ -42,12 +44,19 @@ def load_model(info: CheckpointInfo) -> Classifier:
     Raises:
         InputError: the file is gone, damaged, or no longer the one that `info` describes.
     """
-    return _load_model(info.name, info.digest)
+    key = (info.name, info.digest)
+    return _loaded("model", MOST_MODELS).get(key, lambda: _load_model(*key))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Loading the model …")
+@st.cache_resource(show_spinner=False)
+def _loaded(what: str, most: int) -> IdleCache[Any]:
+    """Return the cache of one kind of thing; its values leave memory when nobody uses them."""
+    return IdleCache(most)
+
+
 def _load_model(name: str, digest: str) -> Classifier:
-    model = catalog.load_model(name)
+    with st.spinner("Loading the model …"):
+        model = catalog.load_model(name)
     if catalog.checkpoint_info(name).digest != digest:
         raise InputError(f"{name} was replaced while it was being read; try again")
     return model
@@ -68,15 +77,17 @@ def load_trained(info: CheckpointInfo, make: Callable[[Classifier, TrainingMetho
     Raises:
         InputError: as of `load_model`.
     """
-    return _load_trained(base_name(info), info.digest, make.__qualname__, make)
+    name = base_name(info)
+    key = (name, info.digest, make.__qualname__)
+    return _loaded("trained", MOST_TRAINED).get(key, lambda: _load_trained(name, info.digest, make))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the model …")
-def _load_trained(name: str, digest: str, maker: str, _make: Callable[..., T]) -> T:
-    trained = catalog.load_trained(name)
+def _load_trained(name: str, digest: str, make: Callable[[Classifier, TrainingMethod], T]) -> T:
+    with st.spinner("Loading the model …"):
+        trained = catalog.load_trained(name)
     if catalog.checkpoint_info(name).digest != digest:
         raise InputError(f"{name} was replaced while it was being read; try again")
-    return _make(*trained)
+    return make(*trained)
 
 
 def _mode_key(info: CheckpointInfo) -> str:
@@ -92,12 +103,13 @@ def load_images(info: CheckpointInfo, split: str = "test") -> ImageSet:
     """
     choice = info.config.data
     seed = choice.seed if split in ("train", "validation") else 0
-    return _load_images(choice.name, split, json.dumps(choice.parameters, sort_keys=True), seed)
+    key = (choice.name, split, json.dumps(choice.parameters, sort_keys=True), seed)
 
+    def load() -> ImageSet:
+        with st.spinner("Loading the images …"):
+            return engine_data.load_data(choice.name, split, choice.parameters, seed=seed)
 
-@st.cache_resource(max_entries=8, show_spinner="Loading the images …")
-def _load_images(name: str, split: str, parameters: str, seed: int) -> ImageSet:
-    return engine_data.load_data(name, split, json.loads(parameters), seed=seed)
+    return _loaded("images", MOST_SETS).get(key, load)
 
 
 def first_correct(info: CheckpointInfo, split: str = "test") -> int:

@@ -1,6 +1,7 @@
-"""How the process keeps the memory that it has freed."""
+"""How the process keeps the memory that it has freed, and gives it back."""
 
 import ctypes
+import gc
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # numbers from glibc's malloc.h
 
@@ -21,3 +22,12 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def return_freed_memory() -> None:
+    """Give what was freed back to the system, where the C library can: after much was let go."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return  # not the GNU C library
