@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterable
 
 import torch
@@ -20,8 +21,9 @@ from robust_core.bench.sections import (
 )
 from robust_core.bench.timing import peaks
 from robust_core.bench.training import methods
-from robust_core.command_line.options import Parser, positive
+from robust_core.command_line.options import Parser, up_to
 from robust_core.command_line.work import thread_count
+from robust_core.errors import InputError
 
 NETWORKS: dict[str, tuple[str, dict[str, int]]] = {
     "small_cnn": ("small_cnn", {}),
@@ -43,13 +45,19 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         "pyautoattack if installed, and (section methods) of training steps. Reported are medians "
         "of alternating runs.",
     )
-    parser.add_argument("--repeats", type=positive, default=3, help="runs per median (default 3)")
+    parser.add_argument(
+        "--repeats", type=up_to(1000), default=3, help="runs per median (default 3)"
+    )
     parser.add_argument(
         "--threads", type=thread_count, help="CPU threads (default: torch's choice)"
     )
-    parser.add_argument("--steps", type=positive, default=20, help="PGD steps (default 20)")
+    parser.add_argument("--steps", type=up_to(10_000), default=20, help="PGD steps (default 20)")
     parser.add_argument(
-        "--batches", type=positive, nargs="+", default=[1, 64], help="batch sizes (default 1 64)"
+        "--batches",
+        type=up_to(16_384),
+        nargs="+",
+        default=[1, 64],
+        help="batch sizes (default 1 64)",
     )
     parser.add_argument(
         "--networks", nargs="+", choices=list(NETWORKS), default=list(QUICK), metavar="NETWORK",
@@ -73,6 +81,19 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         help="include the compiled bfloat16 search, which takes a minute or more to compile",
     )
     options = parser.parse_args(arguments)
+    try:
+        return _measure(options, terminated)
+    except (MemoryError, RuntimeError) as error:  # torch's own is a RuntimeError
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        raise InputError(
+            "the bench ran out of memory; expected smaller --batches or --networks (what is "
+            "written above is complete)"
+        ) from None
+
+
+def _measure(options: Namespace, terminated: Callable[[], bool]) -> int:
+    """Write the tables that the options ask for and return the exit code."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     kept = keep_freed_memory()

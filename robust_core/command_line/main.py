@@ -7,11 +7,13 @@ import signal
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import Any, NoReturn
 
 from robust_core.aliases import renamed_flags
 from robust_core.command_line import PROGRAM
 from robust_core.errors import InputError
+from robust_core.files import reason_words
 from robust_core.paths import checkpoints_folder, data_folder
 from robust_core.registry import unknown_name
 
@@ -30,8 +32,8 @@ WRONG_INPUT, INTERRUPTED = 2, 130
 def main(arguments: list[str]) -> int:
     """Run one command and return the exit code.
 
-    0: done. 2: wrong input, with one sentence on stderr. 130: interrupted by Ctrl-C. The first
-    SIGTERM asks a training run or an evaluation to stop; other commands end at once.
+    0: done. 2: wrong input or a full disk, with one sentence on stderr. 130: interrupted by Ctrl-C.
+    The first SIGTERM asks a training run or an evaluation to stop; other commands end at once.
     """
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     terminated = threading.Event()
@@ -58,6 +60,13 @@ def main(arguments: list[str]) -> int:
         # the reader (such as head) has had enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        what = Path(error.filename).name if isinstance(error.filename, str) else "the output"
+        sys.stderr.write(
+            f"error: {what} could not be used: {reason_words(error)}; what was complete before "
+            "is kept\n"
+        )
+        return WRONG_INPUT
 
 
 def _usage() -> str:

@@ -4,7 +4,7 @@ import argparse
 import enum
 import json
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
@@ -142,6 +142,18 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"should be a whole number from 1, got {text!r}")
     return int(text)
+
+
+def up_to(most: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from 1 to `most`, for an option of a command itself."""
+
+    def parse(text: str) -> int:
+        number = positive(text)
+        if number > most:
+            raise argparse.ArgumentTypeError(f"should be at most {most:,}, got {number:,}")
+        return number
+
+    return parse
 
 
 def configuration(text: str) -> Path:

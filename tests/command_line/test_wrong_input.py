@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from robust_core.command_line.main import main
@@ -97,6 +99,8 @@ from robust_core.command_line.main import main
         (["list", "dogs"], "unknown kind 'dogs'"),
         (["list", "--markdown"], "goes with list checkpoints"),
         (["bench", "--repeats", "0"], "should be a whole number"),
+        (["bench", "--batches", "1000000000"], "should be at most 16,384, got 1,000,000,000"),
+        (["bench", "--steps", "10001"], "should be at most 10,000, got 10,001"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(arguments, sentence, model, capsys) -> None:
@@ -105,3 +109,26 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(arguments, sentence, model,
     assert sentence in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_a_full_disk_under_the_output_is_one_sentence(monkeypatch, capsys) -> None:
+    def full(text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout.write", full)
+        assert main(["list", "attacks"]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "error: the output could not be used: no space left on device; what was complete before "
+        "is kept\n"
+    )
+
+
+def test_a_bench_without_enough_memory_is_one_sentence(monkeypatch, capsys) -> None:
+    def allocate(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("robust_core.command_line.bench_command._measure", allocate)
+    assert main(["bench"]) == 2
+    assert "expected smaller --batches or --networks" in capsys.readouterr().err
