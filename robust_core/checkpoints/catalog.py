@@ -24,6 +24,7 @@ from robust_core.checkpoints.file import (
     shipped_tensors,
     stored_form,
 )
+from robust_core.checkpoints.folders import IMPORTED, files_by_name
 from robust_core.checkpoints.packaged import (
     is_packaged,
     packaged_models,
@@ -31,7 +32,6 @@ from robust_core.checkpoints.packaged import (
     read_packaged,
     write_description,
 )
-from robust_core.checkpoints.shelves import IMPORTED, files_by_name
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.files import write_atomically

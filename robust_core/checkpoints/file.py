@@ -16,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from robust_core.checkpoints.card import Card, Name
-from robust_core.checkpoints.shelves import SUFFIX
+from robust_core.checkpoints.folders import SUFFIX
 from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig
 from robust_core.errors import InputError
 from robust_core.files import parse_json_object
