@@ -6,7 +6,7 @@ from pydantic import Field
 
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
-from robust_core.parameters import Parameters
+from robust_core.parameters import OneOf, Parameters
 from robust_core.threat_model import Norm
 
 
@@ -20,6 +20,21 @@ def test_parameters_are_frozen_and_hashable():
     assert hash(example) == hash(Example(count=3))
     with pytest.raises(ValueError, match="frozen"):
         example.count = 4  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_name_is_one_of_a_library_where_that_is_installed():
+    known: list[str] = []
+
+    class Named(Parameters):
+        network: Annotated[str, OneOf("network", lambda: tuple(known)), Field()] = "resnet18"
+
+    assert Named.create({"network": "anything"}).network == "anything"
+    known += ["resnet18", "resnet50"]
+    assert Named.create({"network": "resnet50"}) == Named(network="resnet50")
+    with pytest.raises(
+        InputError, match=r"unknown network 'resnet5' \(did you mean 'resnet50'\?\)"
+    ):
+        Named.create({"network": "resnet5"})
 
 
 @pytest.mark.parametrize(

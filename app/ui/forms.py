@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from app.ui.plain import in_markdown
 from robust_core.errors import InputError
-from robust_core.parameters import PIXEL_UNIT, Parameters
+from robust_core.parameters import PIXEL_UNIT, OneOf, Parameters
 from robust_core.threat_model import LARGEST_EPSILON, Norm
 
 P = TypeVar("P", bound=Parameters)
@@ -29,9 +29,9 @@ MOST_SEGMENTS = 3
 class FieldSpec:
     """The description of one field of a parameter model for its widget.
 
-    kind: "bool", "int", "float", "str", "choice" or "numbers" (a tuple of floats). optional: None
-    is allowed and means automatic. pixel: a distance in pixel units. lowest, highest: bounds
-    or None. choices: the values of a choice.
+    kind: "bool", "int", "float", "str", "choice", "name" (one of a library's, which are many) or
+    "numbers" (a tuple of floats). optional: None is allowed and means automatic. pixel: a distance
+    in pixel units. lowest, highest: bounds or None. choices: the values of a choice or a name.
     """
 
     name: str
@@ -55,10 +55,13 @@ def field_spec(model: type[Parameters], name: str) -> FieldSpec:
     field = model.model_fields[name]
     annotation, metadata, optional = _unwrap(field.annotation, list(field.metadata))
     choices: tuple[Any, ...] = ()
+    named = next((item.names() for item in _flat(metadata) if isinstance(item, OneOf)), ())
     if get_origin(annotation) is Literal:
         kind, choices = "choice", get_args(annotation)
     elif isinstance(annotation, type) and issubclass(annotation, Enum):
         kind, choices = "choice", tuple(annotation)
+    elif named:
+        kind, choices = "name", named
     elif annotation in (bool, int, float, str):
         kind = annotation.__name__
     elif get_origin(annotation) is tuple and _unwrap(get_args(annotation)[0], [])[0] is float:
@@ -248,6 +251,8 @@ def _other(spec: FieldSpec, key: str) -> Any:
             )
         case "choice":
             return st.selectbox(spec.label, spec.choices, format_func=_choice_label, **common)
+        case "name":
+            return st.selectbox(spec.label, spec.choices, **common)
         case "numbers":
             text = str(st.text_input(f"{spec.label}, separated by commas", **common))
             return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -225,7 +225,10 @@ class RunConfig(Parameters):
     @field_validator("model")
     @classmethod
     def _check_model(cls, choice: Choice) -> Choice:
-        return complete("model", choice, MODELS.get(choice.name).Parameters)
+        network = MODELS.get(choice.name)
+        if network.from_file:
+            raise InputError(f"model {choice.name} is built from a file and is not trained here")
+        return complete("model", choice, network.Parameters)
 
     @field_validator("method")
     @classmethod

@@ -208,7 +208,7 @@ def _check_against_reference(model: OnnxNetwork, graph: Any) -> None:
     for image in x:  # a graph may say that it takes one image at a time
         inputs = model.pixels(image[None]).numpy()
         try:
-            outputs = session.run(None, {session.input_names[0]: inputs})
+            outputs = session.run(None, {str(session.input_names[0]): inputs})
         except Exception as error:  # the reference evaluator raises whatever its operators do
             raise InputError(
                 f"ONNX's reference implementation cannot run the graph on images of "

@@ -32,6 +32,10 @@ def test_nested_defaults_are_written_out() -> None:
         ({"method": {"name": "trades", "parameters": {"beta": -1}}}, "beta must be >= 0"),
         ({"method": {"name": "pgd_at", "parameters": {"epsilon": 8}}}, "did you mean 8/255?"),
         ({"model": {"name": "big_cnn"}}, "unknown model 'big_cnn'"),
+        (
+            {"model": {"name": "onnx", "parameters": {"graph": 64 * "0"}}},
+            "model onnx is built from a file and is not trained here",
+        ),
         ({"model": {"name": "small_cnn", "parameters": {"a": 1}}}, "unknown parameter 'a'"),
         ({"data": {"name": "digit"}}, "did you mean 'digits'?"),
         ({"evaluation": {"attack": {"name": "pdg"}}}, "unknown attack 'pdg'"),

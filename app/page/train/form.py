@@ -193,11 +193,16 @@ def _network(choice: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     name_key = f"{key}.network"
     st.session_state.setdefault(name_key, choice["name"])
     st.markdown("**Network**")
-    name = st.selectbox("Architecture", MODELS.names(), key=name_key, persist_state="session")
+    name = st.selectbox("Architecture", _trainable(), key=name_key, persist_state="session")
     same = name == choice["name"]
     chosen = {"name": name, "parameters": choice["parameters"] if same else {}}
     model = MODELS.get(name)
     return _choice("Architecture settings", chosen, model, key, model.advanced)
+
+
+def _trainable() -> list[str]:
+    """Return the networks that need no file of a person's."""
+    return [name for name in MODELS.names() if not MODELS.get(name).from_file]
 
 
 def _data(choice: Mapping[str, Any], key: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from app.ui.forms import field_spec, has_form
 from robust_core.attacks.base import ATTACKS
 from robust_core.attacks.pgd import PGD
-from robust_core.parameters import PIXEL_UNIT, Parameters
+from robust_core.parameters import PIXEL_UNIT, OneOf, Parameters
 from robust_core.threat_model import Norm
 from tests.app.page_driver import check
 
@@ -149,6 +149,18 @@ def test_open_bounds_and_optional_types_are_understood():
     assert spec.optional
     assert (spec.lowest, spec.highest) == (0.0, 1.0)
     assert field_spec(PGD, "step_size").pixel
+
+
+def test_names_of_a_library_are_offered_where_it_is_installed():
+    def offered(*names: str):
+        class Named(Parameters):
+            architecture: Annotated[str, OneOf("network", lambda: names), Field()] = "resnet18"
+
+        spec = field_spec(Named, "architecture")
+        return spec.kind, spec.choices
+
+    assert offered("resnet18", "vit_b_16") == ("name", ("resnet18", "vit_b_16"))
+    assert offered() == ("str", ())
 
 
 def test_a_type_without_widget_is_a_programming_error():
