@@ -223,7 +223,7 @@ def plain(context: BrowserContext) -> Known:
     process, address = start_server(environment, script)
     visitor = Visitor(context.new_page(), address)
     visitor.open()
-    known = {
+    known: Known = {
         (found.rule, found.part, scheme)
         for scheme in SCHEMES
         for found in violations(visitor.page, scheme)
