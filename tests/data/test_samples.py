@@ -9,6 +9,7 @@ from PIL import Image
 
 from robust_core.config.presets import preset
 from robust_core.data import data_source, load_data
+from robust_core.data.benchmarks import Benchmark
 from robust_core.data.imagenet_names import IMAGENET_NAMES
 from robust_core.errors import InputError
 
@@ -69,6 +70,7 @@ def test_a_benchmark_that_is_not_here_has_its_first_test_images_as_a_stand_in(na
     source, images = data_source(name), load_data(name, root=tmp_path)
     assert len(images) == 20
     assert images.y[:10].tolist() == BEGINNINGS[name]
+    assert isinstance(source, Benchmark)
     assert images.image_shape == source.image_shape
     assert images.notes == (
         f"{name} is not in {tmp_path}: the first 20 of its test images, which ship with Foolbox, "
