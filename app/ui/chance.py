@@ -28,7 +28,7 @@ def chance_words(info: CheckpointInfo) -> str:
     if found is None:
         return ""
     try:
-        images = models.load_images(info, info.card.split)
+        images = models.load_images(info, _split(info))
         sentence = chance_sentence(*found, chance_level(images.y))
         if not sentence:
             return ""
@@ -40,7 +40,12 @@ def chance_words(info: CheckpointInfo) -> str:
     return sentence if coverage.severity is Severity.OK else f"{sentence} {coverage.sentence}"
 
 
+def _split(info: CheckpointInfo) -> str:
+    """Return the split on which the clean accuracy was measured."""
+    return "test" if info.measured is None else info.measured.split
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def _predicted(digest: str, inference: str, _info: CheckpointInfo, positions: list[int]) -> Tensor:
-    images = models.load_images(_info, _info.card.split)
+    images = models.load_images(_info, _split(_info))
     return predict_logits(models.load_model(_info), images.x[positions]).argmax(dim=1)

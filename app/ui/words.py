@@ -9,8 +9,10 @@ from app.ui.units import count_words, percent
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
 from robust_core.checkpoints.card import RobustResult
-from robust_core.checkpoints.catalog import STATED, CheckpointInfo
-from robust_core.evaluation.finding import Finding, outcome_of_checks
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.info import STATED
+from robust_core.config.imported import ImportConfig
+from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation.trace import AttackTrace
 from robust_core.threat_model import Norm
@@ -64,8 +66,9 @@ def short_name(info: CheckpointInfo) -> str:
 
 def card_words(info: CheckpointInfo) -> str:
     """Return the accuracies on the card of a checkpoint in Markdown: clean, as reported, lowest."""
-    card = info.card
-    results = card.results_of(info.inference)
+    card, results = info.measured, info.results
+    if card is None:
+        return _arrival_words(info)
     if not results:
         return (
             "No measured accuracy for inference mode "
@@ -82,7 +85,27 @@ def card_words(info: CheckpointInfo) -> str:
         f" ({in_markdown(checks_words(lowest.findings))})",
     ]
     mark = [f":material/outbox: These numbers are {STATED}."] if info.imported else []
-    return "  \n".join([*mark, *lines, *map(in_markdown, card.notes)])
+    return "  \
+".join([*mark, *lines, *map(in_markdown, [*card.notes, *_origin_words(info)])])
+
+
+def _arrival_words(info: CheckpointInfo) -> str:
+    """Return what is known of a model that nothing has attacked yet, in Markdown."""
+    clean = info.arrival
+    lines = ["Robust accuracy: not measured yet"]
+    if clean is not None:
+        words = f"clean accuracy, {clean.num_images:,} {in_markdown(clean.split)} images"
+        lines = [f"**{percent(clean.accuracy)}** {words}", *lines]
+    return "  \
+".join([*lines, *map(in_markdown, _origin_words(info))])
+
+
+def _origin_words(info: CheckpointInfo) -> list[str]:
+    """Return how a model from elsewhere was opened, and what its checks on arrival warn of."""
+    if not isinstance(info.config, ImportConfig):
+        return []
+    warned = [one for one in info.config.origin.findings if one.severity is not Severity.OK]
+    return [info.config.words, *(f"⚠ {one.sentence} {one.advice}".strip() for one in warned)]
 
 
 def checks_words(findings: Sequence[Finding]) -> str:
@@ -99,12 +122,17 @@ def lowest_words(lowest: LowestKnown) -> str:
 
 def card_help(info: CheckpointInfo) -> str:
     """Return how a checkpoint was trained, and the intervals of its accuracies, in Markdown."""
-    low, high = (100 * bound for bound in info.card.clean_interval)
-    sentences = [
-        f"Method {info.config.method.name}, network {info.config.model.name}, epoch {info.epoch}.",
-        f"95 % intervals: {low:.1f} to {high:.1f} % clean accuracy",
-    ]
-    for result in info.card.results_of(info.inference):
+    imported = isinstance(info.config, ImportConfig)
+    clean = (
+        info.measured.clean_interval if info.measured else info.arrival and info.arrival.interval
+    )
+    ending = "not trained here" if imported else f"epoch {info.epoch}"
+    first = f"Method {info.config.method.name}, network {info.config.model.name}, {ending}."
+    if clean is None:
+        return in_markdown(first)
+    low, high = (100 * bound for bound in clean)
+    sentences = [first, f"95 % intervals: {low:.1f} to {high:.1f} % clean accuracy"]
+    for result in info.results:
         low, high = (100 * bound for bound in result.interval)
         sentences.append(f"{low:.1f} to {high:.1f} % under {result.attack.name.upper()}")
     return in_markdown(sentences[0] + " " + ", ".join(sentences[1:]) + ".")

@@ -57,10 +57,10 @@ class BaseNetwork:
     transformation: ManifoldTransformed | None = None
 
     @classmethod
-    def of(cls, network: Classifier, method: TrainingMethod) -> "BaseNetwork":
+    def of(cls, network: Classifier, method: TrainingMethod | None) -> "BaseNetwork":
         """Return network and parts of a trained pair, as `load_trained` gives it."""
         discriminator = getattr(method, "discriminator", None)
-        if not isinstance(discriminator, Discriminator):
+        if method is None or not isinstance(discriminator, Discriminator):
             return cls(network)
         through = method.inference(TRANSFORMATION, network).eval()
         assert isinstance(through, ManifoldTransformed), "only ATLD has a discriminator"

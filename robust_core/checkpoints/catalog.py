@@ -3,11 +3,12 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from safetensors.torch import save
+from safetensors.torch import save_file
 
 from robust_core.checkpoints.card import Card
 from robust_core.checkpoints.file import (
@@ -25,6 +26,7 @@ from robust_core.checkpoints.file import (
     stored_form,
 )
 from robust_core.checkpoints.folders import IMPORTED, files_by_name
+from robust_core.checkpoints.info import CheckpointInfo
 from robust_core.checkpoints.packaged import (
     is_packaged,
     packaged_models,
@@ -32,91 +34,17 @@ from robust_core.checkpoints.packaged import (
     read_packaged,
     write_description,
 )
+from robust_core.config.imported import ImportConfig
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
-from robust_core.files import write_atomically
+from robust_core.files import replacing, write_atomically
 from robust_core.methods.base import TrainingMethod
-from robust_core.models.base import MODELS, Classifier
+from robust_core.models.base import Classifier
 from robust_core.paths import checkpoints_folder
 from robust_core.registry import unknown_name
 
-ROBUST_ABOVE = 0.5  # robust accuracy
 KEPT = 4096  # headers and digests, each of one version of a file
-STATED = "stated by its file, not measured here"
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """What a checkpoint says about itself.
-
-    Attributes:
-        name: its name in the catalogue, or its path.
-        path: the file.
-        digest: SHA-256 of the file, in hexadecimal.
-        config: the run that made it.
-        image_shape: (C, H, W) of its images.
-        num_classes: K. class_names: K names.
-        epoch: complete epochs of training behind its weights.
-        card: what was measured; accuracies in [0, 1], 95 % intervals.
-        inferences: names of the ways to use the network other than calling it; the reference
-            "<name>:<inference>" stands for each.
-        inference: the one that this reference names; empty for the network itself.
-    """
-
-    name: str
-    path: Path
-    digest: str
-    config: RunConfig
-    image_shape: tuple[int, int, int]
-    num_classes: int
-    class_names: tuple[str, ...]
-    epoch: int
-    card: Card
-    inferences: tuple[str, ...] = ()
-    inference: str = ""
-
-    @property
-    def imported(self) -> bool:
-        """Whether the file came from elsewhere: its card says what nobody here has measured."""
-        return self.name.startswith(f"{IMPORTED}/")
-
-    @property
-    def masks_gradients(self) -> bool:
-        """Whether the network has a part that is known to hide its gradient."""
-        return bool(MODELS.get(self.config.model.name).masking_parts)
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether two passes of one image can differ, as the network's kind says."""
-        return MODELS.get(self.config.model.name).stochastic is True
-
-    @property
-    def shown_robust(self) -> bool:
-        """Whether the card supports calling the model robust.
-
-        The 95 % interval of the lowest robust accuracy of this inference mode must lie above one
-        half, gradients must not be masked, and the card must have been measured here. The name
-        of the training method does not count.
-        """
-        results = self.card.results_of(self.inference)
-        if self.imported or not results or self.masks_gradients:
-            return False
-        lowest = min(results, key=lambda one: one.accuracy)
-        return lowest.interval[0] > ROBUST_ABOVE
-
-    @property
-    def clean_result(self) -> tuple[int, int] | None:
-        """Number of correctly classified clean images on the card, and of all images.
-
-        None if the card has no clean accuracy for this inference mode.
-        """
-        card = self.card
-        if not self.inference:
-            return round(card.clean_accuracy * card.num_images), card.num_images
-        own = card.results_of(self.inference)
-        if not own or own[0].clean_accuracy is None:
-            return None
-        return round(own[0].clean_accuracy * own[0].num_images), own[0].num_images
+WEIGHTS = (SUFFIX, ".pt", ".pth", ".ckpt", ".tar", ".bin")  # endings of files of weights
 
 
 def list_checkpoints() -> list[str]:
@@ -177,7 +105,7 @@ def _info(name: str, path: Path, inference: str) -> CheckpointInfo:
         num_classes=len(description.class_names),
         class_names=description.class_names,
         epoch=description.epoch,
-        card=description.card,
+        measured=description.card,
         inferences=description.inferences,
         inference=inference,
     )
@@ -197,13 +125,14 @@ def load_model(reference: str | Path) -> Classifier:
     """
     _, _, inference = _locate(reference)
     model, method = load_trained(reference)
-    return method.inference(inference, model).eval() if inference else model
+    return method.inference(inference, model).eval() if inference and method else model
 
 
-def load_trained(reference: str | Path) -> tuple[Classifier, TrainingMethod]:
+def load_trained(reference: str | Path) -> tuple[Classifier, TrainingMethod | None]:
     """Return the network of a checkpoint and the method that trained it, with its shipped parts.
 
-    Arguments and errors as for `load_model`; an inference in the reference is ignored.
+    Arguments and errors as for `load_model`; an inference in the reference is ignored. A model that
+    was not trained here has no method.
     """
     _, path, _ = _locate(reference)
     _version(path)
@@ -222,11 +151,11 @@ def save_checkpoint(
     path: Path,
     model: Classifier,
     *,
-    config: RunConfig,
+    config: RunConfig | ImportConfig,
     method: TrainingMethod | None = None,
     class_names: tuple[str, ...],
     epoch: int,
-    card: Card,
+    card: Card | None,
 ) -> None:
     """Write `model` and what is known about it to `path`, atomically.
 
@@ -234,11 +163,11 @@ def save_checkpoint(
         path: ends in .safetensors.
         model: the network; its weights are stored as they are, in half precision where that
             changes none of a tensor's values.
-        config: the run that made it.
+        config: the run that made it, or what is known of a model from elsewhere.
         method: what trained it, attached to it; its shipped parts travel along. None: none.
         class_names: K names.
         epoch: complete epochs behind the weights.
-        card: what was measured on it.
+        card: what was measured on it; None: nothing yet, of a model from elsewhere.
 
     Raises:
         OSError: the file cannot be written.
@@ -259,7 +188,8 @@ def save_checkpoint(
         return
     tensors = {key: stored_form(value) for key, value in shipped_tensors(model, method).items()}
     metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
-    write_atomically(path, save(tensors, metadata))
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def import_checkpoint(filename: str, data: bytes) -> str:
@@ -276,23 +206,45 @@ def import_checkpoint(filename: str, data: bytes) -> str:
         InputError: the file is no checkpoint of ours, or cannot be stored.
     """
     build(data, filename)
-    folder = checkpoints_folder() / IMPORTED
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(filename).stem).strip("._-")[:80] or "model"
-    number = 1
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            name = stem if number == 1 else f"{stem}-{number}"
-            path = folder / f"{name}{SUFFIX}"
-            if not path.exists():
-                write_atomically(path, data)
-                break
-            if path.read_bytes() == data:
-                break
-            number += 1
+        name, path = free_path(filename, lambda other: other.read_bytes() == data)
+        if not path.exists():
+            write_atomically(path, data)
     except OSError as error:
         raise InputError(f"{filename} cannot be stored: {error.strerror}") from None
-    return f"{IMPORTED}/{name}"
+    return name
+
+
+def free_path(
+    filename: str, is_same: Callable[[Path], bool] = lambda other: False
+) -> tuple[str, Path]:
+    """Return a name that no imported model has yet, "imported/<name>", and the path of its file.
+
+    Args:
+        filename: what the person calls it; only letters, digits, "_", "." and "-" are kept.
+        is_same: whether the file of another model is good as well; then its name is returned.
+
+    Raises:
+        OSError: the folder cannot be made, or a file in it not read.
+    """
+    folder = checkpoints_folder() / IMPORTED
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "_", _bare(filename)).strip("._-")[:80] or "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        path = folder / f"{name}{SUFFIX}"
+        if not path.exists() or is_same(path):
+            return f"{IMPORTED}/{name}", path
+        number += 1
+
+
+def _bare(filename: str) -> str:
+    """Return a file's name without folder and without the endings of files of weights."""
+    path = Path(filename)
+    while path.suffix.lower() in WEIGHTS:
+        path = path.with_suffix("")
+    return path.name
 
 
 def _locate(reference: str | Path) -> tuple[str, Path, str]:

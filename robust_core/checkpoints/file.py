@@ -7,16 +7,17 @@ card. Nothing in such a file can be executed, and nothing else is ever opened.
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from robust_core.checkpoints.card import Card, Name
 from robust_core.checkpoints.folders import SUFFIX
+from robust_core.config.imported import ImportConfig, described_by
 from robust_core.config.run import DATA_MAY_BE_ELSEWHERE, RunConfig
 from robust_core.errors import InputError
 from robust_core.files import parse_json_object
@@ -27,15 +28,22 @@ from robust_core.parameters import Parameters, validation_sentence
 METADATA_KEY = "robust_core"
 METHOD_PREFIX = "method:"  # no name of a network's tensor has a colon
 FORMAT = 1
-LARGEST_FILE = 1 << 30  # bytes; the largest network here has 0.2 of it
+LARGEST_FILE = 3 << 29  # bytes; the largest published robust network (WRN-94-16) has 0.91 of it
 LARGEST_HEADER = 1 << 20  # bytes
 
 
 class Description(Parameters):
-    """The JSON document in the header of a checkpoint."""
+    """The JSON document in the header of a checkpoint.
+
+    `config` is the run that made it, or what is known of a model from elsewhere; only the latter
+    may come without a card, before anything has attacked it.
+    """
 
     format: int
-    config: RunConfig
+    config: Annotated[
+        Annotated[RunConfig, Tag("run")] | Annotated[ImportConfig, Tag("import")],
+        Discriminator(described_by),
+    ]
     image_shape: Annotated[
         tuple[
             Annotated[int, Field(ge=1, le=16)],
@@ -46,8 +54,14 @@ class Description(Parameters):
     ]
     class_names: Annotated[tuple[Name, ...], Field(min_length=2, max_length=1000)]
     epoch: Annotated[int, Field(ge=0)]
-    card: Card
+    card: Card | None = None
     inferences: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
+
+    @model_validator(mode="after")
+    def _check_card(self) -> Self:
+        if self.card is None and isinstance(self.config, RunConfig):
+            raise ValueError("card is missing")
+        return self
 
 
 def check_size(size: int, what: str) -> None:
@@ -128,8 +142,11 @@ def _may_be_half(tensor: Tensor) -> bool:
     return tensor.dtype is torch.float32 and tensor.dim() >= 2
 
 
-def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod]:
-    """Check a whole file and return its network and method, in eval mode and frozen."""
+def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod | None]:
+    """Check a whole file and return its network and method, in eval mode and frozen.
+
+    A model that was not trained here has no method.
+    """
     table, description = parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
     _check_table(table, shipped_tensors(*_create(description, "meta", what)), what)
     try:
@@ -153,13 +170,18 @@ def filled(
     model, method = _create(description, "cpu", what)
     _check_shapes(tensors, shipped_tensors(model, method), what)
     model.load_state_dict({key: tensors[key] for key in model.state_dict()})
+    model.requires_grad_(False).eval()
+    if method is None:
+        return model, None
     for part in method.shipped_parts:
         module, prefix = method.get_submodule(part), f"{METHOD_PREFIX}{part}."
         module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
-    return model.requires_grad_(False).eval(), method.requires_grad_(False).eval()
+    return model, method.requires_grad_(False).eval()
 
 
-def _create(description: Description, device: str, what: str) -> tuple[Classifier, TrainingMethod]:
+def _create(
+    description: Description, device: str, what: str
+) -> tuple[Classifier, TrainingMethod | None]:
     """Build network and method; on the device "meta" this takes neither memory nor time."""
     config = description.config
     try:
@@ -170,6 +192,8 @@ def _create(description: Description, device: str, what: str) -> tuple[Classifie
                 len(description.class_names),
                 config.model.parameters,
             )
+            if isinstance(config, ImportConfig):
+                return model, None
             method = create_method(config.method.name, config.method.parameters)
             method.attach(model)
             return model, method

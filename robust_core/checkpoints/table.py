@@ -5,6 +5,7 @@ from typing import Any
 
 from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo, list_infos
+from robust_core.config.run import RunConfig
 from robust_core.evaluation.finding import outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 
@@ -24,7 +25,7 @@ def markdown_table() -> str:
     or else its first; "lowest measured" is the worst case, image by image, of all attacks and
     checks on the card for the same inference and threat model.
     """
-    infos = [info for info in list_infos() if "/" not in info.name]
+    infos = [one for one in list_infos() if "/" not in one.name and one.measured is not None]
     lines: list[str] = []
     for data in sorted({info.config.data.name for info in infos}):
         chosen = [info for info in infos if info.config.data.name == data]
@@ -56,7 +57,7 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
         f"n {reported.num_images}",
         _lowest(lowest),
         lowest.checks,
-        f"{info.epoch} of {config.epochs}, {card.seed}",
+        f"{info.epoch} of {config.epochs}, {card.seed}" if isinstance(config, RunConfig) else "",
     )
 
 

@@ -10,7 +10,9 @@ import torch
 from robust_core.checkpoints.card import Card
 from robust_core.checkpoints.catalog import checkpoint_info, load_trained, save_checkpoint
 from robust_core.checkpoints.file import rounded_to_half
+from robust_core.command_line import PROGRAM
 from robust_core.command_line.options import Parser, configuration, positive
+from robust_core.config.imported import ImportConfig
 from robust_core.config.run import RunConfig
 from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
@@ -26,6 +28,11 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     if info.inference:
         raise InputError(f"a card is of a whole checkpoint, got the inference {options.checkpoint}")
     config = info.config
+    if isinstance(config, ImportConfig):
+        raise InputError(
+            f"{info.name} was not trained here, so no recipe says what its card holds; measure it "
+            f"with {PROGRAM} evaluate --model {info.name}"
+        )
     if options.recipe is not None:
         recipe = RunConfig.from_json(options.recipe)
         config = config.model_copy(update={"evaluation": recipe.evaluation})
@@ -36,6 +43,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
             )
     _with_notes(info.card, options.note)  # what cannot be written is refused before the work
     model, method = load_trained(info.path)
+    assert method is not None, "what a run has made has a method"
 
     def save(path: Path, card: Card) -> None:
         save_checkpoint(

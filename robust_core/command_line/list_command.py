@@ -8,9 +8,11 @@ from pydantic.fields import FieldInfo
 
 from robust_core import jobs
 from robust_core.attacks.base import ATTACKS
-from robust_core.checkpoints.catalog import STATED, list_infos
+from robust_core.checkpoints.catalog import CheckpointInfo, list_infos
+from robust_core.checkpoints.info import STATED
 from robust_core.checkpoints.table import markdown_table
 from robust_core.command_line.options import Parser, choices, help_text
+from robust_core.config.imported import ImportConfig
 from robust_core.data import data_source, list_data, own_data
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.directory import EvaluationDirectory
@@ -117,10 +119,16 @@ def _data() -> list[tuple[str, str]]:
 def _checkpoints() -> list[tuple[str, str]]:
     rows = []
     for info in list_infos():
-        card, mark = info.card, f"{STATED}; " if info.imported else ""
-        clean = f"{mark}{card.split}: clean {card.clean_accuracy:.1%}"
-        rows.append((info.name, f"{clean}; {card.headline()}"))
+        card, mark = info.measured, f"{STATED}; " if info.imported else ""
+        words = card and f"{mark}{card.split}: clean {card.clean_accuracy:.1%}; {card.headline()}"
+        rows.append(
+            (info.name, words or f"{_opened(info)} No robust accuracy has been measured yet.")
+        )
     return rows
+
+
+def _opened(info: CheckpointInfo) -> str:
+    return info.config.words if isinstance(info.config, ImportConfig) else ""
 
 
 def _runs() -> list[tuple[str, str]]:

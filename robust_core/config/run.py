@@ -11,6 +11,7 @@ from robust_core.attacks.base import ATTACKS, Attack, attack_from
 from robust_core.config.attack_run import CardAttack
 from robust_core.config.choice import Choice, ChoiceT, DataChoice, Seed, complete
 from robust_core.config.run_length import check_run_length, first_full_epoch, never_reached
+from robust_core.config.standard import standard_threat_model
 from robust_core.data import data_source
 from robust_core.data.augmentation import Border
 from robust_core.data.base import CUSTOMARY
@@ -297,22 +298,16 @@ class RunConfig(Parameters):
         The threat model of the training attack; the data set's standard one for a method without
         (or with epsilon 0), the customary one where the data set is not here.
         """
-        return self._trained_threat_model() or self._standard_threat_model() or CUSTOMARY
+        return self._trained_threat_model() or standard_threat_model(self.data) or CUSTOMARY
 
     def data_threat_model(self) -> ThreatModel:
         """Return the standard threat model of the data set; if that is missing, the training's."""
-        return self._standard_threat_model() or self._trained_threat_model() or CUSTOMARY
+        return standard_threat_model(self.data) or self._trained_threat_model() or CUSTOMARY
 
     def _trained_threat_model(self) -> ThreatModel | None:
         settings = METHODS.get(self.method.name).Parameters.create(self.method.parameters)
         trained: ThreatModel | None = getattr(settings, "threat_model", None)
         return None if trained is None or trained.epsilon == 0 else trained
-
-    def _standard_threat_model(self) -> ThreatModel | None:
-        try:
-            return data_source(self.data.name).threat_model
-        except InputError:
-            return None
 
     def validation_attack(self) -> Attack:
         """Return the attack of each epoch, on validation images."""

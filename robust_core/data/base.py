@@ -21,6 +21,7 @@ from robust_core.threat_model import Norm, ThreatModel
 DATA: Registry["DataSource"] = Registry("data set", "robust_core.data")
 
 CUSTOMARY = ThreatModel(Norm.LINF, 8 / 255)
+NO_DATA = "no data set"  # the name of the data of a model that was imported without any
 
 
 @dataclass(frozen=True, eq=False)

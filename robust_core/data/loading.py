@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from robust_core.data.base import DATA, DataSource, ImageSet
+from robust_core.data.base import DATA, NO_DATA, DataSource, ImageSet
 from robust_core.data.cache import CACHE
 from robust_core.data.image_folder import ImageFolder, is_image_folder, list_pictures
 from robust_core.data.npz import NpzFile
@@ -43,6 +43,11 @@ def data_source(name: str, root: Path | None = None) -> DataSource:
     """
     if name in DATA.names():
         return DATA.get(name)
+    if name == NO_DATA:
+        raise InputError(
+            "this model was imported without a data set, so there are no images for it: import it "
+            "again and name one"
+        )
     root = root or data_folder()
     if "/" in name or "\\" in name:
         return (NpzFile if name.endswith(".npz") else ImageFolder)(name, _path(name))

@@ -91,7 +91,9 @@ class RunEvaluator:
             ),
             check_stop=self._check_stop,
         )
-        self._save(*load_trained(self.run.best), epoch, card)
+        model, method = load_trained(self.run.best)
+        assert method is not None, "what a run has made has a method"
+        self._save(model, method, epoch, card)
 
     def _save(self, model: Classifier, method: TrainingMethod, epoch: int, card: Card) -> None:
         save_checkpoint(
@@ -152,6 +154,7 @@ def measure_card(
             100 * report.robust_accuracy,
         )
     model, method = load_trained(path)
+    assert method is not None, "what a run has made has a method"
     some = images.subset(slice(NOTED_IMAGES))
     prediction = measured[0].report.prediction
     at_chance = learning_warning(prediction, images.y[: len(prediction)])

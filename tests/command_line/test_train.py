@@ -10,6 +10,7 @@ import pytest
 
 from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints
 from robust_core.command_line.main import main
+from robust_core.config.run import RunConfig
 from robust_core.paths import REPOSITORY
 from robust_core.training.directory import RunDirectory
 from tests.training.conftest import tiny_config
@@ -22,6 +23,7 @@ def test_train_from_a_recipe_with_settings_and_export(recipe, tmp_path, capsys) 
     captured = capsys.readouterr()
     assert "finished after epoch 1" in captured.out
     config = checkpoint_info("mine").config
+    assert isinstance(config, RunConfig)
     assert config.epochs == 1
     assert config.method.parameters["epsilon"] == pytest.approx(8 / 255)
     assert len(list_checkpoints()) == 2

@@ -59,10 +59,7 @@ def show_alignment(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> Non
 def _draw_scatter(
     models: Sequence[CheckpointInfo], found: Sequence[Alignment], kind: str, number: int
 ) -> None:
-    weakest = [
-        min(model.card.results_of(model.inference), key=lambda one: one.accuracy, default=None)
-        for model in models
-    ]
+    weakest = [min(model.results, key=lambda one: one.accuracy, default=None) for model in models]
     rows = [
         (model, aligned, result)
         for model, aligned, result in zip(models, found, weakest, strict=True)

@@ -42,7 +42,9 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
 
 
 def _summary(info: CheckpointInfo) -> dict[str, Any]:
-    card = info.card
+    card = info.measured
+    if card is None:
+        return _unmeasured(info)
     reported, lowest = card.reported, card.lowest()
     return {
         "Model": _model(info, reported.attack.inference),
@@ -59,8 +61,26 @@ def _summary(info: CheckpointInfo) -> dict[str, Any]:
     }
 
 
+def _unmeasured(info: CheckpointInfo) -> dict[str, Any]:
+    """Return the row of a model from elsewhere that nothing has attacked yet."""
+    clean = info.arrival
+    return {
+        "Model": _model(info, ""),
+        "Data": info.config.data.name,
+        "Method": info.config.method.name,
+        "Clean accuracy": "" if clean is None else _share(clean.accuracy, clean.interval),
+        "As reported": "not measured yet",
+        "Reported attack": "",
+        "Lowest measured": "not measured yet",
+        "Strongest attack": "",
+        "Checks": "",
+    }
+
+
 def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
-    card = info.card
+    card = info.measured
+    if card is None:
+        return []
     return [
         {
             "Model": _model(info, result.attack.inference),
