@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from robust_core.data import list_data, load_data
     from robust_core.errors import InputError
     from robust_core.evaluation import ReliabilityCase, check_reliability, evaluate
+    from robust_core.importing.importer import import_model
     from robust_core.inference.scaled_logits import ScaledLogits
     from robust_core.inference.wrappers import AveragedPasses, with_substituted_backward
     from robust_core.methods import list_methods
@@ -45,6 +46,7 @@ _HOMES = {
     "create_attack": "attacks.base",
     "create_model": "models.base",
     "evaluate": "evaluation",
+    "import_model": "importing.importer",
     "list_attacks": "attacks",
     "list_checkpoints": "checkpoints.catalog",
     "list_data": "data",
@@ -68,6 +70,7 @@ __all__ = [
     "create_attack",
     "create_model",
     "evaluate",
+    "import_model",
     "list_attacks",
     "list_checkpoints",
     "list_data",

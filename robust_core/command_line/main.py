@@ -20,6 +20,7 @@ from robust_core.registry import unknown_name
 COMMANDS = {
     "app": "open the dashboard",
     "train": "train a model, from a configuration file or from options",
+    "import": "bring in a model from elsewhere",
     "attack": "attack one image and print the outcome",
     "evaluate": "measure clean and robust accuracy",
     "card": "measure the model card of a checkpoint again",

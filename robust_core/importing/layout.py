@@ -84,8 +84,8 @@ def recognise(tensors: Mapping[str, Tensor], source: str = "the file") -> tuple[
     Raises:
         InputError: no network fits; the sentence says what is missing or too much.
     """
-    _refuse_what_is_no_network(tensors, source)
-    normalisation, normalisers = _normalisation(tensors, source)
+    refuse_what_is_no_network(tensors, source)
+    normalisation, normalisers = normalisation_in(tensors, source)
     surplus = {key for key in tensors if key.startswith(SURPLUS)}
     shapes = {
         key: tuple(tensor.shape)
@@ -229,7 +229,8 @@ def _rename(
     return {theirs: ours for theirs, ours in table.items() if theirs in shapes}
 
 
-def _refuse_what_is_no_network(tensors: Mapping[str, Tensor], source: str) -> None:
+def refuse_what_is_no_network(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raise `InputError` if tensors are those of an optimiser, or stand in a parametrisation."""
     if not tensors:
         raise InputError(f"{source} holds no tensors")
     if any(key.rpartition(".")[2] in OPTIMISER for key in tensors):
@@ -243,7 +244,7 @@ def _refuse_what_is_no_network(tensors: Mapping[str, Tensor], source: str) -> No
             )
 
 
-def _normalisation(
+def normalisation_in(
     tensors: Mapping[str, Tensor], source: str
 ) -> tuple[Normalisation | None, tuple[str, str] | tuple[()]]:
     """Return the mean and std that a file brings, and their keys."""

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from robust_core.checkpoints.file import LARGEST_FILE
 from robust_core.errors import InputError, brief
-from robust_core.importing.layout import Normalisation
+from robust_core.importing.layout import (
+    NORMALISERS,
+    SURPLUS,
+    Normalisation,
+    normalisation_in,
+    refuse_what_is_no_network,
+)
 from robust_core.registry import unknown_name
 
 KNOWN_NAMES = (
@@ -18,19 +24,8 @@ KNOWN_NAMES = (
 )
 NEVER = ("optimizer", "optimiser", "D_optimizer", "schedule", "scheduler", "amp", "scaler")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "basic_net.", "backbone.")
-SURPLUS = ("attacker.", "discriminator.")  # of the method that trained the network
-COUNTS = ("n_averaged",)
-NORMALISERS = (
-    *(("normalizer.new_mean", "normalizer.new_std"), ("normalize.mean", "normalize.std")),
-    *(("mu", "sigma"), ("mean", "std")),
-)
 LEAST_TENSORS = 0.9  # share of a dict's values, for it to be weights
 DEEPEST = 4  # containers within each other
-WRAPPERS = (
-    ("spectral_norm", "weight_orig", "weight_u"),
-    ("pruning", "weight_orig", "weight_mask"),
-    ("weight_norm", "weight_g", "weight_v"),
-)
 
 
 @dataclass(frozen=True)
@@ -72,9 +67,9 @@ def unwrap(values: Any, key: str | None = None, *, what: str = "the file") -> Un
     path = _choose(values, found, key, what)
     tensors = {name: value for name, value in found[path].items() if isinstance(value, Tensor)}
     named, prefixes = _without_prefixes(tensors)
-    _refuse_parametrisations(named, what)
-    normalisation, normalisers = _normalisation(named, what)
-    surplus = tuple(name for name in named if name.startswith(SURPLUS) or name in COUNTS)
+    refuse_what_is_no_network(named, what)
+    normalisation, normalisers = normalisation_in(named, what)
+    surplus = tuple(name for name in named if name.startswith(SURPLUS))
     kept = {n: value for n, value in named.items() if n not in normalisers and n not in surplus}
     if not kept:
         raise InputError(f"{what} holds no weights of a network")
@@ -135,40 +130,7 @@ def _without_prefixes(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor],
 def _is_aside(name: str) -> bool:
     """Return whether a tensor may stand outside the network's own prefix."""
     normalisers = {name for pair in NORMALISERS for name in pair}
-    return name.startswith(SURPLUS) or name in COUNTS or name in normalisers
-
-
-def _normalisation(
-    tensors: Mapping[str, Tensor], what: str
-) -> tuple[Normalisation | None, tuple[str, str] | tuple[()]]:
-    """Return mean and std of a normaliser among the tensors, and its names."""
-    for names in NORMALISERS:
-        if not set(names) <= tensors.keys():
-            continue
-        mean, std = (tuple(tensors[name].double().flatten().tolist()) for name in names)
-        if len(mean) == len(std) and len(mean) in (1, 3) and all(0 < value < 1e6 for value in std):
-            return (mean, std), names
-        raise InputError(
-            f"{what} should have a mean and a positive std for each of 1 or 3 channels in "
-            f"{names[0]} and {names[1]}, got {len(mean)} and {len(std)} numbers"
-        )
-    return None, ()
-
-
-def _refuse_parametrisations(tensors: Mapping[str, Tensor], what: str) -> None:
-    """Raise if weights stand in the file as what another module computes them from."""
-    for name in tensors:
-        owner, _, last = name.rpartition(".")
-        wrapper = "parametrizations" if "parametrizations." in name else ""
-        for kind, first, second in WRAPPERS:
-            other = f"{owner}.{second}" if owner else second
-            if last == first and other in tensors:
-                wrapper = kind
-        if wrapper:
-            raise InputError(
-                f"{what} was trained with {wrapper} ({name}); fold it into the weights first "
-                "(torch.nn.utils.parametrize.remove_parametrizations)."
-            )
+    return name.startswith(SURPLUS) or name in normalisers
 
 
 def _check_kinds(tensors: Mapping[str, Tensor], what: str) -> None:

@@ -1,0 +1,196 @@
+"""From what was brought to a network with its weights, and to what is known of it."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robust_core.config.imported import Origin
+from robust_core.errors import InputError, brief
+from robust_core.importing import arrival
+from robust_core.importing.choosing import Network, Wish, choose_network, own_names
+from robust_core.importing.layout import state_of
+from robust_core.importing.opening import open_tensors
+from robust_core.importing.target import Target
+from robust_core.importing.unwrapping import unwrap
+from robust_core.models.base import MODELS, Classifier, create_model
+
+MOST_NAMED = 50  # surplus tensors on the card
+SAME_OUTPUTS = 1e-4  # of logits, for a network that was built again
+LIBRARIES = {"torchvision": "torchvision", "timm": "timm"}  # architecture -> what builds it
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A network that has been built from what was brought, and what is known of it so far."""
+
+    model: Classifier
+    network: Network
+    origin: Origin
+
+
+def from_file(path: Path, wish: Wish, target: Target, key: str | None) -> Arrived:
+    """Return the network that a file of weights is of.
+
+    Raises:
+        InputError: the file cannot be opened, does not tell enough, or fits no network.
+    """
+    what = path.name
+    opened = open_tensors(path)
+    unwrapped = unwrap(opened.values, key, what=what)
+    tensors = unwrapped.tensors
+    network = choose_network(unwrapped, wish, what)
+    candidate = network.candidate
+    if candidate is not None:
+        _check_extent(candidate.num_classes, candidate.image_channels, target, what)
+    model = _build(network, target)
+    state = own_names(model, tensors) if candidate is None else state_of(candidate, tensors)
+    if network.fault is not None and not state.keys() & {*dict(model.named_parameters())}:
+        raise network.fault
+    _fill(model, state, network.architecture, what)
+    surplus = (*unwrapped.surplus, *(candidate.surplus if candidate else ()))
+    origin = Origin(
+        format=opened.format,
+        file=brief(what),
+        size=path.stat().st_size,
+        sha256=_sha256(path),
+        path=unwrapped.path,
+        prefixes=unwrapped.prefixes,
+        layout=candidate.layout if candidate else "",
+        num_tensors=len(state),
+        surplus=surplus[:MOST_NAMED],
+        stand_ins=opened.stand_ins,
+        types=_types(tensors),
+        pixels=network.pixels,
+        notes=(*opened.notes, *network.notes),
+        versions=_versions(network.architecture),
+    )
+    return Arrived(model, network, origin)
+
+
+def from_module(source: Classifier, wish: Wish, target: Target) -> Arrived:
+    """Return a copy of a network of a registered architecture, built from its parameters."""
+    architecture = MODELS.name_of(type(source))
+    if architecture is None:
+        raise InputError(
+            f"a {type(source).__name__} is no architecture of list_models(); wrap it first, or "
+            "bring its state dict in a file"
+        )
+    if wish.architecture not in (None, architecture) or wish.preset is not None:
+        raise InputError(f"the model is a {architecture}: leave out preset and architecture")
+    values: Any = MODELS.get(architecture).Parameters.create(
+        {**wish.parameters, **(dict(zip(("mean", "std"), wish.scale or (), strict=False)))}
+    )
+    network = Network(architecture, values.model_dump(mode="json"), None, None)
+    _check_extent(source.num_classes, source.image_shape[0], target, "the model")
+    model = _build(network, target)
+    state = {key: value.detach().cpu().clone() for key, value in source.state_dict().items()}
+    _fill(model, state, architecture, "the model")
+    x = arrival.noise_images(target.image_shape)
+    training = [part for part in source.modules() if part.training]
+    source.eval()
+    with torch.no_grad():
+        same = torch.allclose(model(x), source(x).cpu(), rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS)
+    for part in training:
+        part.training = True
+    if not (same or source.stochastic):
+        raise InputError(
+            f"the model answers differently when {architecture} is built again with these "
+            "parameters: give those that it was made with"
+        )
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(
+            key.encode() + state[key].contiguous().view(-1).view(torch.uint8).numpy().data
+        )
+    origin = Origin(
+        format="module",
+        sha256=digest.hexdigest(),
+        num_tensors=len(state),
+        types=_types(state),
+        versions=_versions(architecture),
+    )
+    return Arrived(model, network, origin)
+
+
+def _check_extent(num_classes: int, channels: int, target: Target, what: str) -> None:
+    if num_classes != len(target.class_names):
+        raise InputError(
+            f"{what} has {num_classes} outputs, the data {len(target.class_names)} classes."
+        )
+    if channels != target.image_shape[0]:
+        raise InputError(
+            f"{what} takes images of {channels} channels, the data has {target.image_shape[0]}."
+        )
+
+
+def _build(network: Network, target: Target) -> Classifier:
+    return create_model(
+        network.architecture, target.image_shape, len(target.class_names), network.parameters
+    )
+
+
+def _fill(model: Classifier, state: Mapping[str, Tensor], architecture: str, what: str) -> None:
+    """Put the weights in the place of the initial ones; they are not copied.
+
+    Raises:
+        InputError: a tensor is missing, too much, of another shape, or not finite.
+    """
+    expected = model.state_dict()
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    if missing:
+        raise InputError(
+            f"{what} lacks {len(missing)} tensors of {architecture}, first {missing[0]}; is it "
+            "another depth or width?"
+        )
+    if extra:
+        raise InputError(
+            f"{what} has {len(extra)} tensors that {architecture} does not use, first {extra[0]}; "
+            "nothing was imported."
+        )
+    for key, value in expected.items():
+        if value.shape != state[key].shape:
+            raise InputError(
+                f"{what} does not fit {architecture}: {key} should be {list(value.shape)}, got "
+                f"{list(state[key].shape)}; is it another depth, width or number of classes?"
+            )
+    arrival.check_weights(state, what)
+    typed = {key: state[key].to(value.dtype) for key, value in expected.items()}
+    model.load_state_dict(typed, assign=True)
+    model.requires_grad_(False).eval()
+
+
+def reorder(
+    model: Classifier, order: tuple[str, ...], class_names: tuple[str, ...], what: str
+) -> None:
+    """Put the outputs, whose names are `order`, into the order of `class_names`."""
+    layer = model.class_layer
+    if layer is None:
+        raise InputError(
+            f"the outputs of {what} cannot be put into another order: no layer has a row a class"
+        )
+    rows = torch.tensor([order.index(name) for name in class_names])
+    layer.weight = torch.nn.Parameter(layer.weight[rows].clone(), requires_grad=False)
+    if layer.bias is not None:
+        layer.bias = torch.nn.Parameter(layer.bias[rows].clone(), requires_grad=False)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _types(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    return tuple(sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}))
+
+
+def _versions(architecture: str) -> dict[str, str]:
+    """Return the versions of what has built the network."""
+    found = {"torch": torch.__version__}
+    library = LIBRARIES.get(architecture)
+    return found | ({library: importlib.metadata.version(library)} if library else {})

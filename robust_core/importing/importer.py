@@ -1,0 +1,167 @@
+"""Bringing in a model from elsewhere: open, unwrap, recognise, build, check, store."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from robust_core.checkpoints.catalog import (
+    CheckpointInfo,
+    checkpoint_info,
+    free_path,
+    import_checkpoint,
+    list_checkpoints,
+    save_checkpoint,
+)
+from robust_core.config.choice import Choice
+from robust_core.config.imported import CleanAccuracy, ImportConfig
+from robust_core.errors import InputError, brief
+from robust_core.importing import arrival
+from robust_core.importing.building import from_file, from_module, reorder
+from robust_core.importing.choosing import Wish
+from robust_core.importing.opening import is_ours
+from robust_core.importing.presets import PRESETS
+from robust_core.importing.target import Target, find_target
+from robust_core.models.base import Classifier
+
+
+def import_model(
+    source: str | Path | Classifier,
+    *,
+    preset: str | None = None,
+    architecture: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    data: str | None = None,
+    class_names: Sequence[str] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    key: str | None = None,
+    name: str | None = None,
+    claim: float | None = None,
+) -> CheckpointInfo:
+    """Bring in a model from elsewhere, check it, and store it among the checkpoints.
+
+    A file of weights is opened without running anything in it and mapped onto a network of this
+    laboratory. What it does not tell must be said: which of several networks with the same names it
+    is, how it expects its pixels, and what its outputs mean. The same file imported twice in the
+    same way is stored once.
+
+    Args:
+        source: a .safetensors file, a file of `torch.save`, or a network of `create_model` (with
+            the `parameters` it was made with).
+        preset: name of a published network (`robust-lab import --list`), which says all but `data`.
+        architecture: a name of `list_models()`.
+        parameters: those of the architecture's parameters that the file does not tell.
+        mean: of the normalisation (x - mean) / std of pixels in [0, 1], for each channel or for
+            all; 0 for a network that takes [0, 1] as it is.
+        std: likewise; 1 for a network that takes [0, 1] as it is.
+        data: the data set that it classifies; default: that of the preset.
+        class_names: the meaning of its K outputs, in their order; needed without `data`. With
+            `data`, the outputs are put into the order of the data set.
+        image_shape: (C, H, W); needed without `data`.
+        key: which set of weights, where a file holds several, such as "ema".
+        name: what to call it; default: the name of the file.
+        claim: the clean accuracy in [0, 1] that somebody states, to be compared.
+
+    Returns:
+        What the stored checkpoint says of itself; its name is "imported/<name>".
+
+    Raises:
+        InputError: the file cannot be opened, does not tell enough, or what it holds does not work.
+    """
+    if claim is not None and not 0.0 <= claim <= 1.0:
+        raise InputError(f"claim must be an accuracy in [0, 1], got {claim:g}")
+    wish = Wish(preset, architecture, dict(parameters or {}), mean, std)
+    path = None if isinstance(source, Classifier) else Path(source)
+    if path is not None and is_ours(path):
+        return _import_ours(path, name)
+    found = None if preset is None else PRESETS.get(preset)
+    names = None if class_names is None else tuple(class_names)
+    target = find_target(
+        data or (found.data if found and names is None else None), names, image_shape
+    )
+    if isinstance(source, Classifier):
+        arrived, stem = from_module(source, wish, target), wish.architecture or "model"
+    else:
+        file = Path(source)
+        arrived, stem = from_file(file, wish, target, key or (found and found.key)), file.name
+    model, what = arrived.model, arrived.origin.file or "the model"
+    config = ImportConfig(
+        title=brief(name or ""),
+        data=target.data,
+        model=Choice(name=arrived.network.architecture, parameters=arrived.network.parameters),
+        origin=arrived.origin.model_copy(
+            update={"preset": preset or "", "claim": claim, "order": target.order or ()}
+        ),
+    )
+    known = _already_here(config, target, name)
+    if known is not None:
+        return known
+    if target.order is not None:
+        reorder(model, target.order, target.class_names, what)
+    config = _checked(model, config, target, what)
+    return _store(model, config, target, name or stem)
+
+
+def _import_ours(path: Path, name: str | None) -> CheckpointInfo:
+    """Store a checkpoint of this laboratory, which says everything itself."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
+    return checkpoint_info(import_checkpoint(f"{name}{path.suffix}" if name else path.name, data))
+
+
+def _checked(model: Classifier, config: ImportConfig, target: Target, what: str) -> ImportConfig:
+    """Return the configuration with the findings of all checks on arrival.
+
+    Raises:
+        InputError: the model does not work.
+    """
+    findings = arrival.check_behaviour(model, arrival.noise_images(target.image_shape), what)
+    origin, images = config.origin, target.images
+    notes, clean = list(origin.notes), None
+    if target.order is not None:
+        notes.append("Its outputs were put into the order of the data set's classes.")
+    if images is None:
+        notes.append("Nothing was measured on arrival: there were no labelled images here.")
+    else:
+        sample = images.sample(arrival.num_images_to_measure(model))
+        result = arrival.measure_clean(model, sample)
+        clean = CleanAccuracy(
+            num_correct=result.num_correct, num_images=len(sample), split=sample.split
+        )
+        scale = None if origin.pixels is None else (origin.pixels.mean, origin.pixels.std)
+        findings = (*findings, *arrival.check_accuracy(model, sample, result, scale))
+        if origin.claim is not None:
+            findings = (*findings, arrival.check_claim(result, origin.claim))
+    changes = {"notes": tuple(notes), "clean": clean, "findings": findings}
+    return config.model_copy(update={"origin": origin.model_copy(update=changes)})
+
+
+def _already_here(config: ImportConfig, target: Target, name: str | None) -> CheckpointInfo | None:
+    """Return the stored model that came from the same file in the same way."""
+    for known in list_checkpoints():
+        info = checkpoint_info(known)
+        other = info.config
+        if not (isinstance(other, ImportConfig) and name in (None, other.title or None)):
+            continue
+        same = [
+            (one.origin.sha256, one.origin.path, one.origin.order, one.model, one.data)
+            for one in (config, other)
+        ]
+        extent = (target.image_shape, target.class_names)
+        if same[0] == same[1] and extent == (info.image_shape, info.class_names):
+            return info
+    return None
+
+
+def _store(model: Classifier, config: ImportConfig, target: Target, stem: str) -> CheckpointInfo:
+    try:
+        name, path = free_path(stem)
+        save_checkpoint(
+            path, model, config=config, class_names=target.class_names, epoch=0, card=None
+        )
+    except OSError as error:
+        raise InputError(f"the model cannot be stored: {error.strerror}") from None
+    return checkpoint_info(name)
