@@ -159,10 +159,11 @@ def _fill(model: Classifier, state: Mapping[str, Tensor], architecture: str, wha
                 f"{what} does not fit {architecture}: {key} should be {list(value.shape)}, got "
                 f"{list(state[key].shape)}; is it another depth, width or number of classes?"
             )
-    arrival.check_weights(state, what)
     typed = {key: state[key].to(value.dtype) for key, value in expected.items()}
+    del expected  # the initial weights go before those of the file are read
     model.load_state_dict(typed, assign=True)
     model.requires_grad_(False).eval()
+    arrival.check_weights(typed, what)
 
 
 def reorder(

@@ -37,18 +37,26 @@ def digits_network() -> Classifier:
 
 def published_names() -> dict[str, Tensor]:
     """Its state dict as the TRADES code names a wide residual network."""
-    return {_their_key(key): value for key, value in digits_network().state_dict().items()}
+    return published_names_of(digits_network())
 
 
-def _their_key(key: str) -> str:
+def published_names_of(model: Classifier) -> dict[str, Tensor]:
+    """The state dict of a wide residual network as the TRADES code names it."""
+    state = model.state_dict()
+    blocks = {key.split(".")[2] for key in state if key.startswith("trunk.blocks.")}
+    return {_their_key(key, len(blocks) // 3): value for key, value in state.items()}
+
+
+def _their_key(key: str, per_group: int) -> str:
     parts = key.removeprefix("trunk.").split(".")
     if parts[0] == "stem":
         return f"conv1.{parts[1]}"
     if parts[0] == "classifier":
         return f"fc.{parts[1]}"
     if parts[0] == "blocks":
+        group, place = divmod(int(parts[1]), per_group)
         new = parts[2].replace("norm", "bn").replace("shortcut", "convShortcut")
-        return f"block{int(parts[1]) + 1}.layer.0.{new}.{parts[3]}"
+        return f"block{group + 1}.layer.{place}.{new}.{parts[3]}"
     return f"bn1.{parts[1]}"
 
 
