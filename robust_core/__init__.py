@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 from robust_core.aliases import NAMES
 
 if TYPE_CHECKING:
-    from robust_core.attacks import list_attacks
-    from robust_core.attacks.base import create_attack
+    from robust_core.attacks import create_attack, list_attacks
     from robust_core.checkpoints.catalog import checkpoint_info, list_checkpoints, load_model
     from robust_core.config.presets import preset
     from robust_core.config.run import RunConfig
@@ -43,7 +42,7 @@ _HOMES = {
     "ReliabilityCase": "evaluation",
     "check_reliability": "evaluation",
     "checkpoint_info": "checkpoints.catalog",
-    "create_attack": "attacks.base",
+    "create_attack": "attacks",
     "create_model": "models.base",
     "evaluate": "evaluation",
     "import_model": "importing.importer",

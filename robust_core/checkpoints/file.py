@@ -158,7 +158,7 @@ def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod | None]:
 
 def filled(
     description: Description, tensors: Mapping[str, Tensor], what: str
-) -> tuple[Classifier, TrainingMethod]:
+) -> tuple[Classifier, TrainingMethod | None]:
     """Return network and method with these tensors, which fit them, in eval mode and frozen.
 
     Raises:
