@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robust_core.config.imported import Origin
+from robust_core.config.imported import Origin, PixelScale
 from robust_core.errors import InputError, brief
 from robust_core.importing import arrival
 from robust_core.importing.choosing import Network, Wish, choose_network, own_names
@@ -61,7 +61,7 @@ def from_file(path: Path, wish: Wish, target: Target, key: str | None) -> Arrive
         sha256=_sha256(path),
         path=unwrapped.path,
         prefixes=unwrapped.prefixes,
-        layout=candidate.layout if candidate else "",
+        layout=_layout(network),
         num_tensors=len(state),
         surplus=surplus[:MOST_NAMED],
         stand_ins=opened.stand_ins,
@@ -86,7 +86,9 @@ def from_module(source: Classifier, wish: Wish, target: Target) -> Arrived:
     values: Any = MODELS.get(architecture).Parameters.create(
         {**wish.parameters, **(dict(zip(("mean", "std"), wish.scale or (), strict=False)))}
     )
-    network = Network(architecture, values.model_dump(mode="json"), None, None)
+    scale = {name: getattr(values, name, None) for name in ("mean", "std")}
+    pixels = PixelScale.create({**scale, "said_by": "person"}) if all(scale.values()) else None
+    network = Network(architecture, values.model_dump(mode="json"), pixels, None)
     _check_extent(source.num_classes, source.image_shape[0], target, "the model")
     model = _build(network, target)
     state = {key: value.detach().cpu().clone() for key, value in source.state_dict().items()}
@@ -110,6 +112,8 @@ def from_module(source: Classifier, wish: Wish, target: Target) -> Arrived:
         )
     origin = Origin(
         format="module",
+        layout=_layout(network),
+        pixels=pixels,
         sha256=digest.hexdigest(),
         num_tensors=len(state),
         types=_types(state),
@@ -188,6 +192,14 @@ def _sha256(path: Path) -> str:
 
 def _types(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     return tuple(sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}))
+
+
+def _layout(network: Network) -> str:
+    """Return whose names the tensors have: other people's, a library's, or else ours, ""."""
+    if network.candidate is not None:
+        return network.candidate.layout
+    library_name = network.parameters.get("architecture")
+    return f"{network.architecture} {library_name}" if library_name else ""
 
 
 def _versions(architecture: str) -> dict[str, str]:

@@ -151,7 +151,8 @@ def _already_here(config: ImportConfig, target: Target, name: str | None) -> Che
             for one in (config, other)
         ]
         extent = (target.image_shape, target.class_names)
-        if same[0] == same[1] and extent == (info.image_shape, info.class_names):
+        unclaimed = config.origin.claim in (None, other.origin.claim)
+        if same[0] == same[1] and unclaimed and extent == (info.image_shape, info.class_names):
             return info
     return None
 

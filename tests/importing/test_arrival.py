@@ -123,6 +123,23 @@ def test_another_normalisation_that_is_better_is_named():
     assert "50% as declared, but 100% with pixels in [-1, 1]" in found.sentence
 
 
+class RedOrBlue(Classifier):
+    """Knows red from blue; the first channel is red."""
+
+    def forward(self, x):
+        return x.mean(dim=(2, 3))[:, [0, 2]]
+
+
+def test_channels_in_the_other_order_are_named():
+    x = torch.zeros(100, 3, 2, 2)
+    x[:50, 2], x[50:, 0] = 1.0, 1.0  # written as BGR: red is the last
+    y = torch.arange(2).repeat_interleave(50)
+    images = ImageSet("two", "test", x, y, ("red", "blue"), torch.arange(100))
+    found = check_scale(RedOrBlue((3, 2, 2), 2, 1), images, ((0.0,), (1.0,)))
+    assert found.severity is Severity.WARN
+    assert "0% as declared, but 100% with channels in the order BGR" in found.sentence
+
+
 def test_the_order_of_classes_is_recovered_exactly():
     y = torch.arange(10).repeat(10)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(1))

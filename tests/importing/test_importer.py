@@ -77,6 +77,7 @@ def test_two_imports_of_a_file_are_one_model(folder):
     assert other.name == "imported/model-2"
     assert import_model(path, **KNOWN, **SCALE, name="mine").name == "imported/mine"
     assert len(list_checkpoints()) == 3
+    assert "claim" in warned(import_model(path, **KNOWN, **SCALE, claim=0.99))  # not passed over
 
 
 def test_an_import_that_dies_leaves_nothing(folder, monkeypatch):
@@ -219,6 +220,7 @@ def test_a_network_of_a_registered_architecture_can_be_brought_as_it_is(folder):
     parameters = {**SIZE, **SCALE}
     info = import_model(digits_network(), parameters=parameters, data="digits", name="mine")
     assert info.name == "imported/mine" and clean(info) > 0.7
+    assert "mean 0.31, std 0.36" in config_of(info).words
     x = load_data("digits").x[:4]
     torch.testing.assert_close(load_model(info.name)(x), digits_network()(x))
     with pytest.raises(InputError, match="answers differently when wide_resnet is built again"):
