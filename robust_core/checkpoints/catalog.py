@@ -23,7 +23,7 @@ from robust_core.checkpoints.file import (
     parse_description,
     parse_header,
     shipped_tensors,
-    stored_form,
+    stored_forms,
 )
 from robust_core.checkpoints.folders import IMPORTED, files_by_name
 from robust_core.checkpoints.info import CheckpointInfo
@@ -186,7 +186,7 @@ def save_checkpoint(
             path, description.model_dump(mode="json")
         )  # its weights are not ours to write
         return
-    tensors = {key: stored_form(value) for key, value in shipped_tensors(model, method).items()}
+    tensors = stored_forms(shipped_tensors(model, method))
     metadata = {METADATA_KEY: json.dumps(description.model_dump(mode="json"))}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)

@@ -129,13 +129,20 @@ def rounded_to_half(tensor: Tensor) -> Tensor:
     return tensor.half().to(tensor.dtype) if _may_be_half(tensor) else tensor
 
 
-def stored_form(tensor: Tensor) -> Tensor:
-    """Return a contiguous copy on the CPU, in half precision where that changes no value."""
-    tensor = tensor.detach().cpu()
-    exact = _may_be_half(tensor) and torch.equal(rounded_to_half(tensor), tensor)
-    return tensor.to(
-        torch.float16 if exact else tensor.dtype, copy=True, memory_format=torch.contiguous_format
-    )
+def stored_forms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as they are stored: contiguous, on the CPU, apart from each other.
+
+    In half precision where that changes no value. Only what needs it is copied.
+    """
+    stored, places = {}, set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().cpu()
+        exact = _may_be_half(value) and torch.equal(rounded_to_half(value), value)
+        value = value.to(torch.float16 if exact else value.dtype).contiguous()
+        place = value.untyped_storage().data_ptr()
+        stored[key] = value.clone() if place in places else value
+        places.add(place)
+    return stored
 
 
 def _may_be_half(tensor: Tensor) -> bool:
