@@ -14,12 +14,7 @@ from robust_core.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
 PARTS = ("app", "robust_core", "README.md", "pyproject.toml", "requirements.txt", "setup.py")
-SHIPPED = (
-    "checkpoints/README.md",
-    "checkpoints/packaged",
-    "checkpoints/pretrained",
-    "checkpoints/recipes",
-)
+SHIPPED = ("README.md", "packaged", "pretrained", "recipes")
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 PAGE = """
 from streamlit.testing.v1 import AppTest
@@ -50,7 +45,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel, which sees this one's libraries; nothing is downloaded."""
     folder = tmp_path_factory.mktemp("wheel")
     source, home = folder / "source", folder / "environment"
-    for part in (*PARTS, *SHIPPED, "tests/requirements.txt"):
+    for part in (*PARTS, *(f"checkpoints/{one}" for one in SHIPPED), "tests/requirements.txt"):
         (source / part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (REPOSITORY / part).is_dir() else shutil.copy
         copy(REPOSITORY / part, source / part)

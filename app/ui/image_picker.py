@@ -105,7 +105,7 @@ def _from_gallery(info: CheckpointInfo) -> ChosenImage:
     st.session_state.setdefault(class_key, ALL_CLASSES)
     wanted = right.selectbox(
         "Class",
-        [ALL_CLASSES, *range(images.num_classes)],
+        [ALL_CLASSES, *images.y.unique().tolist()],  # of those that have an image here
         key=class_key,
         format_func=lambda k: "all" if k == ALL_CLASSES else images.class_names[k],
         persist_state="session",

@@ -4,6 +4,7 @@ Model modes, parameter gradients and global random generators are never changed.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,7 +25,8 @@ from robust_core.losses import cross_entropy, is_correct
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 
-MEASURED_PASSES = 5
+MEASURED_PASSES, MEASURED_SECONDS = 5, 0.5  # at most; two passes at least
+MEASURED_PIXELS = 256 * 3 * 32 * 32  # at most in one pass: of larger images fewer at once
 MOST_MODELS, MOST_TRAINED, MOST_SETS = 8, 4, 8  # in memory at once
 T = TypeVar("T")
 SEARCHED = 64  # images searched for a correctly classified example
@@ -141,6 +143,8 @@ def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
         info: the checkpoint.
         batch_size: images per pass.
     """
+    fitting = max(1, MEASURED_PIXELS // math.prod(info.image_shape))
+    batch_size = min(batch_size, fitting)
     shape = (batch_size, *info.image_shape)
     return _seconds_per_pass(_mode_key(info), load_model(info), shape) / batch_size
 
@@ -154,4 +158,6 @@ def _seconds_per_pass(mode: str, _model: Classifier, shape: tuple[int, int, int,
             started = time.perf_counter()
             input_gradient(_model, x, lambda logits: cross_entropy(logits, y))
             times.append(time.perf_counter() - started)
+            if sum(times) > MEASURED_SECONDS and len(times) > 1:
+                break
     return min(times)  # the first passes also warm up

@@ -3,7 +3,7 @@
 The functions on arrays take gradients [N,C,H,W] of any scale and sign and return what can be shown.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -48,6 +48,7 @@ def gradients_of_classes(
     x: Tensor,
     score: ScoreName = "log_probability",
     *,
+    classes: Sequence[int] | None = None,
     batch_size: int = 64,
 ) -> Tensor:
     """Return the input gradient of each class's score: images [N,C,H,W] -> [N,K,C,H,W].
@@ -59,6 +60,7 @@ def gradients_of_classes(
         model: maps [N,C,H,W] in [0, 1] to logits [N,K]; used in eval mode, left unchanged.
         x: images in [0, 1].
         score: which score.
+        classes: K' of the classes, in their order; None: all K. Each takes a backward pass.
         batch_size: images a pass.
 
     Raises:
@@ -71,9 +73,9 @@ def gradients_of_classes(
         raise InputError("gradients need at least one image, got none")
     with evaluation_mode(model):
         num_classes = predict_logits(model, x[:1]).shape[1]
-        classes = torch.arange(num_classes, device=x.device)
+        wanted = torch.tensor(range(num_classes) if classes is None else classes, device=x.device)
         parts = [
-            class_gradients(model, part, classes.expand(len(part), -1), SCORES[score])[0]
+            class_gradients(model, part, wanted.expand(len(part), -1), SCORES[score])[0]
             for part in x.split(batch_size)
         ]
     return torch.cat(parts)

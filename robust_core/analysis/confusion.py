@@ -193,16 +193,12 @@ def hard_pairs(shares: Tensor, limit: int | None = None) -> list[HardPair]:
         limit: how many pairs at most; None: all whose strength is above 0.
     """
     shares = torch.nan_to_num(shares)
-    num_classes = len(shares)
     pairs = []
-    for i in range(num_classes):
-        for j in range(i + 1, num_classes):
-            there, back = float(shares[i, j]), float(shares[j, i])
-            if there == back == 0.0:
-                continue
-            first, second = (i, j) if there >= back else (j, i)
-            mutuality = min(there, back) / max(there, back)
-            pairs.append(HardPair(first, second, (there + back) / 2, mutuality))
+    for i, j in torch.nonzero(((shares != 0) | (shares.T != 0)).triu(diagonal=1)).tolist():
+        there, back = float(shares[i, j]), float(shares[j, i])
+        first, second = (i, j) if there >= back else (j, i)
+        mutuality = min(there, back) / max(there, back)
+        pairs.append(HardPair(first, second, (there + back) / 2, mutuality))
     pairs.sort(key=lambda pair: (-pair.strength, pair.first, pair.second))
     return pairs[:limit]
 

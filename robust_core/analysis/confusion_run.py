@@ -5,7 +5,7 @@ alone as among others.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -100,6 +100,52 @@ class ConfusionRun:
         y, num_classes = self.images.y, self.images.num_classes
         counts = torch.stack([count_pairs(y, row, num_classes) for row in self.steps])
         return ConfusionPath(tuple(map(float, range(len(counts)))), counts)
+
+    def among_occurring(self, most: int) -> tuple["ConfusionRun", Tensor]:
+        """Return the run as if there were only the classes that occur in it, and which these are.
+
+        A class occurs that is a label or is predicted, with or without the attack. All that has a
+        place for each class loses the others, and labels and predictions are counted anew; the
+        logits are those of the classes that are left, and of the steps only the two ends are.
+
+        Args:
+            most: classes; of more the most frequent ones are taken, and images of the others are
+                left out.
+
+        Returns:
+            The run of K' classes, and their numbers among the K, ascending: int64 [K'].
+        """
+        told = torch.stack([self.images.y, self.prediction, self.attacked])  # [3, N]
+        count = torch.bincount(told.flatten(), minlength=self.images.num_classes)
+        classes = count.argsort(descending=True, stable=True)[:most]
+        classes = classes[count[classes] > 0].sort().values
+        place = torch.full((self.images.num_classes,), -1)
+        place[classes] = torch.arange(len(classes))
+        kept = (place[told] >= 0).all(dim=0)
+        images = self.images.subset(kept)
+        names = tuple(images.class_names[k] for k in classes.tolist())
+
+        def columns(of_all: Tensor | None) -> Tensor | None:
+            return None if of_all is None else of_all[kept][:, classes]
+
+        def both(of_all: Tensor) -> Tensor:
+            return of_all[classes][:, classes]
+
+        weights = self.weight_similarity
+        fewer = replace(
+            self,
+            images=replace(images, y=place[images.y], class_names=names),
+            x_adv=self.x_adv[kept],
+            logits=self.logits[kept][:, classes],
+            prediction=place[self.prediction[kept]],
+            attacked=place[self.attacked[kept]],
+            steps=place[told[1:, kept]],
+            cosines=columns(self.cosines),
+            cosines_adv=columns(self.cosines_adv),
+            feature_similarity=both(self.feature_similarity),
+            weight_similarity=None if weights is None else both(weights),
+        )
+        return fewer, classes
 
     def cell(self, label: int, predicted: int) -> Tensor:
         """Return the positions of the images of a class that end as another: int64 [M]."""

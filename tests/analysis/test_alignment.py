@@ -200,3 +200,10 @@ def test_a_gradient_is_zero_where_nothing_is_passed_on():
     y = torch.zeros(4, dtype=torch.int64)
     assert zero_gradient_share(Dead(), x, y) == 0.25
     assert zero_gradient_share(LinearModel(), x, y) == 0.0
+
+
+def test_the_gradients_of_some_classes_are_those_of_all():
+    model = create_model("small_cnn", (1, 8, 8), 6, {"width": 4}).eval()
+    x = torch.rand((2, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    every = gradients_of_classes(model, x)
+    assert torch.equal(gradients_of_classes(model, x, classes=[4, 1]), every[:, [4, 1]])

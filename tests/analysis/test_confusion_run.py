@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust_core.analysis.confusion_run import EOT_SAMPLES, ConfusionPlan, run_confusion
+from robust_core.analysis.confusion_run import (
+    EOT_SAMPLES,
+    ConfusionPlan,
+    ConfusionRun,
+    run_confusion,
+)
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
@@ -117,3 +122,43 @@ def test_gradients_of_a_stochastic_model_are_averaged():
     assert PLAN.attack(False).averaged_passes == 1
     with pytest.raises(InputError, match="num_images must be >= 10"):
         ConfusionPlan.create({"num_images": 1})
+
+
+def test_a_run_among_the_classes_that_occur_in_it():
+    """Of 50 classes with 3 labels: the same cells, pairs and images under fewer numbers."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.tensor([3, 3, 3, 17, 17, 41])
+    prediction, attacked = torch.tensor([3, 3, 8, 17, 17, 41]), torch.tensor([8, 3, 8, 3, 17, 30])
+    every = torch.rand((50, 50), generator=generator)
+    whole = ConfusionRun(
+        plan=ConfusionPlan(),
+        attack=ConfusionPlan().attack(False),
+        images=ImageSet(
+            name="many",
+            split="test",
+            x=torch.rand((6, 1, 8, 8), generator=generator),
+            y=y,
+            class_names=tuple(f"class {k}" for k in range(50)),
+            index=torch.arange(6),
+        ),
+        x_adv=torch.rand((6, 1, 8, 8), generator=generator),
+        logits=torch.rand((6, 50), generator=generator),
+        prediction=prediction,
+        attacked=attacked,
+        steps=torch.stack([prediction, attacked]),
+        cosines=None,
+        cosines_adv=None,
+        feature_similarity=every,
+        weight_similarity=every,
+    )
+    fewer, classes = whole.among_occurring(40)
+    assert classes.tolist() == [3, 8, 17, 30, 41]
+    assert fewer.images.class_names == ("class 3", "class 8", "class 17", "class 30", "class 41")
+    assert torch.equal(classes[fewer.images.y], y)
+    assert torch.equal(classes[fewer.steps], whole.steps)
+    assert torch.equal(fewer.confusion().attacked, whole.confusion().attacked[classes][:, classes])
+    assert torch.equal(fewer.weight_similarity, every[classes][:, classes])  # pyright: ignore
+    fewest, classes = whole.among_occurring(2)
+    assert classes.tolist() == [3, 17]  # without the images that have to do with another class
+    assert fewest.images.index.tolist() == [1, 3, 4]
+    assert fewest.attacked.tolist() == [0, 0, 1]

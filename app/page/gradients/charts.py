@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from app.ui.charts import MARGIN, ROBUST
-from app.ui.pictures import GAP, mosaic
+from app.ui.pictures import GAP, mosaic, smaller
 from app.ui.plain import in_html
 
 Array = NDArray[np.float32]
@@ -46,7 +46,8 @@ def shared_limit(values: Array) -> float:
 
 def signed_grid(tiles: Array, words: Words, limit: float, theme: str, unit: str) -> go.Figure:
     """Return signed maps [R,K,H,W] on one diverging scale from -limit to limit, with colour bar."""
-    gap = GAP if words.tiles is None else CAPTION_GAP
+    tiles = smaller(tiles)
+    gap = _gap(tiles, words)
     colours = SIGNED[theme]
     figure = go.Figure()
     figure.add_heatmap(
@@ -63,7 +64,8 @@ def signed_grid(tiles: Array, words: Words, limit: float, theme: str, unit: str)
 
 def picture_grid(tiles: Array, words: Words) -> go.Figure:
     """Return pictures [R,K,H,W,C] in [0, 1], C 1 or 3, never smoothed."""
-    gap = GAP if words.tiles is None else CAPTION_GAP
+    tiles = smaller(tiles)
+    gap = _gap(tiles, words)
     sheet = mosaic(tiles, gap)
     there = ~np.isnan(sheet[..., :1])
     levels = (255 * np.nan_to_num(sheet)).round().clip(0, 255)
@@ -136,6 +138,11 @@ def class_table(by_class: Array, class_names: Sequence[str], theme: str) -> go.F
     figure.update_xaxes(title="Target of class", type="category")
     figure.update_yaxes(title="Gradient of class", type="category", autorange="reversed")
     return figure
+
+
+def _gap(tiles: Array, words: Words) -> int:
+    """Return the pixels of the tiles below each: a quarter of a tile where a caption stands."""
+    return GAP if words.tiles is None else max(CAPTION_GAP, tiles.shape[2] // 4)
 
 
 def _framed(figure: go.Figure, shape: tuple[int, ...], words: Words, gap: int) -> go.Figure:

@@ -117,8 +117,10 @@ def show_classes(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
     with right:
         display = DISPLAY.select("Display")
     warn_of_masking(models)
-    found = measure.gradients(models, image.x, score)  # [R, K, C, H, W]
-    words = charts.Words([short_name(info) for info in models], list(models[0].class_names))
+    classes = measure.shown_classes(models, image)
+    found = measure.gradients(models, image.x, score, classes)  # [R, K, C, H, W]
+    names = [models[0].class_names[k] for k in classes]
+    words = charts.Words([short_name(info) for info in models], names)
     figure, picture, note = _figure(found, words, display)
     label = models[0].class_names[image.label]
     st.plotly_chart(
@@ -128,9 +130,13 @@ def show_classes(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         alt=f"Gradient of the {SCORE_WORDS[score]} of every class at an image of {label}; rows: "
         + ", ".join(words.rows),
     )
-    st.caption(DISPLAYS[display].source + note)
-    names = np.array([info.name for info in models])
-    offer(npz(gradients=found, models=names, x=image.x.numpy()), picture, "gradients")
+    st.caption(DISPLAYS[display].source + note + measure.classes_words(models, classes))
+    rows = np.array([info.name for info in models])
+    offer(
+        npz(gradients=found, models=rows, classes=np.array(names), x=image.x.numpy()),
+        picture,
+        "gradients",
+    )
 
 
 def pick_kind(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> str:
@@ -161,13 +167,14 @@ def show_targets(
     """Draw the target of every class above the gradients of the models, with their cosines."""
     kind = pick_kind(models[0], infos)
     warn_of_masking(models)
-    wanted = measure.targets(models[0], image.x, kind, find_denoiser(models[0], infos))
-    found = measure.gradients(models, image.x, "log_probability")
+    classes = measure.shown_classes(models, image)
+    wanted = measure.targets(models[0], image.x, kind, find_denoiser(models[0], infos))[classes]
+    found = measure.gradients(models, image.x, "log_probability", classes)
     cosines = cosine(torch.from_numpy(found), torch.from_numpy(wanted)).numpy()  # [R, K]
     maps = np.concatenate([wanted[None], found]).sum(axis=2)  # [1 + R, K, H, W]
     limits = np.percentile(np.abs(maps), charts.PERCENTILE, axis=(2, 3), keepdims=True)
     maps = maps / np.where(limits > 0, limits, 1.0)
-    names = list(models[0].class_names)
+    names = [models[0].class_names[k] for k in classes]
     words = charts.Words(
         ["Target", *(short_name(info) for info in models)],
         names,
@@ -193,7 +200,7 @@ def show_targets(
         "Gradients of the log-probability. Only directions are compared, so every tile is scaled "
         "to its own 98th percentile. Under a tile: cosine of gradient and target. A softmax "
         "classifier cannot meet all targets of OI, CM or NN: its gradients, weighted by "
-        "probability, sum to zero."
+        "probability, sum to zero." + measure.classes_words(models, classes)
     )
     labels = np.array([info.name for info in models])
     picture = picture_bytes(charts.signed_colours(maps, 1.0))

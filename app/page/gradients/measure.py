@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.ui import models
 from app.ui.image_picker import ChosenImage
-from app.ui.measure import Run, cost_of, measure, run
+from app.ui.measure import Run, cost_of, kept, measure, run
 from robust_core.analysis.alignment import (
     Alignment,
     ScoreName,
@@ -32,29 +32,59 @@ from robust_core.analysis.synthesis import class_seeds, generate, hole_of, inpai
 from robust_core.attacks.base import create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.gradients import predict_logits
+from robust_core.models.base import Classifier
 from robust_core.models.denoiser import Denoiser
 from robust_core.threat_model import Norm
 
 R = TypeVar("R")
 Array = NDArray[np.float32]
 Infos = Sequence[CheckpointInfo]
-Generated = list[tuple[Array, Array]]  # per model: images [K,C,H,W] and probabilities [K,K]
+Generated = list[tuple[Array, Array]]  # per model: images [K,C,H,W], probabilities of them [K]
 METHODS = get_args(AttributionName)
 SEED = 0
 MORPH_STEPS, DRAW_STEPS = 40, 40
 MAP_PASSES, QUALITY_PASSES = 300, 3500  # mostly occlusion: 225 patches, for quality of 9 images
+ALL_CLASSES, MOST_CLASSES = 20, 10  # shown as they are up to; shown of more
 BATCH = 16  # images per pass, on average
 
 
-def gradients(infos: Infos, x: Tensor, score: ScoreName) -> Array:
-    """Return the input gradients of each model for each class at an image [C,H,W]: [R,K,C,H,W]."""
+def shown_classes(infos: Infos, image: ChosenImage) -> list[int]:
+    """Return the classes that the views show: all, or of many those that matter for an image.
+
+    These are its label and the classes that the first model finds likeliest, `MOST_CLASSES` in all,
+    ascending; each costs a backward pass.
+    """
+    info = infos[0]
+    if info.num_classes <= ALL_CLASSES:
+        return list(range(info.num_classes))
+
+    def find() -> list[int]:
+        logits = predict_logits(models.load_model(info), image.x[None])[0]
+        logits[image.label] = torch.inf
+        return sorted(logits.topk(MOST_CLASSES).indices.tolist())
+
+    return kept("gradients.shown", (info, image.x, image.label), find)
+
+
+def classes_words(infos: Infos, classes: Sequence[int]) -> str:
+    """Return which classes are shown, where that is not all; begins with a space."""
+    if len(classes) == infos[0].num_classes:
+        return ""
+    return (
+        f" Shown are {len(classes)} of {infos[0].num_classes:,} classes: the label and those that "
+        f"{infos[0].name} finds likeliest."
+    )
+
+
+def gradients(infos: Infos, x: Tensor, score: ScoreName, classes: Sequence[int]) -> Array:
+    """Return the input gradients of each model for K classes at an image [C,H,W]: [R,K,C,H,W]."""
 
     def of_one(info: CheckpointInfo) -> Array:
         model = models.load_model(info)
         return run(
             "gradients.maps",
-            (info, x, score),
-            lambda job: gradients_of_classes(model, x[None], score)[0].numpy(),
+            (info, x, score, tuple(classes)),
+            lambda job: gradients_of_classes(model, x[None], score, classes=classes)[0].numpy(),
         )
 
     return np.stack([of_one(info) for info in infos])
@@ -73,6 +103,7 @@ def sample_alignment(
     infos: Infos, kind: str, denoiser: CheckpointInfo | None, number: int
 ) -> list[Alignment] | None:
     """Return the alignment of each model over a sample of test images; None until measured."""
+    models.load_images(infos[0], "train")  # says at once where there are none
 
     def of_one(info: CheckpointInfo, job: Run) -> Alignment:
         find, x = _finder(info, kind, denoiser), models.load_images(info).sample(number).x
@@ -96,8 +127,10 @@ def sample_alignment(
     )
 
 
-def morphs(infos: Infos, image: ChosenImage, epsilon: float) -> Generated | None:
-    """Return the image moved towards each class by each model; None until measured.
+def morphs(
+    infos: Infos, image: ChosenImage, epsilon: float, classes: Sequence[int]
+) -> Generated | None:
+    """Return the image moved towards some classes by each model; None until measured.
 
     Targeted L2 PGD without random start, 40 steps of 2.5 epsilon / 40.
     """
@@ -112,20 +145,20 @@ def morphs(infos: Infos, image: ChosenImage, epsilon: float) -> Generated | None
             random_start=False,
             seed=SEED,
         )
-        many = image.x.expand(model.num_classes, *image.x.shape).contiguous()
+        many = image.x.expand(len(classes), *image.x.shape).contiguous()
         x_adv = attack(
             model,
             many,
             torch.full((len(many),), image.label),
-            target=torch.arange(len(many)),
+            target=torch.tensor(classes),
             on_step=lambda step: job.check(),
         )
-        return x_adv.numpy(), predict_logits(model, x_adv).softmax(dim=1).numpy()
+        return x_adv.numpy(), _reached(model, x_adv, classes)
 
-    num_classes = infos[0].num_classes
+    num_classes = len(classes)
     return measure(
         "gradients.morph",
-        (infos, image.x, image.label, epsilon),
+        (infos, image.x, image.label, epsilon, tuple(classes)),
         lambda job: _each(infos, job, of_one),
         cost=cost_of(infos, MORPH_STEPS * num_classes, num_classes),
         label="Morph",
@@ -141,18 +174,21 @@ def seeds(info: CheckpointInfo, seed: int) -> Tensor:
     return class_seeds(train.x, train.y, torch.arange(train.num_classes), generator)
 
 
-def generated(infos: Infos, start: Tensor, task: str, epsilon: float) -> Generated | None:
+def generated(
+    infos: Infos, start: Tensor, task: str, epsilon: float, shown: Sequence[int]
+) -> Generated | None:
     """Return an image of each class by each model, from `start` [K,C,H,W]; None until measured.
 
     Args:
         infos: the models.
         start: one image per class.
+        shown: the classes.
         task: "seed" changes the whole image, "hole" only its middle.
         epsilon: largest L2 distance from `start`.
     """
 
     def of_one(info: CheckpointInfo, job: Run) -> tuple[Array, Array]:
-        model, classes = models.load_model(info), torch.arange(len(start))
+        model, classes = models.load_model(info), torch.tensor(shown)
         steps = {
             "epsilon": epsilon,
             "step_size": 2.5 * epsilon / DRAW_STEPS,
@@ -163,11 +199,11 @@ def generated(infos: Infos, start: Tensor, task: str, epsilon: float) -> Generat
             x = generate(model, start, classes, **steps)
         else:
             x = inpaint(model, start, hole_of(start), classes, **steps)
-        return x.numpy(), predict_logits(model, x).softmax(dim=1).numpy()
+        return x.numpy(), _reached(model, x, shown)
 
     return measure(
         "gradients.draw",
-        (infos, start, task, epsilon),
+        (infos, start, task, epsilon, tuple(shown)),
         lambda job: _each(infos, job, of_one),
         cost=cost_of(infos, DRAW_STEPS * len(start), len(start)),
         label="Generate",
@@ -234,6 +270,12 @@ def explanation_quality(
         label="Measure quality",
         words="Measuring infidelity and sensitivity",
     )
+
+
+def _reached(model: Classifier, x: Tensor, classes: Sequence[int]) -> Array:
+    """Return the probability of each image's own class: [K]."""
+    probabilities = predict_logits(model, x).softmax(dim=1)
+    return probabilities.gather(1, torch.tensor(classes)[:, None])[:, 0].numpy()
 
 
 def _each(infos: Infos, job: Run, of_one: Callable[[CheckpointInfo, Run], R]) -> list[R]:

@@ -27,22 +27,24 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         help="Largest L2 norm of the change. The usual epsilon of L2 attacks is 0.5.",
     )
     warn_of_masking(models)
-    names = models[0].class_names
-    found = measure.morphs(models, image, epsilon)
+    label = models[0].class_names[image.label]
+    classes = measure.shown_classes(models, image)
+    names = [models[0].class_names[k] for k in classes]
+    found = measure.morphs(models, image, epsilon, classes)
     if found is None:
         return
     tiles = np.stack([x_adv for x_adv, _ in found]).transpose(0, 1, 3, 4, 2)
-    reached = np.stack([probabilities.diagonal() for _, probabilities in found])  # [R, K]
+    reached = np.stack([probabilities for _, probabilities in found])  # [R, K]
     words = charts.Words(
         [short_name(info) for info in models],
-        list(names),
+        names,
         [[percent(float(share)) for share in row] for row in reached],
     )
     st.plotly_chart(
         charts.picture_grid(tiles, words),
         config=PLAIN_CHART,
         key="gradients.morph",
-        alt=f"An image of {names[image.label]} moved towards every class, L2 {epsilon:g}. "
+        alt=f"An image of {label} moved towards every class, L2 {epsilon:g}. "
         "Mean probability of the target class: "
         + ", ".join(
             f"{short_name(info)} {row.mean():.0%}"
@@ -54,6 +56,7 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         f"{2.5 * epsilon / measure.MORPH_STEPS:.2g}, no random start. Under each tile: the "
         "model's probability of the target class. For comparison: the code of BIGRoC, by the "
         "authors of PAG, uses epsilon 10 to 15 for pixels in [-1, 1], which is 5 to 7.5 here."
+        + measure.classes_words(models, classes)
     )
     labels = np.array([info.name for info in models])
     data = npz(x_adv=tiles, probability=reached, models=labels, epsilon=epsilon)

@@ -31,19 +31,23 @@ def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None
     """Draw the start and the result of every model, classes in columns."""
     task, seed, epsilon = _controls()
     warn_of_masking(models)
-    names, labels = models[0].class_names, [info.name for info in models]
+    classes = measure.shown_classes(models, image)
+    names, labels = (
+        [models[0].class_names[k] for k in classes],
+        [info.name for info in models],
+    )
     start = image.x.expand(len(names), -1, -1, -1)
     if task == "seed":
-        start = measure.seeds(models[0], seed)
-    found = measure.generated(models, start, task, epsilon)
+        start = measure.seeds(models[0], seed)[classes]
+    found = measure.generated(models, start, task, epsilon, classes)
     if found is None:
         return
     first = start if task == "seed" else with_hole(start, hole_of(start))
     tiles = np.stack([first.numpy(), *(x for x, _ in found)]).transpose(0, 1, 3, 4, 2)
-    reached = np.stack([probabilities.diagonal() for _, probabilities in found])  # [R, K]
+    reached = np.stack([probabilities for _, probabilities in found])  # [R, K]
     words = charts.Words(
         ["Start", *(short_name(info) for info in models)],
-        list(names),
+        names,
         [[""] * len(names), *([percent(float(share)) for share in row] for row in reached)],
     )
     st.plotly_chart(
@@ -60,7 +64,7 @@ def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None
         f"{_start_words(task, seed)} Then {measure.DRAW_STEPS} steps of "
         f"{2.5 * epsilon / measure.DRAW_STEPS:.2g} along the gradient of log p(class), within L2 "
         f"{epsilon:g} of the start. Under each tile: the model's probability of the class. "
-        f"{SOURCE}"
+        f"{SOURCE}{measure.classes_words(models, classes)}"
     )
     data = npz(
         pictures=tiles, probability=reached, models=np.array(labels), epsilon=epsilon, seed=seed

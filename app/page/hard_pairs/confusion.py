@@ -173,7 +173,7 @@ def _show_image(run: ConfusionRun, info: CheckpointInfo, place: int) -> None:
     words = f"{names[before]} → {names[after]}"
     st.image(
         pixels,
-        width=pixels.shape[1],
+        width=min(pixels.shape[1], WIDTH),
         output_format="PNG",
         alt=f"{names[label]}, predicted as {names[before]}, under attack as {names[after]}",
     )

@@ -123,9 +123,8 @@ def _picture(x: torch.Tensor, words: str) -> None:
     """Draw an image [C,H,W], enlarged by an integer with nearest neighbour."""
     scale = max(1, WIDTH // x.shape[2])
     pixels = shown_pixels(x.numpy(), scale)
-    st.image(
-        pixels, width=pixels.shape[1], output_format="PNG", caption=in_markdown(words), alt=words
-    )
+    width = min(pixels.shape[1], WIDTH)
+    st.image(pixels, width=width, output_format="PNG", caption=in_markdown(words), alt=words)
 
 
 def _outcome(result: CheckpointResult, attack: AttackResult, place: int) -> str:

@@ -11,9 +11,11 @@ export default function ({ data, parentElement }) {
   root.setAttribute("role", "group")
   root.setAttribute("aria-label", data.label)
   const figures = data.items.map((item) => {
-    const scale = Math.max(1, Math.floor(data.largest / item.width))
-    const width = item.width * scale
-    const image = element("img", { src: item.src, alt: item.alt, width, height: item.height * scale })
+    const factor = data.largest / item.width
+    const scale = factor >= 1 ? Math.floor(factor) : factor // large ones are made to fit
+    const width = Math.round(item.width * scale)
+    const image = element("img", { src: item.src, alt: item.alt, width, height: Math.round(item.height * scale) })
+    if (scale < 1) image.style.imageRendering = "auto"
     const title = element("div", { class: "title" })
     if (item.role) title.append(element("span", { class: `mark ${item.role}`, "aria-hidden": "true" }))
     title.append(item.title)

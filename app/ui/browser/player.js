@@ -15,6 +15,8 @@ const STACKED_PICTURE = 200
 const GAP = 16
 const players = new WeakMap()
 
+// Small pictures are enlarged a whole number of times; large ones are made to fit.
+const whole = (factor) => (factor >= 1 ? Math.floor(factor) : factor)
 const percent = (p) => `${p > 0.995 && p < 1 ? ">99" : p < 0.005 && p > 0 ? "<1" : Math.round(100 * p)} %`
 
 function element(tag, attributes = {}, ...children) {
@@ -115,8 +117,9 @@ class Model {
 
   size(scale) {
     for (const { img, figure } of this.pictures) {
-      img.width = this.data.width * scale
-      img.height = this.data.height * scale
+      img.width = Math.round(this.data.width * scale)
+      img.height = Math.round(this.data.height * scale)
+      img.style.imageRendering = scale < 1 ? "auto" : "pixelated"
       figure.style.width = `${img.width + 2}px`
     }
   }
@@ -189,12 +192,12 @@ class Player {
   resize() {
     if (!this.data) return
     const { width } = this.data
-    const small = Math.max(1, Math.round(SMALL_PICTURE / width)) // as a whole number of times
+    const small = SMALL_PICTURE < width ? SMALL_PICTURE / width : Math.round(SMALL_PICTURE / width)
     this.cards.style.setProperty("--least", `${3 * (small * width + 2) + 2 * GAP}px`)
     const room = this.models[0].node.clientWidth
-    const fit = (columns, largest) => Math.floor(Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width)
+    const fit = (columns, largest) => whole(Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width)
     const beside = fit(3, LARGEST_PICTURE)
-    for (const model of this.models) model.size(beside >= small ? beside : Math.max(1, fit(1, STACKED_PICTURE)))
+    for (const model of this.models) model.size(beside >= small ? beside : fit(1, Math.max(STACKED_PICTURE, width)))
   }
 
   show() {
