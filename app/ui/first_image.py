@@ -2,9 +2,14 @@
 
 from robust_core.config.choice import Choice
 
-# Test images of the embedded data sets that every shipped model classifies correctly and on which
-# the default attack of the page Attack fools the undefended one. Data set, scene -> image number.
-FIRST_IMAGES = {("digits", ""): 5, ("shapes", "patterns"): 9, ("shapes", "colour_blocks"): 11}
+# Test images of the data sets of the shipped models, which all of these classify correctly and on
+# which the default attack of the page Attack fools the undefended one. Data set, scene -> number.
+FIRST_IMAGES = {
+    ("digits", ""): 5,
+    ("shapes", "patterns"): 9,
+    ("shapes", "colour_blocks"): 11,
+    ("imagenet_samples", ""): 13,  # a cannon, which becomes a tricycle
+}
 
 
 def first_image(data: Choice) -> int | None:

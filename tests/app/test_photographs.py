@@ -51,6 +51,22 @@ def pressed(view: str, label: str, **state: str | int) -> AppTest:
     return check_no_error(press(page, label))
 
 
+def test_start_shows_a_photograph_that_an_invisible_change_turns_into_another_thing():
+    """And leads to the page Attack, where that very attack is known by then."""
+    page = check_no_error(open_view(timeout=120))
+    assert "imagenet_samples/test/13, PGD-10, Linf 2/255 on imagenet-efficientnet_lite0" in said(
+        page
+    )
+    links = {link.proto.label: link.proto.query_string for link in page.get("page_link")}
+    state = dict(part.split("=") for part in links["**Attack the photograph**"].split("&"))
+    state = {name: value.replace("%2F", "/") for name, value in state.items()}
+    page = check_no_error(open_view("attack", state, timeout=120))
+    assert [one.value for one in page.warning] == [
+        "cannon becomes tricycle: PGD fools the standard model. Confidence 99 % in cannon before, "
+        ">99 % in tricycle now."
+    ]
+
+
 def test_attack():
     page = pressed("attack", "Run attack")
     assert page.metric[0].label == "Prediction"

@@ -11,6 +11,7 @@ from torch import Tensor
 from app.ui import models
 from app.ui.image_picker import ChosenImage
 from app.ui.measure import Run, cost_of, kept, measure, run
+from app.ui.plain import in_markdown
 from robust_core.analysis.alignment import (
     Alignment,
     ScoreName,
@@ -72,7 +73,7 @@ def classes_words(infos: Infos, classes: Sequence[int]) -> str:
         return ""
     return (
         f" Shown are {len(classes)} of {infos[0].num_classes:,} classes: the label and those that "
-        f"{infos[0].name} finds likeliest."
+        f"{in_markdown(infos[0].name)} finds likeliest."
     )
 
 

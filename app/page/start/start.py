@@ -5,6 +5,7 @@ import streamlit as st
 from app.page.start.checkpoint_table import checkpoint_table
 from app.page.start.example import Example, find_example, show_example
 from app.page.start.first_steps import ROBUST, STANDARD, TRAIN, first_steps
+from app.page.start.photograph import find_photograph, show_photograph
 from app.ui import models
 from app.ui.forms import show_input_error
 from app.ui.plain import in_markdown
@@ -16,9 +17,9 @@ from robust_core.training.directory import RunDirectory
 
 NEWEST_RUNS = 5
 STORY = (
-    "A classifier can read handwriting almost perfectly and still be fooled by a change that "
-    "hardly anyone would notice. Many defences have been published, and many were broken by the "
-    "next, stronger attack. Here you see the reported robust accuracy of a model, how it was "
+    "A classifier can read photographs or handwriting almost perfectly and still be fooled by a "
+    "change that hardly anyone would notice. Many defences have been published, and many were "
+    "broken by the next, stronger attack. Here you see the reported robust accuracy of a model, how it was "
     "measured, and how much of it is left under stronger attacks."
 )
 
@@ -29,16 +30,19 @@ def main() -> None:
     words, pictures = st.columns([1, 1.3], gap="large", vertical_alignment="center")
     words.title("Is this classifier really robust?", anchor=False)
     words.markdown(STORY)
+    photograph = find_photograph(infos)
     example = None
     with pictures:
-        if STANDARD in infos and ROBUST in infos:
+        if photograph is None and STANDARD in infos and ROBUST in infos:
             example = _example(infos[STANDARD], infos[ROBUST])
     st.subheader("Three things to try", anchor=False)
-    first_steps(infos, example)
+    first_steps(infos, example, photograph)
     st.subheader("Trained models", anchor=False)
     _checkpoints(list(infos.values()))
     st.subheader("Runs", anchor=False)
     _runs()
+    if photograph is not None:  # last: nothing on the page waits for it
+        show_photograph(photograph, pictures)
 
 
 def _example(standard: CheckpointInfo, robust: CheckpointInfo) -> Example | None:

@@ -17,10 +17,12 @@ from tests.app.page_driver import open_view
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = sorted(
-    path.stem for path in (REPOSITORY / "checkpoints/pretrained").glob("*.safetensors")
-)
-STANDARD = ("digits-standard", "shapes-standard", "shapes-colour_standard")
+PHOTOGRAPHS = "imagenet-efficientnet_lite0"
+SHIPPED = [
+    *sorted(path.stem for path in (REPOSITORY / "checkpoints/pretrained").glob("*.safetensors")),
+    PHOTOGRAPHS,
+]
+STANDARD = ("digits-standard", "shapes-standard", "shapes-colour_standard", PHOTOGRAPHS)
 REPEATS = 3  # of a random network
 
 
