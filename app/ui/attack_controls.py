@@ -1,6 +1,8 @@
 """Controls for the attack, its parameters and its target."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -12,6 +14,7 @@ from robust_core.errors import InputError
 
 ATTACK_KEY = "attack.attack"
 FIRST_ATTACK = "pgd"
+LARGE_IMAGE, FEW_STEPS = 3 * 96 * 96, 10  # numbers in an image; steps of the first attack on more
 SLIDERS = {"num_steps": 100.0, "num_restarts": 20.0}
 
 
@@ -33,6 +36,17 @@ def target_keys(info: CheckpointInfo) -> tuple[str, str]:
     return "attack.targeted", f"attack.target.{info.config.data.name}"
 
 
+def first_values(info: CheckpointInfo, attack_name: str) -> dict[str, Any]:
+    """Return the first values of the form of an attack: the standard threat model of the data.
+
+    The first attack takes fewer steps on large images, where each takes long.
+    """
+    standard = info.config.data_threat_model()
+    values: dict[str, Any] = {"norm": standard.norm, "epsilon": standard.epsilon}
+    large = math.prod(info.image_shape) > LARGE_IMAGE
+    return values | ({"num_steps": FEW_STEPS} if large and attack_name == FIRST_ATTACK else {})
+
+
 def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
     """Draw the controls and return the plan; None, with an error message, if it is invalid.
 
@@ -51,11 +65,10 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
         persist_state="session",
         help=_summary(ATTACKS.get(st.session_state[ATTACK_KEY])),
     )
-    standard = info.config.data_threat_model()
     attack = parameter_form(
         ATTACKS.get(name),
         form_key(info, name),
-        initial={"norm": standard.norm, "epsilon": standard.epsilon},
+        initial=first_values(info, name),
         advanced=ATTACKS.get(name).advanced,
         sliders=SLIDERS,
     )

@@ -7,8 +7,10 @@ import streamlit as st
 from app.ui.state import Choice
 from app.ui.words import card_help, card_words, checkpoint_title, defended
 from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.data import data_source
 
 MODEL_KEY = "attack.model"
+PHOTOGRAPHS = "imagenet-efficientnet_lite0"
 
 
 def model_part(infos: Sequence[CheckpointInfo]) -> Choice:
@@ -50,6 +52,19 @@ def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
         return data, own, info.masks_gradients, defended(info), not baseline
 
     return sorted(infos, key=place)
+
+
+def photograph_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo | None:
+    """Return the shipped model of photographs; None where it or the photographs are not here."""
+    found = next((info for info in infos if info.name == PHOTOGRAPHS), None)
+    here = found is not None and data_source(found.config.data.name).is_available()
+    return found if here else None
+
+
+def photographs_first(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    """Return the checkpoints with the model of photographs before all others, if it is here."""
+    first = photograph_model(infos)
+    return [*([first] if first else []), *(info for info in infos if info is not first)]
 
 
 def is_denoiser(info: CheckpointInfo) -> bool:

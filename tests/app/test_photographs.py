@@ -1,6 +1,8 @@
 """Every page with photographs of 224x224 pixels and 1,000 classes."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -14,14 +16,14 @@ from robust_core.paths import REPOSITORY
 from tests.app.page_driver import check_no_error, open_view, press, said
 from tests.pretended import pretend_processes
 
-MODEL = "imagenet-efficientnet_lite0"
+MODEL, DIGITS = "imagenet-efficientnet_lite0", "digits-standard"
 STATE = {"model": MODEL, "num_steps": 1}
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What ships is this model only, on a machine so slow that all work waits for its button."""
     folder = tmp_path_factory.mktemp("shelf")
     (folder / "packaged").symlink_to(REPOSITORY / "checkpoints" / "packaged")
@@ -35,7 +37,18 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(gradients_work, "METHODS", gradients_work.METHODS[:3])
         pretend_processes(patch)
         patch.setattr("robust_core.jobs.control._check_room", lambda max_jobs: None)
-        yield
+        yield folder
+
+
+@pytest.fixture
+def digits(shelf: Path) -> Iterator[None]:
+    """A model of digits beside it."""
+    (shelf / "pretrained").mkdir()
+    (shelf / "pretrained" / f"{DIGITS}.safetensors").symlink_to(
+        REPOSITORY / "checkpoints" / "pretrained" / f"{DIGITS}.safetensors"
+    )
+    yield
+    shutil.rmtree(shelf / "pretrained")
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +78,21 @@ def test_start_shows_a_photograph_that_an_invisible_change_turns_into_another_th
         "cannon becomes tricycle: PGD fools the standard model. Confidence 99 % in cannon before, "
         ">99 % in tricycle now."
     ]
+
+
+@pytest.mark.usefixtures("digits")
+def test_attack_opens_with_the_photograph_and_gradients_with_a_digit():
+    for view, first in (("attack", MODEL), ("gradients", DIGITS)):
+        page = check_no_error(open_view(view, timeout=120))
+        assert page.selectbox(key="attack.model").value == first
+
+
+@pytest.mark.usefixtures("digits")
+def test_without_the_photographs_attack_opens_with_digits(monkeypatch):
+    monkeypatch.setattr("robust_core.data.samples.package_folder", lambda name: None)
+    assert open_view("attack", timeout=120).selectbox(key="attack.model").value == DIGITS
+    page = check_no_error(open_view(timeout=120))
+    assert "**Attack the photograph**" not in [link.proto.label for link in page.get("page_link")]
 
 
 def test_attack():

@@ -7,18 +7,21 @@ from app.page.attack.surface_panel import show_surface
 from app.ui import measure, models, outcome
 from app.ui.attack_link import attack_link
 from app.ui.attacked_image import pick_attacked_image
-from app.ui.model_picker import in_order, pick_model
+from app.ui.model_picker import in_order, photographs_first, pick_model
 from app.ui.page import input_errors, open_page
 from app.ui.traces import attack_image, known_trace
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
 
+LIVE_SECONDS = 2.5  # as a photograph takes at first; whoever moves a control ends it
 STORY = "Change an image so slightly that you hardly see it, and watch how the prediction changes."
 
 
 def main() -> None:
     """Draw the page."""
     infos = in_order(models.checkpoints())
+    if not st.query_params:  # a link without a model means the first one of the list
+        infos = photographs_first(infos)
     page = open_page("Attack", STORY, infos, lambda infos: attack_link("attack", infos))
     if page is None:
         return
@@ -31,7 +34,14 @@ def main() -> None:
     with input_errors(page.stage):
         with page.controls:
             cost = measure.cost_of([info], plan.attack.passes())
-            wanted = measure.ask("Run attack", cost, key="attack", always=True, width="stretch")
+            wanted = measure.ask(
+                "Run attack",
+                cost,
+                key="attack",
+                live_seconds=LIVE_SECONDS,
+                always=True,
+                width="stretch",
+            )
         with page.stage:
             request = (info, image.x, image.label, plan.attack, plan.target)
             trace = attack_image(*request) if wanted else known_trace(*request)

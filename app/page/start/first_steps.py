@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.navigation import page_script
 from app.page.start.example import Example
-from app.page.start.photograph import NUM_STEPS, Photograph
+from app.page.start.photograph import Photograph
 from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 
@@ -65,9 +65,9 @@ def first_steps(
 
 
 def _photograph_card(photograph: Photograph) -> None:
-    st.markdown("##### Break a classifier of photographs")
+    st.markdown("##### Break a photo classifier")
     st.markdown(
-        f"PGD changes the photograph in {NUM_STEPS} small steps that nobody sees, and the model "
+        "PGD changes the photograph in ten small steps that nobody sees, and the model "
         "predicts another thing. Move the slider back to see at which step the prediction changes."
     )
     state = _state(photograph.info.name, photograph.image_id, photograph.attack)

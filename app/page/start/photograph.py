@@ -1,15 +1,17 @@
 """Three pictures: a photograph, a change that cannot be seen, and what the model takes both for."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app.ui import models
+from app.ui.attack_controls import FIRST_ATTACK, first_values
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.browser.player import perturbation_picture
 from app.ui.first_image import first_image
+from app.ui.model_picker import photograph_model
 from app.ui.page import input_errors
 from app.ui.plain import in_markdown
 from app.ui.traces import attack_image
@@ -17,12 +19,9 @@ from app.ui.units import percent
 from app.ui.words import attack_words, distance_words
 from robust_core.attacks.base import Attack, create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.data import data_source
 
-NAME = "imagenet-efficientnet_lite0"
-NUM_STEPS = 10
 GAIN = 50  # of the change in its picture
-LARGEST = 186  # pixels of a picture on the screen: three side by side
+LARGEST = 170  # pixels of a picture on the screen: three side by side
 
 
 @dataclass(frozen=True)
@@ -39,21 +38,18 @@ class Photograph:
     image_id: str
 
 
-def find_photograph(infos: Mapping[str, CheckpointInfo]) -> Photograph | None:
+def find_photograph(infos: Sequence[CheckpointInfo]) -> Photograph | None:
     """Return the photograph that the page shows; None: its model or the photographs are not here.
 
     Args:
-        infos: the available checkpoints, by name.
+        infos: the available checkpoints.
     """
-    info = infos.get(NAME)
-    if info is None or not data_source(info.config.data.name).is_available():
+    info = photograph_model(infos)
+    if info is None:
         return None
     number = first_image(info.config.data)
     assert number is not None, "chosen in `first_image`"
-    threat_model = info.config.data_threat_model()
-    attack = create_attack(
-        "pgd", norm=threat_model.norm, epsilon=threat_model.epsilon, num_steps=NUM_STEPS
-    )
+    attack = create_attack(FIRST_ATTACK, **first_values(info, FIRST_ATTACK))
     return Photograph(info, attack, number, f"{info.config.data.name}/test/{number}")
 
 

@@ -19,8 +19,8 @@ NEWEST_RUNS = 5
 STORY = (
     "A classifier can read photographs or handwriting almost perfectly and still be fooled by a "
     "change that hardly anyone would notice. Many defences have been published, and many were "
-    "broken by the next, stronger attack. Here you see the reported robust accuracy of a model, how it was "
-    "measured, and how much of it is left under stronger attacks."
+    "broken by the next, stronger attack. Here you see the reported robust accuracy of a model, "
+    "how it was measured, and how much of it is left under stronger attacks."
 )
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     words, pictures = st.columns([1, 1.3], gap="large", vertical_alignment="center")
     words.title("Is this classifier really robust?", anchor=False)
     words.markdown(STORY)
-    photograph = find_photograph(infos)
+    photograph = find_photograph(list(infos.values()))
     example = None
     with pictures:
         if photograph is None and STANDARD in infos and ROBUST in infos:

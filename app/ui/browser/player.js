@@ -117,8 +117,8 @@ class Model {
 
   size(scale) {
     for (const { img, figure } of this.pictures) {
-      img.width = Math.round(this.data.width * scale)
-      img.height = Math.round(this.data.height * scale)
+      img.width = Math.floor(this.data.width * scale)
+      img.height = Math.floor(this.data.height * scale)
       img.style.imageRendering = scale < 1 ? "auto" : "pixelated"
       figure.style.width = `${img.width + 2}px`
     }

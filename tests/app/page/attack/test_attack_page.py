@@ -133,7 +133,7 @@ def test_copying_the_link_puts_the_whole_state_into_the_address():
 
 
 def test_values_survive_a_change_of_page():
-    page = open_page()
+    page = open_page({"model": STANDARD})
     page.slider(key=f"{FORM}.epsilon.Linf").set_value(12.0)
     page.selectbox(key="attack.model").set_value(ROBUST)
     check(page.run())
@@ -144,7 +144,7 @@ def test_values_survive_a_change_of_page():
 
 
 def test_random_and_class_filter_agree():
-    page = open_page()
+    page = open_page({"model": STANDARD})
     check(page.selectbox(key="attack.class.digits").set_value(7).run())
     press(page, "Random")
     assert page.metric[1].label == "Confidence in 7"
