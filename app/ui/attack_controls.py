@@ -43,8 +43,13 @@ def first_values(info: CheckpointInfo, attack_name: str) -> dict[str, Any]:
     """
     standard = info.config.data_threat_model()
     values: dict[str, Any] = {"norm": standard.norm, "epsilon": standard.epsilon}
-    large = math.prod(info.image_shape) > LARGE_IMAGE
-    return values | ({"num_steps": FEW_STEPS} if large and attack_name == FIRST_ATTACK else {})
+    fewer = is_large(info) and attack_name == FIRST_ATTACK
+    return values | ({"num_steps": FEW_STEPS} if fewer else {})
+
+
+def is_large(info: CheckpointInfo) -> bool:
+    """Return whether the images of a checkpoint are photographs rather than thumbnails."""
+    return math.prod(info.image_shape) > LARGE_IMAGE
 
 
 def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:

@@ -5,6 +5,7 @@ import streamlit as st
 from app.page.attack.reliability_panel import show_reliability
 from app.page.attack.surface_panel import show_surface
 from app.ui import measure, models, outcome
+from app.ui.attack_controls import is_large
 from app.ui.attack_link import attack_link
 from app.ui.attacked_image import pick_attacked_image
 from app.ui.model_picker import in_order, photographs_first, pick_model
@@ -13,7 +14,7 @@ from app.ui.traces import attack_image, known_trace
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
 
-LIVE_SECONDS = 2.5  # as a photograph takes at first; whoever moves a control ends it
+PHOTOGRAPH_SECONDS = 8.0  # of an attack that begins at once; whoever moves a control ends it
 STORY = "Change an image so slightly that you hardly see it, and watch how the prediction changes."
 
 
@@ -38,7 +39,7 @@ def main() -> None:
                 "Run attack",
                 cost,
                 key="attack",
-                live_seconds=LIVE_SECONDS,
+                live_seconds=PHOTOGRAPH_SECONDS if is_large(info) else measure.LIVE_SECONDS,
                 always=True,
                 width="stretch",
             )

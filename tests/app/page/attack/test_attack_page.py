@@ -53,7 +53,7 @@ def test_the_target_cannot_be_the_label_itself():
 
 
 def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
-    page = open_page()
+    page = open_page({"model": STANDARD})
     check(page.segmented_control(key="attack.source").set_value("Upload").run())
     assert "Choose a picture" in said(page)
     buffer = io.BytesIO()
@@ -70,7 +70,7 @@ def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
 
 
 def test_a_file_that_is_no_picture_gets_one_sentence_and_the_page_goes_on():
-    page = open_page()
+    page = open_page({"model": STANDARD})
     check(page.segmented_control(key="attack.source").set_value("Upload").run())
     check(page.file_uploader[0].set_value(("mine.png", b"no picture at all", "image/png")).run())
     assert len(page.error) == 1
