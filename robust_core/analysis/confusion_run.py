@@ -128,9 +128,6 @@ class ConfusionRun:
         def columns(of_all: Tensor | None) -> Tensor | None:
             return None if of_all is None else of_all[kept][:, classes]
 
-        def both(of_all: Tensor) -> Tensor:
-            return of_all[classes][:, classes]
-
         weights = self.weight_similarity
         fewer = replace(
             self,
@@ -142,8 +139,8 @@ class ConfusionRun:
             steps=place[told[1:, kept]],
             cosines=columns(self.cosines),
             cosines_adv=columns(self.cosines_adv),
-            feature_similarity=both(self.feature_similarity),
-            weight_similarity=None if weights is None else both(weights),
+            feature_similarity=self.feature_similarity[classes][:, classes],
+            weight_similarity=None if weights is None else weights[classes][:, classes],
         )
         return fewer, classes
 

@@ -65,7 +65,7 @@ def test_the_size_of_the_paper():
 def test_every_channel_has_its_own_mean_and_deviation():
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     plain = create_model("efficientnet_lite0", (3, 32, 32), 5).eval()
-    own = create_model("efficientnet_lite0", (3, 32, 32), 5, {"mean": mean, "std": std}).eval()
+    own: Any = create_model("efficientnet_lite0", (3, 32, 32), 5, {"mean": mean, "std": std}).eval()
     x = torch.rand((1, 3, 32, 32), generator=generator(1))
     column = torch.tensor([mean, std]).view(2, 3, 1, 1)
     assert torch.equal(own.get_submodule("trunk")((x - column[0]) / column[1]), own.features(x))

@@ -77,9 +77,10 @@ def alignment_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) 
 def morph_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage) -> Measured:
     """Return the target's probability after the morph, of the first minus the second model."""
     with at_once():
-        found = gradients.morphs(infos, image, MORPH_RADIUS)
+        classes = gradients.shown_classes(infos, image)
+        found = gradients.morphs(infos, image, MORPH_RADIUS, classes)
     assert found is not None, "measured at once"
-    shares = [float(probabilities.diagonal().mean()) for _, probabilities in found]
+    shares = [float(probabilities.mean()) for _, probabilities in found]
     listed = each_model(infos, [percent(share) for share in shares])
     return Measured(
         shares[0] - shares[1],
