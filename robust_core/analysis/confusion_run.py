@@ -128,7 +128,9 @@ class ConfusionRun:
         def columns(of_all: Tensor | None) -> Tensor | None:
             return None if of_all is None else of_all[kept][:, classes]
 
-        weights = self.weight_similarity
+        def both(of_all: Tensor | None) -> Tensor | None:
+            return None if of_all is None else of_all[classes][:, classes]
+
         fewer = replace(
             self,
             images=replace(images, y=place[images.y], class_names=names),
@@ -139,8 +141,8 @@ class ConfusionRun:
             steps=place[told[1:, kept]],
             cosines=columns(self.cosines),
             cosines_adv=columns(self.cosines_adv),
-            feature_similarity=self.feature_similarity[classes][:, classes],
-            weight_similarity=None if weights is None else weights[classes][:, classes],
+            feature_similarity=both(self.feature_similarity),
+            weight_similarity=both(self.weight_similarity),
         )
         return fewer, classes
 
