@@ -44,8 +44,6 @@ SESSION_WRITERS = 30  # modules of the app that write into the session
 MANY_IMPORTS: dict[str, int] = {
     "app.page.learn.scenes": 36,
     "app.page.robustness.form": 18,
-    "app.page.robustness.misclassified": 16,
-    "app.page.train.form": 16,
 }
 LONG_FILES: dict[str, int] = {}
 

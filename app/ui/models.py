@@ -69,12 +69,13 @@ def base_name(info: CheckpointInfo) -> str:
     return info.name.removesuffix(f":{info.inference}") if info.inference else info.name
 
 
-def load_trained(info: CheckpointInfo, make: Callable[[Classifier, TrainingMethod], T]) -> T:
+def load_trained(info: CheckpointInfo, make: Callable[[Classifier, TrainingMethod | None], T]) -> T:
     """Return `make(base network, training method)` of a checkpoint, cached.
 
     Args:
         info: any inference mode of the checkpoint.
-        make: called once, with both in eval mode and frozen; a function of a module.
+        make: called once, with both in eval mode and frozen; a function of a module. A model
+            that was not trained here has no method.
 
     Raises:
         InputError: as of `load_model`.
@@ -84,7 +85,9 @@ def load_trained(info: CheckpointInfo, make: Callable[[Classifier, TrainingMetho
     return _loaded("trained", MOST_TRAINED).get(key, lambda: _load_trained(name, info.digest, make))
 
 
-def _load_trained(name: str, digest: str, make: Callable[[Classifier, TrainingMethod], T]) -> T:
+def _load_trained(
+    name: str, digest: str, make: Callable[[Classifier, TrainingMethod | None], T]
+) -> T:
     with st.spinner("Loading the model …"):
         trained = catalog.load_trained(name)
     if catalog.checkpoint_info(name).digest != digest:

@@ -16,7 +16,8 @@ from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import result_words, short_name
 from robust_core.analysis.alignment import Alignment
-from robust_core.checkpoints.catalog import STATED, CheckpointInfo
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.info import STATED
 
 SAMPLE = Choice("sample", "gradients.sample", {"16": "16", "64": "64", "256": "256"}, start="64")
 

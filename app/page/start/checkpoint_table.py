@@ -9,7 +9,8 @@ from app.ui.model_picker import in_order
 from app.ui.plain import in_markdown
 from app.ui.words import lowest_words, mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
-from robust_core.checkpoints.catalog import STATED, CheckpointInfo
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.info import STATED
 from robust_core.evaluation.finding import outcome_of_checks
 
 MASKED = "⚠ masked"

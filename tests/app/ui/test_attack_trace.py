@@ -44,7 +44,7 @@ def info(method="standard", digest="a", low=0.0) -> CheckpointInfo:
     better = SimpleNamespace(accuracy=0.99, interval=(0.9, 1.0))
     card: Any = SimpleNamespace(results_of=lambda inference: [better, result])
     return CheckpointInfo(
-        digest, Path(), digest, config, (1, 8, 8), len(NAMES), NAMES, epoch=1, card=card
+        digest, Path(), digest, config, (1, 8, 8), len(NAMES), NAMES, epoch=1, measured=card
     )
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from app.ui.words import card_words
-from robust_core.checkpoints.catalog import STATED, checkpoint_info
+from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.checkpoints.info import STATED
 
 
 def test_numbers_of_an_imported_model_are_marked_and_call_it_nothing() -> None:
