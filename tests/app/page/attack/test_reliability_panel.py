@@ -17,7 +17,7 @@ from robust_core.evaluation.check import CHECKS
 from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from tests.app.examples import ATTACK, MASKED, ROBUST, STANDARD, attack_link, masked_image
-from tests.app.page_driver import check_no_error, labels, open_view, press, said
+from tests.app.page_driver import check_no_error, labels, open_view, press, press_where_needed, said
 
 SECTION = "Can this result be trusted?"
 BUTTON = "Check this result"
@@ -27,6 +27,10 @@ def open_on(model: str, **more: Any) -> AppTest:
     return open_view("attack", attack_link(model, **{"image": masked_image()[0], **more}))
 
 
+def open_checked(model: str, **more: Any) -> AppTest:
+    return press_where_needed(open_on(model, **more), BUTTON)
+
+
 def titles_with(page: AppTest, severity: str) -> list[str]:
     found = [element.value for element in page.markdown if "-badge[" in element.value]
     return [text.split("**")[1] for text in found if f" {severity}]" in text]
@@ -34,7 +38,7 @@ def titles_with(page: AppTest, severity: str) -> list[str]:
 
 @pytest.mark.slow
 def test_a_masked_model_resists_splendidly_and_is_called_out():
-    page = open_on(MASKED)
+    page = open_checked(MASKED)
     _, label = masked_image()
     assert f"{label} stays {label}: the model resists PGD" in page.success[0].value
     assert SECTION in [subheader.value for subheader in page.subheader]
@@ -47,20 +51,20 @@ def test_a_masked_model_resists_splendidly_and_is_called_out():
 
 @pytest.mark.slow
 def test_a_robust_model_passes_the_checks():
-    page = open_on(ROBUST)
+    page = open_checked(ROBUST)
     assert "No sign of masked gradients on this image." in said(page)
     assert not titles_with(page, "fail") and not titles_with(page, "warning")
     assert len(titles_with(page, "pass")) >= 10
 
 
 def test_a_successful_attack_is_its_own_proof():
-    page = open_on(STANDARD)
+    page = open_checked(STANDARD)
     assert "the adversarial image is the proof.**" in said(page)
     assert not titles_with(page, "fail")
 
 
 def test_bpda_breaks_the_masked_model_and_its_own_gradients_pass():
-    page = open_on(MASKED, attack="bpda")
+    page = open_checked(MASKED, attack="bpda")
     _, label = masked_image()
     assert f"{label} becomes" in page.warning[0].value
     assert "Gradients" in titles_with(page, "pass")

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.page.hard_pairs import charts, map_charts, measure
 from app.ui import models
+from app.ui.plain import in_markdown
 from robust_core.analysis.confusion_run import ConfusionPlan, ConfusionRun
 from robust_core.analysis.hard_classes import gradient_share, hardest_classes
 from robust_core.attacks.base import create_attack
@@ -256,7 +257,7 @@ def test_targeted_attacks_wait_for_their_button():
 def test_a_bad_link_gives_one_clear_sentence(query, sentence):
     page = open_page(query)
     problems = [warning.value for warning in page.warning if "link" in warning.value]
-    assert len(problems) == 1 and sentence in problems[0]
+    assert len(problems) == 1 and in_markdown(sentence) in problems[0]
 
 
 def test_copying_the_link_puts_the_whole_state_into_the_address():

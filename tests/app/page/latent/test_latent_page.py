@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.page.latent import charts, layer_charts, measure, modes_measure
 from app.ui import models
 from app.ui.measure import run
+from app.ui.plain import in_markdown
 from app.ui.traces import attack_image
 from robust_core.analysis.inference_modes import strong_attack
 from robust_core.analysis.latent import divergence_bound
@@ -219,7 +220,7 @@ def test_every_layout_draws(layout: str, dimensions: str):
 def test_a_bad_link_gives_one_sentence_and_the_page_goes_on(query, sentence):
     page = open_page(model=STANDARD, **query)
     (problem,) = [warning.value for warning in page.warning]
-    assert sentence in problem
+    assert in_markdown(sentence) in problem
     assert len(page.metric) == 4
 
 

@@ -15,6 +15,7 @@ from app.page.learn.lesson import answers, models_of
 from app.page.learn.link import HIDEABLE
 from app.page.learn.scenes import TITLES
 from app.page.learn.terms import PAPERS, TERMS, find_terms, paper_words
+from app.ui.plain import in_markdown
 from robust_core.analysis.toy_2d_moves import MOVES, ToyRecipe, TrainedToy, moves
 from tests.app.conftest import ROOT
 from tests.app.page_driver import check, check_no_error, open_view, said
@@ -162,7 +163,7 @@ def test_a_bad_link_gives_one_clear_sentence_and_the_page_goes_on(query, sentenc
     page = open_page({"section": "glossary"} | query)
     problems = [warning.value for warning in page.warning if "link" in warning.value]
     assert len(problems) == 1
-    assert sentence in problems[0]
+    assert in_markdown(sentence) in problems[0]
 
 
 def test_hidden_controls_are_gone_and_a_prediction_is_asked_for():

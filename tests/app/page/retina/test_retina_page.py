@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app.page.retina import charts
 from app.page.retina.settings import fixate, fixation
 from app.ui import models
+from app.ui.plain import in_markdown
 from robust_core.checkpoints.card import Card, versions
 from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
 from robust_core.config.presets import preset
@@ -154,7 +155,7 @@ def test_a_link_holds_the_whole_state() -> None:
 def test_a_bad_link_gives_one_sentence_and_the_page_goes_on(query, sentence) -> None:
     page = open_page(query)
     (problem,) = [warning.value for warning in page.warning]
-    assert sentence in problem
+    assert in_markdown(sentence) in problem
     assert "From the image to the views" in said(page)
 
 
