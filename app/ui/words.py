@@ -11,7 +11,7 @@ from robust_core.attacks.description import attack_title, short_words
 from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.checkpoints.info import STATED
-from robust_core.config.imported import ImportConfig
+from robust_core.config.imported import UNKNOWN_METHOD, ImportConfig
 from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation.trace import AttackTrace
@@ -152,15 +152,16 @@ def mode_words(inference: str) -> str:
 
 
 def defended(info: CheckpointInfo) -> bool:
-    """Return whether the checkpoint was trained with another method than standard training."""
-    return info.config.method.name != "standard"
+    """Return whether the checkpoint is known to be trained with another method than standard."""
+    return info.config.method.name not in ("standard", UNKNOWN_METHOD)
 
 
 def _kind(info: CheckpointInfo) -> str:
     """Return what to call a model: "robust" only if its card supports it."""
     if info.shown_robust:
         return "robust model"
-    return "model" if defended(info) or info.masks_gradients else "standard model"
+    standard = info.config.method.name == "standard" and not info.masks_gradients
+    return "standard model" if standard else "model"
 
 
 def attack_outcome(trace: AttackTrace, info: CheckpointInfo) -> AttackOutcome:

@@ -21,6 +21,9 @@ MEASUREMENTS = (
 def markdown_table() -> str:
     """Return the shipped checkpoints as Markdown: for each data set, then every measurement.
 
+    Models whose weights are an installed package are among them; of how these were trained, method,
+    epoch and seed, nothing is known.
+
     "As reported" is the card's result of role "claim", attacked the way the method's paper attacks,
     or else its first; "lowest measured" is the worst case, image by image, of all attacks and
     checks on the card for the same inference and threat model.

@@ -16,6 +16,7 @@ from robust_core.models.base import MODELS, create_model
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel
 
 ANY_SIDE = 32  # of the images of a network whose weights do not depend on it
+FIRST_LAYERS = ("trunk.stem", "trunk.stem.conv", "layers.0")
 COUNTER = "num_batches_tracked"
 SURPLUS = ("attacker.", "discriminator.", "sub_block1.", "n_averaged")  # beginnings of keys
 NORMALISERS = (
@@ -157,7 +158,7 @@ def _candidates(
     seen = Seen(naming, shapes)
     try:
         reading = naming.read(seen)
-        first = "layers.0" if "layers.0" in naming.outside else "trunk.stem"
+        first = next(layer for layer in FIRST_LAYERS if layer in naming.outside)
         channels = seen.shape(f"{first}.weight", 4)[1]
         num_classes = seen.shape("classifier.weight", 2)[0]
     except InputError as error:

@@ -13,6 +13,7 @@ ACTIVATIONS = ("relu", "silu", "gelu", "softplus")
 SWISH_FIRST = ("silu", "relu", "gelu", "softplus")
 SHORTCUTS = ("activated", "raw")
 RESNETS: dict[tuple[int, ...], str] = {(2, 2, 2, 2): "resnet18", (3, 4, 6, 3): "resnet34"}
+EFFICIENTNET_BLOCKS = 16
 NUMBER = r"([0-9]{1,3})"
 BATCH_NORM = {"norm1": "bn1", "norm2": "bn2"}
 
@@ -46,7 +47,8 @@ class Naming:
         marks: beginnings of keys; a file that has them all may be of this code.
         read: sizes of the network, of the file's names and shapes in this naming.
         outside: their name of each layer of ours outside the blocks.
-        block: their name of a block, with {group} and {index}; "" without blocks.
+        block: their name of a block, with {index} and, unless all are in one group, {group} before
+            it; "" without blocks.
         first: number of the first group.
         inside: their name of each layer of ours in a block.
         fixed: parameters that the code fixes and no shape shows.
@@ -97,8 +99,8 @@ class Seen:
             return ()
         pattern = re.escape(self.naming.block.format(group="GROUP", index="INDEX"))
         pattern = pattern.replace("GROUP", NUMBER).replace("INDEX", NUMBER) + r"\."
-        blocks = {(int(f[1]), int(f[2])) for key in self.shapes if (f := re.match(pattern, key))}
-        groups = [group for group, _ in blocks]
+        found = {f.groups() for key in self.shapes if (f := re.match(pattern, key))}
+        groups = [tuple(map(int, numbers[:-1])) for numbers in found]
         return tuple(groups.count(group) for group in sorted(set(groups)))
 
     def has(self, ours: str) -> bool:
@@ -177,6 +179,14 @@ def _fast_at_cnn(seen: Seen) -> Reading:
     hidden, inputs = seen.shape("layers.5.weight", 2)
     last = round((inputs / (2 * width)) ** 0.5)
     return Reading("fast_at_cnn", {"width": width, "hidden": hidden}, side=4 * last)
+
+
+def _efficientnet_lite(seen: Seen) -> Reading:
+    if seen.group_sizes != (EFFICIENTNET_BLOCKS,):
+        raise InputError(
+            f"has {_listed(seen.group_sizes)} blocks, an efficientnet_lite0 {EFFICIENTNET_BLOCKS}"
+        )
+    return Reading("efficientnet_lite0", {}, seen.group_sizes)
 
 
 def _head(seen: Seen) -> dict[str, Any]:
@@ -264,5 +274,21 @@ NAMINGS = (
         ("0.", "7."),
         _fast_at_cnn,
         {"layers.0": "0", "layers.2": "2", "layers.5": "5", "classifier": "7"},
+    ),
+    Naming(
+        "efficientnet_lite0 (EfficientNet-PyTorch)",
+        ("_conv_stem.", "_blocks.0."),
+        _efficientnet_lite,
+        {
+            **{"trunk.stem.conv": "_conv_stem", "trunk.stem.norm": "_bn0"},
+            **{"trunk.last.conv": "_conv_head", "trunk.last.norm": "_bn1"},
+            "classifier": "_fc",
+        },
+        "_blocks.{index}",
+        inside={
+            **{"expand.conv": "_expand_conv", "expand.norm": "_bn0"},
+            **{"depthwise.conv": "_depthwise_conv", "depthwise.norm": "_bn1"},
+            **{"project.conv": "_project_conv", "project.norm": "_bn2"},
+        },
     ),
 )

@@ -11,7 +11,7 @@ from robust_core.models.normalisation import NORMALISATION_FIELDS
 from robust_core.registry import Registry
 
 PRESETS: Registry["Preset"] = Registry("preset", "robust_core.importing.published")
-CLASSES = {"cifar10": 10, "cifar100": 100, "mnist": 10, "svhn": 10}
+CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet_samples": 1000, "mnist": 10, "svhn": 10}
 SAME = 1e-4  # between a mean or std in the file and in the code
 FREE = {*NORMALISATION_FIELDS, "head_normalisation"}  # not told by names, or the same function
 
@@ -23,7 +23,7 @@ class Preset:
     Attributes:
         name: such as "trades-wrn-34-10".
         origin: citation and repository.
-        data: name of the data set: cifar10, cifar100, mnist, svhn.
+        data: name of the data set, one of `CLASSES`.
         architecture: a name of `MODELS`.
         parameters: those of the architecture that the code fixes, mean and std among them; without
             these the file has them, or nobody knows. What is left out has our default.

@@ -35,6 +35,8 @@ def test_it_reads_the_photographs_as_its_card_says(shelf):
     some = torch.tensor([1, 4, 13, 15])  # of the 18 that it reads
     assert torch.equal(predict_logits(model, images.x[some]).argmax(1), images.y[some])
     assert (info.card.num_images, info.card.clean_accuracy) == (20, 0.9)
+    assert info.arrival is not None and info.arrival.accuracy == 0.9
+    assert (info.config.method.name, info.epoch) == ("unknown", 0)  # nobody here has trained it
     notes = " ".join(info.card.notes)
     assert "Apache-2.0" in notes and "support no claim" in notes
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import robust_core as rc
+from robust_core import paths
 from robust_core.checkpoints.table import markdown_table
 from robust_core.config.run import RunConfig
 from robust_core.gradients import predict_logits
@@ -19,7 +20,9 @@ SHIPPED = [path.stem for path in RECIPES]
 
 @pytest.fixture(autouse=True)
 def shipped_folder(monkeypatch):
+    """What ships, the models whose weights are a package among it."""
     monkeypatch.setenv("ROBUST_CHECKPOINTS", str(REPOSITORY / "checkpoints"))
+    monkeypatch.setattr(paths, "SHIPPED", REPOSITORY / "checkpoints")
 
 
 def test_the_promised_models_are_there():

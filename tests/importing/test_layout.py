@@ -268,7 +268,7 @@ def without(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
             "m.pt has 1 tensor, first encoder.weight, which are named like those of no network "
             "here: wide_resnet (TRADES), wide_resnet (DeepMind), preact_resnet18 (pytorch-cifar), "
             "preact_resnet18 (DeepMind), resnet (pytorch-cifar), trades_cnn (TRADES), fast_at_cnn "
-            "(Fast-AT)",
+            "(Fast-AT), efficientnet_lite0 (EfficientNet-PyTorch)",
         ),
         (
             without(wrn(), "block3."),

@@ -17,7 +17,7 @@ from robust_core.models.normalisation import NORMALISATION_FIELDS
 from tests.importing import references
 from tests.importing.references import Weights
 
-GROUPS = {"resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
+GROUPS = {"resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3), "efficientnet_lite0": (16,)}
 
 
 @functools.cache

