@@ -44,7 +44,7 @@ from robust_core.paths import checkpoints_folder
 from robust_core.registry import unknown_name
 
 KEPT = 4096  # headers and digests, each of one version of a file
-WEIGHTS = (SUFFIX, ".pt", ".pth", ".ckpt", ".tar", ".bin")  # endings of files of weights
+WEIGHTS = (SUFFIX, ".pt", ".pth", ".ckpt", ".tar", ".bin", ".onnx")  # endings of files of models
 
 
 def list_checkpoints() -> list[str]:
@@ -240,7 +240,7 @@ def free_path(
 
 
 def _bare(filename: str) -> str:
-    """Return a file's name without folder and without the endings of files of weights."""
+    """Return a file's name without folder and without the endings of files of models."""
     path = Path(filename)
     while path.suffix.lower() in WEIGHTS:
         path = path.with_suffix("")

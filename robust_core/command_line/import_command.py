@@ -22,7 +22,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         sys.stdout.write("".join(f"{line}\n" for line in _presets()))
         return 0
     if options.file is None:
-        raise InputError("import needs a file of weights, or --list")
+        raise InputError("import needs a file or a folder, or --list")
     info = import_model(
         options.file,
         preset=options.preset,
@@ -76,13 +76,22 @@ def _parser() -> Parser:
     parser = Parser(
         command="import",
         description="Bring in a model from elsewhere: a file of weights (.safetensors, or written "
-        "by torch.save). Nothing in it is run. What the file does not tell must be said: by a "
-        "preset, or by architecture, normalisation and data set.",
+        "by torch.save), an .onnx file, or a folder of Hugging Face. Nothing in it is run. What it "
+        "does not tell must be said: by a preset, or by architecture, normalisation and data set.",
     )
-    parser.add_argument("file", nargs="?", type=Path, help="the file of weights")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        help="file of weights, .onnx file, or folder with config.json and model.safetensors",
+    )
     parser.add_argument("--list", action="store_true", help="list the presets and end")
     parser.add_argument("--preset", metavar="NAME", help="published network that the file is of")
-    parser.add_argument("--architecture", metavar="NAME", help="architecture; see list models")
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="architecture: see list models; or torchvision:NAME, timm:NAME",
+    )
     parser.add_argument(
         "--set",
         action="append",

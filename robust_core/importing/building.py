@@ -13,25 +13,36 @@ from torch import Tensor
 from robust_core.config.imported import Origin, PixelScale
 from robust_core.errors import InputError, brief
 from robust_core.importing import arrival
-from robust_core.importing.choosing import Network, Wish, choose_network, own_names
+from robust_core.importing.choosing import LIBRARIES, Network, Wish, choose_network, own_names
 from robust_core.importing.layout import state_of
 from robust_core.importing.opening import open_tensors
 from robust_core.importing.target import Target
 from robust_core.importing.unwrapping import unwrap
 from robust_core.models.base import MODELS, Classifier, create_model
+from robust_core.models.wrapping import WrappedModel
 
 MOST_NAMED = 50  # surplus tensors on the card
 SAME_OUTPUTS = 1e-4  # of logits, for a network that was built again
-LIBRARIES = {"torchvision": "torchvision", "timm": "timm"}  # architecture -> what builds it
+BUILDERS = {  # architecture -> the library that builds it
+    **{"torchvision": "torchvision", "timm": "timm"},
+    **{"onnx": "onnx2pytorch", "hugging_face": "transformers"},
+}
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """A network that has been built from what was brought, and what is known of it so far."""
+    """A network that has been built from what was brought, and what is known of it so far.
+
+    Attributes:
+        model: frozen, in eval mode. network: how `create_model` builds it. origin: where from.
+        kept: content and suffix of the file that it is built from besides its parameters, to be
+            kept once all checks have passed; None: there is none.
+    """
 
     model: Classifier
     network: Network
     origin: Origin
+    kept: tuple[bytes, str] | None = None
 
 
 def from_file(path: Path, wish: Wish, target: Target, key: str | None) -> Arrived:
@@ -47,7 +58,7 @@ def from_file(path: Path, wish: Wish, target: Target, key: str | None) -> Arrive
     network = choose_network(unwrapped, wish, what)
     candidate = network.candidate
     if candidate is not None:
-        _check_extent(candidate.num_classes, candidate.image_channels, target, what)
+        check_extent(candidate.num_classes, candidate.image_channels, target, what)
     model = _build(network, target)
     state = own_names(model, tensors) if candidate is None else state_of(candidate, tensors)
     if network.fault is not None and not state.keys() & {*dict(model.named_parameters())}:
@@ -58,71 +69,102 @@ def from_file(path: Path, wish: Wish, target: Target, key: str | None) -> Arrive
         format=opened.format,
         file=brief(what),
         size=path.stat().st_size,
-        sha256=_sha256(path),
+        sha256=sha256_of(path),
         path=unwrapped.path,
         prefixes=unwrapped.prefixes,
         layout=_layout(network),
         num_tensors=len(state),
         surplus=surplus[:MOST_NAMED],
         stand_ins=opened.stand_ins,
-        types=_types(tensors),
+        types=types_of(tensors),
         pixels=network.pixels,
         notes=(*opened.notes, *network.notes),
-        versions=_versions(network.architecture),
+        versions=versions_of(network.architecture),
     )
     return Arrived(model, network, origin)
 
 
 def from_module(source: Classifier, wish: Wish, target: Target) -> Arrived:
-    """Return a copy of a network of a registered architecture, built from its parameters."""
-    architecture = MODELS.name_of(type(source))
-    if architecture is None:
-        raise InputError(
-            f"a {type(source).__name__} is no architecture of list_models(); wrap it first, or "
-            "bring its state dict in a file"
-        )
+    """Return a copy of a network that `create_model` can build, built from its parameters.
+
+    It is of a registered architecture, or a wrapped module of the architecture that the person
+    names: one of ours, or of a library under the library's names.
+    """
+    architecture = MODELS.name_of(type(source)) or wish.architecture
+    assert architecture is not None, "without one it is stored as a graph"
     if wish.architecture not in (None, architecture) or wish.preset is not None:
         raise InputError(f"the model is a {architecture}: leave out preset and architecture")
-    values: Any = MODELS.get(architecture).Parameters.create(
-        {**wish.parameters, **(dict(zip(("mean", "std"), wish.scale or (), strict=False)))}
-    )
+    said = _said_when_wrapped(source, wish, architecture)
+    values: Any = MODELS.get(architecture).Parameters.create({**wish.parameters, **said})
     scale = {name: getattr(values, name, None) for name in ("mean", "std")}
     pixels = PixelScale.create({**scale, "said_by": "person"}) if all(scale.values()) else None
     network = Network(architecture, values.model_dump(mode="json"), pixels, None)
-    _check_extent(source.num_classes, source.image_shape[0], target, "the model")
+    check_extent(source.num_classes, source.image_shape[0], target, "the model")
     model = _build(network, target)
-    state = {key: value.detach().cpu().clone() for key, value in source.state_dict().items()}
+    tensors = {key: value.detach().cpu().clone() for key, value in source.state_dict().items()}
+    state = tensors
+    if isinstance(source, WrappedModel):
+        bare = {source.bare_key(key): value for key, value in tensors.items()}
+        state = own_names(model, bare)
     _fill(model, state, architecture, "the model")
-    x = arrival.noise_images(target.image_shape)
+    if not same_answers(model, source):
+        raise InputError(
+            f"the model answers differently when {architecture} is built again with these "
+            "parameters: give those that it was made with"
+        )
+    origin = Origin(
+        format="module",
+        layout=_layout(network),
+        pixels=pixels,
+        sha256=digest_of_state(tensors),
+        num_tensors=len(state),
+        types=types_of(state),
+        versions=versions_of(architecture),
+    )
+    return Arrived(model, network, origin)
+
+
+def _said_when_wrapped(source: Classifier, wish: Wish, architecture: str) -> dict[str, Any]:
+    """Return mean, std and size as parameters: the person's word, now or when it was wrapped."""
+    said: dict[str, Any] = dict(zip(("mean", "std"), wish.scale or (), strict=False))
+    if not isinstance(source, WrappedModel):
+        return said
+    form = source.form
+    if said and form.mean is not None:
+        raise InputError("mean and std were said when the model was wrapped: leave them out")
+    if form.mean is not None and form.std is not None:
+        said |= {"mean": form.mean, "std": form.std}
+    elif not said and architecture in LIBRARIES:  # wrapped without: it takes [0, 1] as it is
+        said |= {"mean": (0.0,), "std": (1.0,)}
+    return said if form.size is None else {"input_size": form.size, **said}
+
+
+def same_answers(model: Classifier, source: Classifier) -> bool:
+    """Return whether a network answers as the one that it was made from, in eval mode.
+
+    Two images of noise are tried; the source is left as it was. A stochastic one passes.
+    """
+    x = arrival.noise_images(source.image_shape)
     training = [part for part in source.modules() if part.training]
     source.eval()
     with torch.no_grad():
         same = torch.allclose(model(x), source(x).cpu(), rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS)
     for part in training:
         part.training = True
-    if not (same or source.stochastic):
-        raise InputError(
-            f"the model answers differently when {architecture} is built again with these "
-            "parameters: give those that it was made with"
-        )
+    return same or source.stochastic
+
+
+def digest_of_state(state: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 of names and values, in hexadecimal."""
     digest = hashlib.sha256()
     for key in sorted(state):
-        digest.update(
-            key.encode() + state[key].contiguous().view(-1).view(torch.uint8).numpy().data
-        )
-    origin = Origin(
-        format="module",
-        layout=_layout(network),
-        pixels=pixels,
-        sha256=digest.hexdigest(),
-        num_tensors=len(state),
-        types=_types(state),
-        versions=_versions(architecture),
-    )
-    return Arrived(model, network, origin)
+        value = state[key].detach().cpu().contiguous()
+        digest.update(key.encode() + value.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-def _check_extent(num_classes: int, channels: int, target: Target, what: str) -> None:
+def check_extent(num_classes: int, channels: int, target: Target, what: str) -> None:
+    """Raise `InputError` unless a network has the outputs and channels of what it classifies."""
     if num_classes != len(target.class_names):
         raise InputError(
             f"{what} has {num_classes} outputs, the data {len(target.class_names)} classes."
@@ -185,12 +227,14 @@ def reorder(
         layer.bias = torch.nn.Parameter(layer.bias[rows].clone(), requires_grad=False)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _types(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+def types_of(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return the types of tensors, such as "float32", sorted."""
     return tuple(sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}))
 
 
@@ -202,8 +246,8 @@ def _layout(network: Network) -> str:
     return f"{network.architecture} {library_name}" if library_name else ""
 
 
-def _versions(architecture: str) -> dict[str, str]:
+def versions_of(architecture: str) -> dict[str, str]:
     """Return the versions of what has built the network."""
     found = {"torch": torch.__version__}
-    library = LIBRARIES.get(architecture)
+    library = BUILDERS.get(architecture)
     return found | ({library: importlib.metadata.version(library)} if library else {})

@@ -20,6 +20,7 @@ from robust_core.models.base import MODELS, Classifier
 from robust_core.models.normalisation import NORMALISATION_FIELDS
 
 SCALE_FIELDS = ("mean", "std")
+LIBRARIES = ("torchvision", "timm")  # architectures with a parameter `architecture`
 ROUNDED = 1e-4  # between two statements of the same mean or std
 
 
@@ -53,6 +54,32 @@ class Wish:
         if (mean is None) != (std is None):
             raise InputError("mean and std belong together: expected both, got only one of them")
         return None if mean is None or std is None else (mean, std)
+
+
+def wish_of(
+    preset: str | None,
+    architecture: str | None,
+    parameters: Mapping[str, Any],
+    mean: float | Sequence[float] | None,
+    std: float | Sequence[float] | None,
+) -> Wish:
+    """Return what the person says; "timm:resnet18" is the architecture resnet18 of timm.
+
+    Raises:
+        InputError: another library, or two architectures of it.
+    """
+    library, colon, name = (architecture or "").partition(":")
+    if not colon:
+        return Wish(preset, architecture, dict(parameters), mean, std)
+    if library not in LIBRARIES:
+        known = " or ".join(f"{one}:NAME" for one in LIBRARIES)
+        raise InputError(
+            f"architecture should be a name of list_models(), {known}, got {architecture!r}"
+        )
+    other = parameters.get("architecture", name)
+    if other != name:
+        raise InputError(f"the architecture is said to be {name} and {other}; name one of them")
+    return Wish(preset, library, {**parameters, "architecture": name}, mean, std)
 
 
 @dataclass(frozen=True)
@@ -182,9 +209,21 @@ def _with_pixels(
         values = _complete(
             network.architecture, {**values, "per_image": wish.parameters["per_image"]}
         )
+    if not stated and values.get("per_image"):
+        return replace(network, parameters=values)
+    pixels = agreed_scale(stated, what)
+    scale = {"mean": pixels.mean, "std": pixels.std}
+    values = _complete(network.architecture, {**values, **scale})
+    return replace(network, parameters=values, pixels=pixels)
+
+
+def agreed_scale(stated: Mapping[Any, Normalisation], what: str) -> PixelScale:
+    """Return the normalisation that somebody states, and who: "file", "preset" or "person".
+
+    Raises:
+        InputError: nobody says how the pixels are normalised, or several say different things.
+    """
     if not stated:
-        if values.get("per_image"):
-            return replace(network, parameters=values)
         raise InputError(
             f"Say how {what} expects its pixels: [0, 1] (mean 0, std 1), [-1, 1] (mean 0.5, std "
             "0.5), or mean and std; the file does not tell."
@@ -195,9 +234,7 @@ def _with_pixels(
         )
         raise InputError(f"{what} is said to be normalised in different ways: {listed}")
     who, (mean, std) = next(iter(stated.items()))
-    pixels = PixelScale.create({"mean": mean, "std": std, "said_by": who})
-    values = _complete(network.architecture, {**values, "mean": mean, "std": std})
-    return replace(network, parameters=values, pixels=pixels)
+    return PixelScale.create({"mean": mean, "std": std, "said_by": who})
 
 
 def _row(value: Any) -> tuple[float, ...] | None:

@@ -16,12 +16,14 @@ from robust_core.config.choice import Choice
 from robust_core.config.imported import CleanAccuracy, ImportConfig
 from robust_core.errors import InputError, brief
 from robust_core.importing import arrival
-from robust_core.importing.building import from_file, from_module, reorder
-from robust_core.importing.choosing import Wish
+from robust_core.importing.building import Arrived, reorder
+from robust_core.importing.choosing import wish_of
 from robust_core.importing.opening import is_ours
 from robust_core.importing.presets import PRESETS
+from robust_core.importing.sources import arrived_from, checked_source, told_by
 from robust_core.importing.target import Target, find_target
 from robust_core.models.base import Classifier
+from robust_core.models.kept_files import keep_file
 
 
 def import_model(
@@ -41,24 +43,28 @@ def import_model(
 ) -> CheckpointInfo:
     """Bring in a model from elsewhere, check it, and store it among the checkpoints.
 
-    A file of weights is opened without running anything in it and mapped onto a network of this
-    laboratory. What it does not tell must be said: which of several networks with the same names it
-    is, how it expects its pixels, and what its outputs mean. The same file imported twice in the
-    same way is stored once.
+    Nothing in a file is run. A file of weights is mapped onto a network of this laboratory; what it
+    does not tell must be said: which of several networks with the same names it is, how it expects
+    its pixels, and what its outputs mean. A graph and a folder say their network themselves. A
+    person's own code is stored as an ONNX graph. The same thing imported twice in the same way is
+    stored once.
 
     Args:
-        source: a .safetensors file, a file of `torch.save`, or a network of `create_model` (with
-            the `parameters` it was made with).
+        source: a .safetensors file or a file of `torch.save`; an .onnx file; a folder of Hugging
+            Face with config.json and model.safetensors; a network of `create_model` (with the
+            `parameters` it was made with); or a module in `wrap_model`.
         preset: name of a published network (`robust-lab import --list`), which says all but `data`.
-        architecture: a name of `list_models()`.
-        parameters: those of the architecture's parameters that the file does not tell.
+        architecture: a name of `list_models()`, or "torchvision:<name>" or "timm:<name>" for an
+            architecture of these libraries.
+        parameters: those of the architecture's parameters that the file does not tell; of a graph
+            or a folder only `input_size`, the side to which images are resized inside.
         mean: of the normalisation (x - mean) / std of pixels in [0, 1], for each channel or for
-            all; 0 for a network that takes [0, 1] as it is.
+            all; 0 for a network that takes [0, 1] as it is. A folder may say it itself.
         std: likewise; 1 for a network that takes [0, 1] as it is.
         data: the data set that it classifies; default: that of the preset.
-        class_names: the meaning of its K outputs, in their order; needed without `data`. With
-            `data`, the outputs are put into the order of the data set.
-        image_shape: (C, H, W); needed without `data`.
+        class_names: the meaning of its K outputs, in their order; needed without `data` unless the
+            source says it. With `data`, the outputs are put into the order of the data set.
+        image_shape: (C, H, W); needed without `data` unless the source says it.
         key: which set of weights, where a file holds several, such as "ema".
         name: what to call it; default: the name of the file.
         claim: the clean accuracy in [0, 1] that somebody states, to be compared.
@@ -71,20 +77,16 @@ def import_model(
     """
     if claim is not None and not 0.0 <= claim <= 1.0:
         raise InputError(f"claim must be an accuracy in [0, 1], got {claim:g}")
-    wish = Wish(preset, architecture, dict(parameters or {}), mean, std)
-    path = None if isinstance(source, Classifier) else Path(source)
-    if path is not None and is_ours(path):
-        return _import_ours(path, name)
-    found = None if preset is None else PRESETS.get(preset)
-    names = None if class_names is None else tuple(class_names)
-    target = find_target(
-        data or (found.data if found and names is None else None), names, image_shape
-    )
-    if isinstance(source, Classifier):
-        arrived, stem = from_module(source, wish, target), wish.architecture or "model"
-    else:
-        file = Path(source)
-        arrived, stem = from_file(file, wish, target, key or (found and found.key)), file.name
+    wish = wish_of(preset, architecture, parameters or {}, mean, std)
+    brought = checked_source(source)
+    if isinstance(brought, Path) and is_ours(brought):
+        return _import_ours(brought, name)
+    found, told = None if preset is None else PRESETS.get(preset), told_by(brought)
+    names = told.class_names if class_names is None else tuple(class_names)
+    data = data or (found.data if found and names is None else None)
+    shape = image_shape or (told.image_shape if data is None else None)
+    target = find_target(data, names, shape)
+    arrived = arrived_from(brought, wish, target, key or (found and found.key))
     model, what = arrived.model, arrived.origin.file or "the model"
     config = ImportConfig(
         title=brief(name or ""),
@@ -100,7 +102,8 @@ def import_model(
     if target.order is not None:
         reorder(model, target.order, target.class_names, what)
     config = _checked(model, config, target, what)
-    return _store(model, config, target, name or stem)
+    stem = getattr(brought, "name", "") or wish.architecture or "model"
+    return _store(arrived, config, target, name or stem)
 
 
 def _import_ours(path: Path, name: str | None) -> CheckpointInfo:
@@ -157,11 +160,13 @@ def _already_here(config: ImportConfig, target: Target, name: str | None) -> Che
     return None
 
 
-def _store(model: Classifier, config: ImportConfig, target: Target, stem: str) -> CheckpointInfo:
+def _store(arrived: Arrived, config: ImportConfig, target: Target, stem: str) -> CheckpointInfo:
+    if arrived.kept is not None:
+        keep_file(*arrived.kept)
     try:
         name, path = free_path(stem)
         save_checkpoint(
-            path, model, config=config, class_names=target.class_names, epoch=0, card=None
+            path, arrived.model, config=config, class_names=target.class_names, epoch=0, card=None
         )
     except OSError as error:
         raise InputError(f"the model cannot be stored: {error.strerror}") from None

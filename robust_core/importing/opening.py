@@ -120,7 +120,7 @@ def open_tensors(path: Path) -> Opened:
         raise InputError(
             f"{what} should be at most {LARGEST_FILE >> 20:,} MiB, got {size / (1 << 20):,.0f} MiB"
         )
-    _refuse_other_kinds(beginning, path)
+    refuse_other_kinds(beginning, what)
     if beginning[8:9] == b"{" and 8 + struct.unpack("<Q", beginning[:8])[0] <= size:
         return _open_safetensors(path)
     if beginning.startswith(b"PK\x03\x04"):
@@ -147,9 +147,9 @@ def is_ours(path: Path) -> bool:
     return isinstance(metadata, dict) and METADATA_KEY in metadata
 
 
-def _refuse_other_kinds(beginning: bytes, path: Path) -> None:
-    """Raise what is wrong with a file that is no file of weights at all."""
-    what, text = path.name, beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+def refuse_other_kinds(beginning: bytes, what: str) -> None:
+    """Raise what is wrong with a file that is no model at all, by its first bytes."""
+    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not beginning:
         raise InputError(f"{what} is empty; expected a file of weights")
     if text.startswith(b"<"):
@@ -160,10 +160,6 @@ def _refuse_other_kinds(beginning: bytes, path: Path) -> None:
         raise InputError(
             f"{what} only points to the model, which Git LFS keeps elsewhere: fetch it with "
             "git lfs pull."
-        )
-    if path.suffix.lower() == ".onnx":
-        raise InputError(
-            f"{what} is an ONNX graph, not a file of weights; bring the state dict of the network."
         )
 
 

@@ -191,6 +191,11 @@ class AdaptedClassifier(Classifier):
             return f"classifier.{key.removeprefix(f'{self.layer_name}.')}"
         return f"module.{key}"
 
+    def bare_key(self, key: str) -> str:
+        """Return what a tensor is called in the module's own state dict: undoes `own_key`."""
+        part, _, rest = key.partition(".")
+        return f"{self.layer_name}.{rest}" if part == "classifier" else rest
+
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:

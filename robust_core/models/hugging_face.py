@@ -1,6 +1,7 @@
 """Image classifiers of Hugging Face's transformers, out of the folders that they come in."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from robust_core.errors import InputError, brief
 from robust_core.files import parse_json_object
 from robust_core.models.adapted import AdaptedClassifier
 from robust_core.models.base import MODELS, check_shape
-from robust_core.models.kept_files import Digest, digest_of, keep_file, kept_file
+from robust_core.models.kept_files import Digest, digest_of, kept_file
 from robust_core.models.normalisation import CENTRE, Mean, Std
 from robust_core.models.pixels import InputSize, PixelForm, pixel_layers
 from robust_core.parameters import Parameters
@@ -126,35 +127,33 @@ def _no_classifier(error: Exception) -> InputError:
     return InputError(f"{CONFIG} describes no image classifier of transformers: {said}")
 
 
-def import_folder(
-    folder: Path,
-    image_shape: tuple[int, int, int],
-    *,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    input_size: int | None = None,
-) -> tuple[HuggingFaceNetwork, dict[str, Any], tuple[str, ...] | None]:
-    """Return the network of a published folder with its weights, and how to build it again.
+@dataclass(frozen=True)
+class Folder:
+    """What the small files of a published folder say.
 
-    `config.json` is kept under its digest. Mean, std and size are those of
-    `preprocessor_config.json` where they are not given.
+    Attributes:
+        config: the content of config.json, which `kept_files.keep_file` keeps with `SUFFIX`.
+        class_names: of the outputs; None: it has none but "LABEL_0" and so on.
+        channels: of the images. size: side that they are resized to; None: it does not say.
+        mean, std: of pixels in [0, 1]; None: it does not say.
+    """
 
-    Args:
-        folder: holds config.json and model.safetensors, and maybe preprocessor_config.json.
-        image_shape: (C, H, W) of the images that the network shall take.
-        mean: of the pixels that the network expects, in [0, 1]; None: what the folder says.
-        std: likewise.
-        input_size: side to which images are resized inside; None: what the folder says.
+    config: bytes
+    class_names: tuple[str, ...] | None
+    channels: int
+    size: int | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
 
-    Returns:
-        The network, its parameters, and the names of its outputs: None where the configuration has
-        none but "LABEL_0" and so on.
+
+def read_folder(folder: Path) -> Folder:
+    """Return what a folder with config.json, model.safetensors and preprocessor_config.json says.
+
+    The last of these may be missing.
 
     Raises:
-        InputError: no such folder, no weights as safetensors, a configuration of no classifier,
-            weights that do not fit it, or nothing that says how the pixels are normalised.
+        InputError: no such folder, no weights as safetensors, or what it says is no number.
     """
-    folder = Path(folder)
     if not (folder / WEIGHTS).is_file():
         raise InputError(
             f"{folder} should hold {CONFIG} and {WEIGHTS}; weights in another form are not opened"
@@ -164,26 +163,55 @@ def import_folder(
     said: dict[str, Any] = {"config": digest_of(data)}
     if (folder / PIXELS).is_file():
         said |= _pixels(parse_json_object(_small_file(folder / PIXELS), PIXELS))
-    given = {"mean": mean, "std": std, "input_size": input_size}
-    said |= {key: value for key, value in given.items() if value is not None}
-    if not {"mean", "std"} <= said.keys():
-        raise InputError(
-            f"Say how {folder.name} expects its pixels: [0, 1], [-1, 1], or mean and std; "
-            "no file in it tells."
-        )
-    parameters = HuggingFaceParameters.create(said)
+    checked, channels = HuggingFaceParameters.create(said), values.get("num_channels", 3)
+    return Folder(
+        config=data,
+        class_names=_class_names(values),
+        channels=channels if isinstance(channels, int) else 3,
+        size=checked.input_size,
+        mean=checked.mean if "mean" in said else None,
+        std=checked.std if "std" in said else None,
+    )
+
+
+def open_folder(
+    folder: Path,
+    config: bytes,
+    image_shape: tuple[int, int, int],
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    input_size: int | None,
+) -> tuple[HuggingFaceNetwork, dict[str, Any]]:
+    """Return the network of a published folder with its weights, and how to build it again.
+
+    Nothing is stored: to build it again, `kept_files.keep_file` has to have kept `config`.
+
+    Args:
+        folder: holds model.safetensors.
+        config: the content of its config.json.
+        image_shape: (C, H, W) of the images that the network shall take.
+        mean: of the pixels that the network expects, in [0, 1].
+        std: likewise.
+        input_size: side to which images are resized inside; None: they are not.
+
+    Returns:
+        The network and its parameters.
+
+    Raises:
+        InputError: a configuration of no classifier, or weights that do not fit it.
+    """
+    values = parse_json_object(config, CONFIG)
+    parameters = HuggingFaceParameters.create(
+        {"config": digest_of(config), "mean": mean, "std": std, "input_size": input_size}
+    )
     num_classes = int(_built(values).config.num_labels)  # pyright: ignore
     check_shape(image_shape, num_classes)
-    model = HuggingFaceNetwork(image_shape, num_classes, parameters, data)
+    model = HuggingFaceNetwork(image_shape, num_classes, parameters, config)
     model.load_state_dict(
         {model.own_key(k): value for k, value in _weights(folder, values).items()}
     )
-    keep_file(data, SUFFIX)
-    return (
-        model.requires_grad_(False).eval(),
-        parameters.model_dump(mode="json"),
-        _class_names(values),
-    )
+    return model.requires_grad_(False).eval(), parameters.model_dump(mode="json")
 
 
 def _weights(folder: Path, values: Mapping[str, Any]) -> Mapping[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from robust_core.errors import InputError, brief
 from robust_core.files import write_atomically
 from robust_core.models.base import Classifier
-from robust_core.models.onnx_graph import OnnxNetwork, import_graph
+from robust_core.models.onnx_graph import OnnxNetwork, open_graph
 
 NEEDED = ("onnx", "onnxscript")
 
@@ -67,8 +67,8 @@ def exported(classifier: Classifier) -> bytes:
         logger.setLevel(level)
 
 
-def as_graph(classifier: Classifier) -> tuple[OnnxNetwork, dict[str, object]]:
-    """Return a network of a person's own code as one that is data, with its parameters.
+def as_graph(classifier: Classifier) -> tuple[OnnxNetwork, dict[str, object], bytes]:
+    """Return a network of a person's own code as one that is data, its parameters and the graph.
 
     It takes pixels in [0, 1], for the normalisation is in the graph.
 
@@ -76,4 +76,5 @@ def as_graph(classifier: Classifier) -> tuple[OnnxNetwork, dict[str, object]]:
         InputError: it cannot be exported, or not be converted back.
     """
     shape, num_classes = classifier.image_shape, classifier.num_classes
-    return import_graph(exported(classifier), shape, num_classes, mean=(0.0,), std=(1.0,))
+    data = exported(classifier)
+    return *open_graph(data, shape, num_classes, mean=(0.0,), std=(1.0,)), data

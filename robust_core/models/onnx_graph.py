@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from robust_core.errors import InputError, brief
 from robust_core.models.adapted import AdaptedClassifier
 from robust_core.models.base import MODELS, check_shape
-from robust_core.models.kept_files import Digest, digest_of, keep_file, kept_file
+from robust_core.models.kept_files import Digest, digest_of, kept_file
 from robust_core.models.normalisation import CENTRE, Mean, Std
 from robust_core.models.pixels import InputSize, PixelForm, pixel_layers
 from robust_core.parameters import Parameters
@@ -67,7 +67,7 @@ class OnnxNetwork(AdaptedClassifier):
         self.requires_grad_(False).to(device)
 
 
-def import_graph(
+def open_graph(
     data: bytes,
     image_shape: tuple[int, int, int],
     num_classes: int,
@@ -76,9 +76,10 @@ def import_graph(
     std: tuple[float, ...],
     input_size: int | None = None,
 ) -> tuple[OnnxNetwork, dict[str, Any]]:
-    """Keep a graph and return its network, checked, with the parameters that build it again.
+    """Return the network of a graph, checked, with the parameters that build it again.
 
-    The logits of two images are compared with those of ONNX's reference implementation.
+    The logits of two images are compared with those of ONNX's reference implementation. Nothing is
+    stored: to build it again, `kept_files.keep_file` has to have kept the file with `SUFFIX`.
 
     Args:
         data: the file.
@@ -99,7 +100,6 @@ def import_graph(
     model = OnnxNetwork(image_shape, num_classes, values, data)
     model.eval()
     _check_against_reference(model, parse_graph(data))
-    keep_file(data, SUFFIX)
     return model, values.model_dump(mode="json")
 
 
@@ -107,7 +107,7 @@ def parse_graph(data: bytes) -> Any:
     """Return the graph in a file, an `onnx.ModelProto`.
 
     Raises:
-        InputError: as of `import_graph`.
+        InputError: as of `open_graph`.
     """
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:
@@ -157,16 +157,21 @@ def _tensors(graph: Any) -> Iterable[Any]:
                 yield from _tensors(part)
 
 
+def sides_of(model: Any) -> tuple[int, int, int]:
+    """Return (C, H, W) of the images that a graph says that it takes; 0 where it does not say."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    (images,) = [one for one in model.graph.input if one.name not in names]
+    sides = [side.dim_value for side in images.type.tensor_type.shape.dim]
+    return (sides[1], sides[2], sides[3]) if len(sides) == 4 else (0, 0, 0)
+
+
 def _is_repeated(model: Any, channels: int) -> bool:
     """Return whether images of `channels` channels are grey ones for a graph that wants colour.
 
     Raises:
         InputError: the graph says that it takes images of other channels.
     """
-    names = {tensor.name for tensor in model.graph.initializer}
-    (images,) = [one for one in model.graph.input if one.name not in names]
-    sides = images.type.tensor_type.shape.dim
-    wanted = sides[1].dim_value if len(sides) == 4 else 0  # 0: it does not say
+    wanted = sides_of(model)[0]
     if wanted == 3 and channels == 1:
         return True
     if wanted not in (0, channels):

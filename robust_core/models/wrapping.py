@@ -21,6 +21,7 @@ class WrappedModel(AdaptedClassifier):
 
     Attributes:
         class_names: K names.
+        form: what the person said of its pixels, and what a pass has shown of them.
         name: what the person calls it; may be empty.
     """
 
@@ -29,11 +30,12 @@ class WrappedModel(AdaptedClassifier):
         image_shape: tuple[int, int, int],
         class_names: tuple[str, ...],
         module: nn.Module,
-        pixels: nn.Sequential,
+        form: PixelForm,
         name: str,
     ) -> None:
-        super().__init__(image_shape, len(class_names), module, pixels)
+        super().__init__(image_shape, len(class_names), module, pixel_layers(form, image_shape))
         self.class_names = class_names
+        self.form = form
         self.name = name
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def wrap_model(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         form = _fitting(copied, form, shape)
-        model = WrappedModel(shape, names, copied, pixel_layers(form, shape), name or "")
+        model = WrappedModel(shape, names, copied, form, name or "")
         model.requires_grad_(False).eval()
         model.stochastic = _varies(model)
     return model

@@ -8,12 +8,12 @@ import torch
 
 from robust_core.errors import InputError
 from robust_core.models.base import create_model
-from robust_core.models.kept_files import FOLDER
+from robust_core.models.kept_files import keep_file
 from tests.models.examples import images
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
-from robust_core.models.hugging_face import import_folder  # noqa: E402
+from robust_core.models.hugging_face import SUFFIX, open_folder, read_folder  # noqa: E402
 
 pytestmark = pytest.mark.slow  # transformers takes seconds to be imported
 NAMES = {"0": "cat", "1": "dog", "2": "owl"}
@@ -49,14 +49,22 @@ def published(folder: Path, kind: str):
     return model
 
 
+def opened(folder: Path):
+    """The network as its folder says; pixels are as they are where it does not."""
+    said = read_folder(folder)
+    pixels = {"mean": said.mean or (0.0,), "std": said.std or (1.0,), "input_size": said.size}
+    return open_folder(folder, said.config, SHAPE, **pixels)
+
+
+@pytest.mark.usefixtures("own_folder")
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_logits_gradient_and_features_are_those_of_transformers(kind, tmp_path, own_folder):
+def test_logits_gradient_and_features_are_those_of_transformers(kind, tmp_path):
     theirs = published(tmp_path / "brought", kind)
-    ours, parameters, names = import_folder(tmp_path / "brought", SHAPE)
-    assert names == ("cat", "dog", "owl")
-    assert [path.name for path in (own_folder / FOLDER).iterdir()] == [
-        f"{parameters['config']}.json"
-    ]
+    ours, parameters = opened(tmp_path / "brought")
+    assert (
+        keep_file((tmp_path / "brought" / "config.json").read_bytes(), SUFFIX)
+        == (parameters["config"])
+    )
     x = images(2, SHAPE).requires_grad_(True)
     mean, std = (torch.tensor(one).view(3, 1, 1) for one in (MEAN, STD))
     larger = torch.nn.functional.interpolate(x, (24, 24), mode="bilinear")
@@ -96,33 +104,37 @@ def test_logits_gradient_and_features_are_those_of_transformers(kind, tmp_path, 
         ),
     ],
 )
-def test_configurations_that_are_not_built(config, message, tmp_path, own_folder):
+def test_configurations_that_are_not_built(config, message, tmp_path):
     folder = tmp_path / "brought"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(InputError) as error:
-        import_folder(folder, SHAPE, mean=(0.5,), std=(0.5,))
+        opened(folder)
     assert message in str(error.value)
-    assert not (own_folder / FOLDER).exists()
 
 
 def test_weights_in_a_pickle_are_not_opened(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80")
     with pytest.raises(InputError, match=r"should hold config\.json and model\.safetensors; weigh"):
-        import_folder(tmp_path, SHAPE)
+        read_folder(tmp_path)
 
 
-def test_normalisation_has_to_be_said_and_weights_have_to_fit(tmp_path, own_folder):
-    folder = tmp_path / "brought"
-    published(folder, "resnet")
-    config = json.loads((folder / "config.json").read_text())
+def test_what_the_small_files_say(tmp_path):
+    published(tmp_path, "vit")
+    said = read_folder(tmp_path)
+    assert (said.class_names, said.channels, said.size) == (("cat", "dog", "owl"), 3, 24)
+    assert (said.mean, said.std) == (tuple(MEAN), tuple(STD))
+    (tmp_path / "preprocessor_config.json").unlink()
+    said = read_folder(tmp_path)
+    assert (said.size, said.mean, said.std) == (None, None, None)
+
+
+def test_weights_have_to_fit(tmp_path):
+    published(tmp_path, "resnet")
+    config = json.loads((tmp_path / "config.json").read_text())
     config |= {"_attn_implementation": "kernels-community/mine", "auto_map": {"AutoConfig": "m.C"}}
-    (folder / "config.json").write_text(json.dumps(config | {"depths": [1, 2]}))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"depths": [1, 2]}))
     with pytest.raises(InputError, match=r"does not fit config\.json: \d+ missing tensors, first "):
-        import_folder(folder, SHAPE)
-    (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(InputError, match="Say how brought expects its pixels"):
-        import_folder(folder, SHAPE)
-    assert not (own_folder / FOLDER).exists()
+        opened(tmp_path)

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 import robust_core as rc
 from robust_core.errors import InputError
 from robust_core.models.base import create_model
-from robust_core.models.kept_files import FOLDER
+from robust_core.models.kept_files import FOLDER, keep_file
 from tests.models.examples import images
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnx2pytorch", reason="onnx2pytorch is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from robust_core.models.onnx_graph import OnnxNetwork, import_graph  # noqa: E402
+from robust_core.models.onnx_graph import SUFFIX, OnnxNetwork, open_graph  # noqa: E402
 
 SHAPE, K, WIDTH = (3, 16, 16), 4, 5
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.25, 0.25)
@@ -69,7 +69,9 @@ def own_folder(tmp_path, monkeypatch):
 
 def imported(model=None, shape=SHAPE, **more) -> tuple[OnnxNetwork, dict]:
     data = (model or graph()).SerializeToString()
-    return import_graph(data, shape, K, **{"mean": MEAN, "std": STD, **more})
+    network = open_graph(data, shape, K, **{"mean": MEAN, "std": STD, **more})
+    keep_file(data, SUFFIX)
+    return network
 
 
 def test_logits_gradient_and_features_are_those_of_the_graph():
@@ -144,11 +146,10 @@ def strange():
         (lambda: graph(channels=7), {}, "the graph takes images of 7 channels, the data has 3"),
     ],
 )
-def test_what_cannot_be_imported_gets_one_sentence(make, changes, message, own_folder):
+def test_what_cannot_be_imported_gets_one_sentence(make, changes, message):
     with pytest.raises(InputError) as error:
         imported(make(), **changes)
     assert message in str(error.value)
-    assert not (own_folder / FOLDER).exists()  # nothing is kept
 
 
 def test_probabilities_have_no_features():
@@ -160,7 +161,7 @@ def test_probabilities_have_no_features():
 def test_no_graph_at_all():
     for data in (b"", b"<html>", b"PK\x03\x04"):
         with pytest.raises(InputError, match="ONNX graph"):
-            import_graph(data, SHAPE, K, mean=MEAN, std=STD)
+            open_graph(data, SHAPE, K, mean=MEAN, std=STD)
 
 
 def test_a_conversion_that_computes_something_else_is_found(monkeypatch):
@@ -191,7 +192,8 @@ def test_a_wrapped_module_becomes_a_graph():
 
     names = ("a", "b", "c", "d")
     model = rc.wrap_model(Same(), mean=None, std=None, class_names=names, image_shape=SHAPE)
-    network, parameters = as_graph(model)
+    network, parameters, data = as_graph(model)
+    keep_file(data, SUFFIX)
     x = images(5, SHAPE)
     torch.testing.assert_close(network(x), model(x))
     again = create_model("onnx", SHAPE, K, parameters).eval()
