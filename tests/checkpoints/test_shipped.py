@@ -7,6 +7,7 @@ import robust_core as rc
 from robust_core import paths
 from robust_core.checkpoints.table import markdown_table
 from robust_core.config.run import RunConfig
+from robust_core.data import ImageSet, data_source
 from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count
 from robust_core.methods import list_methods
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 RECIPES = sorted((REPOSITORY / "checkpoints" / "recipes").glob("*.json"))
 SHIPPED = [path.stem for path in RECIPES]
+EPSILONS = {"digits": 0.1, "shapes": 8 / 255, "mnist": 0.3, "cifar10": 8 / 255}
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,7 @@ def test_card_states_pgd_50_with_5_restarts_on_many_test_images(name):
     told = first.attack.parameters
     assert first.attack.name == "pgd"
     assert (told["num_steps"], told["num_restarts"]) == (50, 5)
-    assert told["epsilon"] == pytest.approx(0.1 if name.startswith("digits") else 8 / 255)
+    assert told["epsilon"] == pytest.approx(EPSILONS[info.config.data.name])
     assert card.versions["torch"]
 
 
@@ -84,10 +86,18 @@ def test_test_time_defences_are_attacked_as_published_and_through_themselves(nam
         assert min(adaptive) < min(published)
 
 
+def images_of(info) -> ImageSet:
+    """Return the test images of a checkpoint, or skip where they are not on this machine."""
+    data = info.config.data
+    if not data_source(data.name).is_available():
+        pytest.skip(f"{data.name} is not on this machine")
+    return rc.load_data(data.name, "test", data.parameters)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_clean_accuracy_of_the_card_is_measured_again(name):
     info, model = rc.checkpoint_info(name), rc.load_model(name)
-    images = rc.load_data(info.config.data.name, "test", info.config.data.parameters)
+    images = images_of(info)
     number = info.card.num_images
     stratified = info.card.sample == "stratified"
     data = images.sample(number) if stratified else images.subset(torch.arange(number))
@@ -102,7 +112,7 @@ def test_clean_accuracy_of_the_card_is_measured_again(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_robust_accuracy_of_the_card_is_within_reach_of_a_short_attack(name):
     info, model = rc.checkpoint_info(name), rc.load_model(name)
-    data = rc.load_data(info.config.data.name, "test", info.config.data.parameters)
+    data = images_of(info)
     many_passes = info.config.model.name in ("retinotopic", "denoiser")  # for one output
     chosen = data.subset(torch.arange(20 if many_passes else 60))
     result = info.card.robust[0]
@@ -142,7 +152,7 @@ def test_every_other_use_of_a_shipped_network_loads():
 def test_the_masked_model_looks_robust_and_is_not(name):
     robust = rc.checkpoint_info(name).card.robust
     accuracy = {result.attack.name: result.accuracy for result in robust}
-    assert accuracy["pgd"] > 0.9
+    assert accuracy["pgd"] > 0.8
     assert accuracy["bpda"] < 0.5
     assert accuracy["square"] < 0.5
 
