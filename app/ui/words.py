@@ -65,15 +65,26 @@ def short_name(info: CheckpointInfo) -> str:
 
 
 def card_words(info: CheckpointInfo) -> str:
-    """Return the accuracies on the card of a checkpoint in Markdown: clean, as reported, lowest."""
+    """Return accuracies, notes and origin of a checkpoint in Markdown, a line each."""
+    notes = info.measured.notes if info.measured and info.results else ()
+    return as_lines([*accuracy_lines(info), *map(in_markdown, [*notes, *_origin_words(info)])])
+
+
+def as_lines(lines: Sequence[str]) -> str:
+    """Return lines of Markdown as one paragraph, each line on a line of its own."""
+    return "  \n".join(lines)
+
+
+def accuracy_lines(info: CheckpointInfo) -> list[str]:
+    """Return the accuracies of a checkpoint in Markdown: clean, as reported, lowest measured."""
     card, results = info.measured, info.results
     if card is None:
-        return _arrival_words(info)
+        return _arrival_lines(info)
     if not results:
-        return (
+        return [
             "No measured accuracy for inference mode "
             f"{in_markdown(repr(mode_words(info.inference)))}."
-        )
+        ]
     first = next((one for one in results if one.attack.role == "claim"), results[0])
     clean, number = card.clean_of(first)
     lowest = card.lowest(first)
@@ -85,19 +96,16 @@ def card_words(info: CheckpointInfo) -> str:
         f" ({in_markdown(checks_words(lowest.findings))})",
     ]
     mark = [f":material/outbox: These numbers are {STATED}."] if info.imported else []
-    return "  \
-".join([*mark, *lines, *map(in_markdown, [*card.notes, *_origin_words(info)])])
+    return [*mark, *lines]
 
 
-def _arrival_words(info: CheckpointInfo) -> str:
+def _arrival_lines(info: CheckpointInfo) -> list[str]:
     """Return what is known of a model that nothing has attacked yet, in Markdown."""
-    clean = info.arrival
-    lines = ["Robust accuracy: not measured yet"]
-    if clean is not None:
-        words = f"clean accuracy, {clean.num_images:,} {in_markdown(clean.split)} images"
-        lines = [f"**{percent(clean.accuracy)}** {words}", *lines]
-    return "  \
-".join([*lines, *map(in_markdown, _origin_words(info))])
+    clean, unknown = info.arrival, "Robust accuracy: not measured yet"
+    if clean is None:
+        return [unknown]
+    words = f"clean accuracy, {clean.num_images:,} {in_markdown(clean.split)} images"
+    return [f"**{percent(clean.accuracy)}** {words}", unknown]
 
 
 def _origin_words(info: CheckpointInfo) -> list[str]:
