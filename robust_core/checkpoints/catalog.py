@@ -215,6 +215,23 @@ def import_checkpoint(filename: str, data: bytes) -> str:
     return name
 
 
+def delete_model(name: str) -> None:
+    """Delete a model that was imported or that a person has put among the models.
+
+    Raises:
+        InputError: no such model, one that ships, one of a run (which goes with its run), or a file
+            that cannot be deleted.
+    """
+    info = checkpoint_info(name)
+    if info.kind not in ("imported", "own"):
+        owner = "ships with the laboratory" if info.kind == "shipped" else "belongs to its run"
+        raise InputError(f"only imported models and your own can be deleted; {name} {owner}")
+    try:
+        info.path.unlink()
+    except OSError as error:
+        raise InputError(f"{name} cannot be deleted: {error.strerror}") from None
+
+
 def free_path(
     filename: str, is_same: Callable[[Path], bool] = lambda other: False
 ) -> tuple[str, Path]:

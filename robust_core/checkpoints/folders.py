@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from robust_core.paths import checkpoints_folder, shipped_folder
 
 SUFFIX = ".safetensors"
 IMPORTED = "imported"  # folder of files from elsewhere
+Kind = Literal["shipped", "run", "imported", "own"]
 
 
 def files_by_name(packaged: Mapping[str, Path]) -> dict[str, Path]:
@@ -25,6 +27,32 @@ def files_by_name(packaged: Mapping[str, Path]) -> dict[str, Path]:
         | {f"runs/{path.parent.name}": path for path in runs}
         | {f"{IMPORTED}/{path.stem}": path for path in sorted(folder.glob(f"{IMPORTED}/*{SUFFIX}"))}
     )
+
+
+def kind_of(name: str, path: Path) -> Kind:
+    """Return whose a checkpoint of the catalogue is, from its name and its file."""
+    if name.startswith("runs/"):
+        return "run"
+    if name.startswith(f"{IMPORTED}/"):
+        return "imported"
+    folder = checkpoints_folder()
+    if not _same(folder, shipped_folder()) and _same(path.parent, folder / "pretrained"):
+        return "own"
+    return "shipped"
+
+
+def incoming_folder() -> Path:
+    """Return where a person puts files of weights that are too large to upload."""
+    return checkpoints_folder() / "incoming"
+
+
+def incoming_files() -> list[Path]:
+    """Return the files there by name; [] where there is no such folder."""
+    try:
+        found = [one for one in incoming_folder().iterdir() if one.name[:1] != "."]
+    except OSError:
+        return []
+    return sorted((one for one in found if one.is_file()), key=lambda one: one.name.casefold())
 
 
 def _models_in(folder: Path) -> dict[str, Path]:

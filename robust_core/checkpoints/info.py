@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_core.checkpoints.card import Card, RobustResult
-from robust_core.checkpoints.folders import IMPORTED
+from robust_core.checkpoints.folders import IMPORTED, Kind, kind_of
 from robust_core.config.imported import CleanAccuracy, ImportConfig
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
@@ -50,6 +50,11 @@ class CheckpointInfo:
     def imported(self) -> bool:
         """Whether the file came from elsewhere: its card says what nobody here has measured."""
         return self.name.startswith(f"{IMPORTED}/")
+
+    @property
+    def kind(self) -> Kind:
+        """Whose it is: shipped, of a run, imported, or a person's own file."""
+        return kind_of(self.name, self.path)
 
     @property
     def masks_gradients(self) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
@@ -20,10 +19,9 @@ from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation.lowest import share_words, wilson_interval
 from robust_core.evaluation.outputs import are_probabilities
 from robust_core.gradients import predict_logits
+from robust_core.importing.costs import FEWEST_IMAGES
 from robust_core.models.base import Classifier
 
-FEWEST_IMAGES, MOST_IMAGES = 100, 1000  # labelled images of the measurements
-AFFORDABLE = 2e12  # floating-point operations of one of them, about half a minute on one core
 SAME = 1e-4  # share of the logits' size by which one answer may differ from itself
 MOST_WITHOUT_GRADIENT = 0.02  # share of the pixels
 SUSPICIOUS_GAIN = 0.05  # accuracy that another way to open a model has more
@@ -188,17 +186,6 @@ def _probabilities(logits: Tensor, what: str) -> Finding:
         f"{what} returns probabilities; bring the values before the softmax, or attacks look "
         "weaker than they are.",
     )
-
-
-def num_images_to_measure(model: Classifier) -> int:
-    """Return how many labelled images a measurement on arrival takes: 100 to 1000.
-
-    It follows from the operations that one image costs, so it is the same on every machine.
-    """
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model(noise_images(model.image_shape)[:1])
-    return int(min(max(AFFORDABLE / max(counter.get_total_flops(), 1), FEWEST_IMAGES), MOST_IMAGES))
 
 
 def measure_clean(model: Classifier, images: ImageSet) -> CleanResult:

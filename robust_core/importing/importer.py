@@ -18,6 +18,7 @@ from robust_core.errors import InputError, brief
 from robust_core.importing import arrival
 from robust_core.importing.building import Arrived, reorder
 from robust_core.importing.choosing import wish_of
+from robust_core.importing.costs import num_images_to_measure
 from robust_core.importing.opening import is_ours
 from robust_core.importing.presets import PRESETS
 from robust_core.importing.sources import arrived_from, checked_source, told_by
@@ -129,7 +130,7 @@ def _checked(model: Classifier, config: ImportConfig, target: Target, what: str)
     if images is None:
         notes.append("Nothing was measured on arrival: there were no labelled images here.")
     else:
-        sample = images.sample(arrival.num_images_to_measure(model))
+        sample = images.sample(num_images_to_measure(model))
         result = arrival.measure_clean(model, sample)
         clean = CleanAccuracy(
             num_correct=result.num_correct, num_images=len(sample), split=sample.split

@@ -91,6 +91,18 @@ def _candidates(values: Any, path: str = "", depth: int = 0) -> Iterator[tuple[s
             yield from _candidates(value, f"{path}.{name}" if path else name, depth + 1)
 
 
+def sets_of_weights(values: Any) -> tuple[str, ...]:
+    """Return the paths of the sets of weights of which somebody must choose one; () if none."""
+    known, several = _meant(dict(_candidates(values)))
+    return () if known else tuple(several)
+
+
+def _meant(found: Mapping[str, dict]) -> tuple[bool, list[str]]:
+    """Return whether it is known which weights are meant, and the paths that they may stand at."""
+    known = [path for path in found if not path or set(path.split(".")) <= set(KNOWN_NAMES)]
+    return len(known) == 1, known or list(found)
+
+
 def _choose(values: Any, found: Mapping[str, dict], key: str | None, what: str) -> str:
     """Return the path of the weights that are meant."""
     if key is not None:
@@ -99,10 +111,9 @@ def _choose(values: Any, found: Mapping[str, dict], key: str | None, what: str) 
         return key
     if isinstance(values, dict) and {"param_groups", "state"} <= values.keys():
         raise InputError(f"{what} holds an optimiser's state, not a network.")
-    known = [path for path in found if not path or set(path.split(".")) <= set(KNOWN_NAMES)]
-    if len(known) == 1:
-        return known[0]
-    several = known or list(found)
+    known, several = _meant(found)
+    if known:
+        return several[0]
     if several:
         sets = f"{len(several)} sets of weights" if len(several) > 1 else "weights"
         raise InputError(

@@ -8,11 +8,14 @@ import pytest
 from robust_core import paths
 from robust_core.checkpoints.catalog import (
     checkpoint_info,
+    delete_model,
     import_checkpoint,
     list_checkpoints,
     load_model,
 )
+from robust_core.checkpoints.folders import incoming_files, incoming_folder
 from robust_core.checkpoints.packaged import packaged_models
+from robust_core.errors import InputError
 
 SHIPPED, OTHER = "digits-standard", "digits-trades"
 
@@ -59,3 +62,29 @@ def test_in_a_checkout_the_same_folder_is_not_listed_twice(own: Path, link: bool
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROBUST_CHECKPOINTS", str(folder))
         assert not [name for name in list_checkpoints() if name.startswith("own/")]
+
+
+def test_only_what_a_person_has_brought_can_be_deleted(own: Path) -> None:
+    for folder in ("pretrained", "imported", "runs/one"):
+        (own / folder).mkdir(parents=True)
+    mine, run = own / "pretrained" / f"{SHIPPED}.safetensors", own / "runs/one/best.safetensors"
+    imported = own / "imported" / "theirs.safetensors"
+    for path in (mine, run, imported):
+        shutil.copy(file_of(OTHER), path)
+    for name, sentence in ((SHIPPED, "ships with the laboratory"), ("runs/one", "its run")):
+        with pytest.raises(InputError, match=sentence):
+            delete_model(name)
+    delete_model(f"own/{SHIPPED}")
+    delete_model("imported/theirs")
+    assert (mine.exists(), imported.exists(), run.exists()) == (False, False, True)
+    assert file_of(SHIPPED).exists()
+    with pytest.raises(InputError, match="unknown checkpoint"):
+        delete_model("imported/theirs")
+
+
+def test_files_that_wait_to_be_imported_are_listed_by_name(own: Path) -> None:
+    assert incoming_files() == []
+    (incoming_folder() / "folder").mkdir(parents=True)
+    for name in ("b.pt", "A.pth", ".hidden"):
+        (incoming_folder() / name).write_bytes(b"")
+    assert [path.name for path in incoming_files()] == ["A.pth", "b.pt"]

@@ -7,7 +7,7 @@ from torch import nn
 from robust_core.data.base import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Severity
-from robust_core.importing import arrival
+from robust_core.importing import costs
 from robust_core.importing.arrival import (
     CleanResult,
     check_behaviour,
@@ -170,6 +170,6 @@ def test_a_claim(claim, severity):
 
 def test_the_number_of_images_follows_from_the_operations(monkeypatch):
     model = Network()
-    assert arrival.num_images_to_measure(model) == arrival.MOST_IMAGES
-    monkeypatch.setattr(arrival, "AFFORDABLE", 2 * 192 * 4 * 300)
-    assert arrival.num_images_to_measure(model) == 300
+    assert costs.num_images_to_measure(model) == costs.MOST_IMAGES
+    monkeypatch.setattr(costs, "AFFORDABLE", 2 * 192 * 4 * 300)
+    assert costs.num_images_to_measure(model) == 300
