@@ -9,6 +9,7 @@ PAGES = {  # folder in app/page/ -> title and icon; a page is shown once its fil
     "hard_pairs": ("Hard pairs", ":material/grid_on:"),
     "latent": ("Latent space", ":material/scatter_plot:"),
     "robustness": ("Robustness", ":material/verified_user:"),
+    "models": ("Models", ":material/inventory_2:"),
     "train": ("Train", ":material/fitness_center:"),
     "learn": ("Learn", ":material/school:"),
 }

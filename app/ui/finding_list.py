@@ -17,25 +17,26 @@ _ICONS = {
 _COLOURS = {Severity.OK: "green", Severity.WARN: "orange", Severity.FAIL: "red"}
 
 
-def show_findings(findings: Sequence[Finding], *, key: str) -> None:
+def show_findings(findings: Sequence[Finding], *, key: str, measured: bool = True) -> None:
     """List the findings: warnings and failures first, passed checks in an expander.
 
     Args:
         findings: in the order of the checks.
         key: of the expander.
+        measured: with the value and the threshold, whose highest values are the worst.
     """
     problems = [finding for finding in findings if finding.severity is not Severity.OK]
     passed = [finding for finding in findings if finding.severity is Severity.OK]
     for finding in sorted(problems, key=lambda f: f.severity is Severity.WARN):
-        _show(finding)
+        _show(finding, measured)
     if passed:
         count = "1 check" if len(passed) == 1 else f"{len(passed)} checks"
         with st.expander(f"{count} passed", icon=_ICONS[Severity.OK], key=key):
             for finding in passed:
-                _show(finding)
+                _show(finding, measured)
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: Finding, measured: bool) -> None:
     colour, icon = _COLOURS[finding.severity], _ICONS[finding.severity]
     word = SEVERITY_WORDS[finding.severity]
     lines = [
@@ -44,4 +45,6 @@ def _show(finding: Finding) -> None:
     ]
     if finding.advice:
         lines.append(f"*Try next:* {in_markdown(finding.advice)}")
-    st.markdown("  \n".join(lines) + f"  \n:small[{measured_words(finding)}]")
+    if measured:
+        lines.append(f":small[{measured_words(finding)}]")
+    st.markdown("  \n".join(lines))

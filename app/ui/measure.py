@@ -44,15 +44,19 @@ _AT_ONCE: ContextVar[bool] = ContextVar("at_once", default=False)
 
 @dataclass(frozen=True)
 class Cost:
-    """What work takes: forward-backward passes of one image, and seconds on this machine."""
+    """What work takes: passes of one image, and seconds on this machine.
+
+    kind: of the passes, in the singular.
+    """
 
     passes: int
     seconds: float
+    kind: str = "forward-backward pass"
 
     def words(self) -> str:
         """Return both in a sentence."""
         return (
-            f"Cost: {count_words(self.passes, 'forward-backward pass')} of one image, "
+            f"Cost: {count_words(self.passes, self.kind)} of one image, "
             f"{duration_words(self.seconds)} by a measurement here."
         )
 

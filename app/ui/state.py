@@ -173,6 +173,31 @@ class Number(_Kept):
         return st.number_input(label, self.low, self.high, **self._widget(**more))
 
 
+class Text(_Kept):
+    """A short text that a person types."""
+
+    LONGEST = 200
+
+    def __init__(self, name: str, key: str, *, start: str = "", kind: str = "") -> None:
+        """Declare a text; the arguments are as of `Choice`."""
+        super().__init__(name, key, start, kind)
+
+    def read(self, text: str) -> str:
+        """Return the text as it is; it has to be short."""
+        if len(text) > self.LONGEST:
+            raise InputError(f"{self.kind} should have at most {self.LONGEST} letters")
+        return text
+
+    def field(self, label: str, **more: Any) -> str:
+        """Draw a field to type it into; return it. `more` is as of `st.text_input`."""
+        kept = self._widget(**{"max_chars": self.LONGEST, **more})
+        return str(st.text_input(label, **kept)).strip()
+
+    def told(self) -> str | None:
+        """Return the text for the address; None as long as it is empty."""
+        return self.value or None
+
+
 class Names(_Kept):
     """Some of many names, separated by commas in the address; each once."""
 

@@ -11,7 +11,7 @@ from tests.shelves import use_only
 
 VIEWS = (
     *("start", "attack", "compare", "gradients", "retina", "hard_pairs", "latent"),
-    *("robustness", "train", "learn"),
+    *("robustness", "models", "train", "learn"),
 )
 MODEL = "imported/theirs"
 STEP = {"attack": "pgd", "num_steps": 1}

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from app.navigation import page_script
 from app.page.start.checkpoint_table import checkpoint_table
 from app.page.start.example import Example, find_example, show_example
 from app.page.start.first_steps import ROBUST, STANDARD, TRAIN, first_steps
@@ -64,7 +65,13 @@ def _checkpoints(infos: list[CheckpointInfo]) -> None:
     if own:
         with st.expander(f"Your own models ({len(own)})", expanded=not shipped):
             checkpoint_table(own)
-    if not infos:
+    if infos:
+        st.page_link(
+            page_script("models"),
+            label="All models, and bringing one",
+            icon=":material/inventory_2:",
+        )
+    else:
         st.info("No model yet: train one with the third card above.", icon=":material/info:")
 
 

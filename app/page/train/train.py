@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.navigation import page_script
 from app.page.train.form import new_run
-from app.page.train.import_checkpoint import upload_checkpoint
 from app.page.train.progress import show_run
 from app.ui.job_watch import follow
 from app.ui.run_link import LINK
@@ -32,7 +32,12 @@ def main() -> None:
     controls, progress = st.columns([1.15, 3.2], gap="large")
     with controls:
         new_run()
-        upload_checkpoint()
+        st.page_link(
+            page_script("models"),
+            label="Bring a model",
+            icon=":material/upload_file:",
+            query_params={"view": "bring"},
+        )
     with progress:
         follow(lambda: jobs.summaries(RunDirectory), _draw)
 

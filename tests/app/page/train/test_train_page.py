@@ -12,7 +12,7 @@ from app.navigation import page_script
 from app.page.train import form
 from robust_core import jobs
 from robust_core.checkpoints.card import Card, versions
-from robust_core.checkpoints.catalog import list_checkpoints, save_checkpoint
+from robust_core.checkpoints.catalog import save_checkpoint
 from robust_core.config.presets import preset
 from robust_core.config.run import RunConfig
 from robust_core.evaluation.chance import learning_warning
@@ -398,19 +398,6 @@ def test_a_damaged_curve_is_left_out() -> None:
     assert "Line 1 of metrics.jsonl should be JSON" in said(page)
 
 
-def test_a_checkpoint_is_imported_once_and_a_bad_one_answered_in_one_sentence(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "mine.safetensors"
-    give_model(file, preset("digits", "pgd_at"))
-    page = open_page()
-    page.file_uploader[0].set_value((file.name, file.read_bytes(), "application/octet-stream"))
-    check(page.run())
-    assert "Stored as imported/mine." in said(page)
-    assert list_checkpoints() == ["imported/mine"]
-    page.file_uploader[0].set_value(("evil.pt", b"\x80\x04.", "application/octet-stream"))
-    check(page.run())
-    assert [error.value for error in page.error] == [
-        "Evil.pt is a pickle, which could run code when opened; expected a .safetensors checkpoint."
-    ]
-    assert list_checkpoints() == ["imported/mine"]
+def test_a_model_from_elsewhere_is_brought_on_another_page() -> None:
+    links = [link.proto for link in open_page().get("page_link")]
+    assert [(one.label, one.query_string) for one in links] == [("Bring a model", "view=bring")]

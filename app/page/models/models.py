@@ -1,0 +1,30 @@
+"""The page of models: all that there are, and bringing one from elsewhere."""
+
+import streamlit as st
+
+from app.page.models.bring import bring_model
+from app.page.models.link import LINK, VIEW
+from app.page.models.table import show_table
+
+STORY = (
+    "All models of this laboratory with what was measured on them: the accuracy as reported beside "
+    "the lowest measured. Bring your own or a published one, and see what is left of its claim."
+)
+
+
+def main() -> None:
+    """Draw the page."""
+    left, corner = st.columns([6, 1], vertical_alignment="center")
+    left.title("Models", anchor=False)
+    st.markdown(STORY)
+    LINK.warn()
+    view = VIEW.segmented("View", bare=True)
+    if view == "bring":
+        bring_model()
+    else:
+        show_table()
+    with corner:
+        LINK.button()
+
+
+main()

@@ -1,0 +1,71 @@
+"""One model: what is known of it, its links to the pages, and its end."""
+
+import streamlit as st
+
+from app.navigation import PAGES, page_script
+from app.page.models.arrived import show_arrival
+from app.page.models.link import show_model
+from app.ui.forms import show_input_error
+from app.ui.model_picker import is_denoiser
+from app.ui.models import base_name
+from app.ui.plain import in_markdown
+from app.ui.words import card_help, card_words
+from robust_core.checkpoints.catalog import CheckpointInfo, delete_model
+from robust_core.config.imported import ImportConfig
+from robust_core.errors import InputError
+
+OPEN_IN = ("attack", "compare", "gradients", "hard_pairs", "latent", "robustness")
+UNDELETABLE = {
+    "shipped": "It ships with the laboratory, so it stays.",
+    "run": "It goes with its run, on the page Train.",
+}
+
+
+def show_details(info: CheckpointInfo) -> None:
+    """Draw what is known of a model, the links to the pages, and the button that deletes it."""
+    with st.container(border=True):
+        st.subheader(in_markdown(info.name), anchor=False)
+        if isinstance(info.config, ImportConfig):
+            show_arrival(info)
+        else:
+            st.markdown(card_words(info), help=card_help(info))
+        _links(info)
+        _delete(info)
+
+
+def _links(info: CheckpointInfo) -> None:
+    if is_denoiser(info):
+        st.caption("A denoiser classifies nothing: the page Gradients offers its targets.")
+        return
+    pages = [*OPEN_IN, "retina"] if info.config.model.name == "retinotopic" else [*OPEN_IN]
+    with st.container(horizontal=True):
+        st.markdown("Open it in", width="content")
+        for page in pages:
+            title, icon = PAGES[page]
+            query = {"model": info.name}
+            st.page_link(
+                page_script(page), label=title, icon=icon, query_params=query, width="content"
+            )
+
+
+def _delete(info: CheckpointInfo) -> None:
+    if info.kind in UNDELETABLE:
+        st.caption(UNDELETABLE[info.kind])
+        return
+    name = base_name(info)
+    with st.popover("Delete", icon=":material/delete:", key="models.delete"):
+        st.markdown(
+            f"Delete {in_markdown(name)} from this machine? Its file cannot be brought back; "
+            "evaluations of it stay."
+        )
+        st.button("Yes, delete it", on_click=_end, args=(name,), key="models.delete.yes")
+
+
+def _end(name: str) -> None:
+    try:
+        delete_model(name)
+    except InputError as error:
+        show_input_error(error)
+        return
+    show_model(None)
+    st.toast(f"{in_markdown(name)} is deleted.", icon=":material/delete:")

@@ -1,0 +1,170 @@
+"""The table of all models: filtered, sorted by a click on a column, one of them shown below."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.page.models.link import ALL, DATA, FIND, KIND, KINDS, SHOWN, show_model
+from app.page.models.shown import show_details
+from app.ui import models
+from app.ui.model_picker import in_order
+from app.ui.units import count_words
+from app.ui.words import lowest_words, mode_words, result_words
+from robust_core.checkpoints.card import RobustResult
+from robust_core.checkpoints.catalog import CheckpointInfo
+from robust_core.checkpoints.info import STATED
+from robust_core.config.imported import ImportConfig
+from robust_core.evaluation.finding import outcome_of_checks
+
+KEY = "models.table"
+NOT_MEASURED = "not measured yet"
+NONE = "No model fits these filters: take one of them back."
+TALLEST = 480  # pixels of the table; more rows are scrolled
+HELP = {
+    "Clean": "Accuracy without an attack, in percent.",
+    "As reported": "Robust accuracy in percent under the attack of the method's paper, or under "
+    "PGD with 50 steps and 5 restarts.",
+    "Lowest measured": "Share of images in percent that are correct under every attack and check "
+    "of the same inference mode. A stronger attack can only lower it.",
+    "Gap": "Percentage points by which the lowest measured accuracy is below the reported one.",
+    "Checks": "Reliability checks of the lowest number.",
+}
+
+
+def show_table() -> None:
+    """Draw the filters, the table and the details of one model."""
+    infos = in_order(models.checkpoints())
+    if not infos:
+        st.info("No model yet: train one on the page Train, or bring one.")
+        return
+    found = _filtered(infos)
+    if not found:
+        st.info(NONE, icon=":material/filter_alt_off:")
+        return
+    st.dataframe(
+        [_cells(info) for info in found],
+        hide_index=True,
+        placeholder="–",
+        height=TALLEST if len(found) > TALLEST // 36 else "content",
+        key=KEY,
+        on_select=lambda: _choose(found),
+        selection_mode="single-row",
+        alt="Models with their accuracies, one row each: " + "; ".join(map(_alt, found)),
+        column_config=_columns(),
+    )
+    st.caption(
+        f"{count_words(len(found), 'row')} of {len(infos)}, one for each way to use a network. A "
+        "click on a column sorts, a click on a row shows the model below. Numbers of imported "
+        f"checkpoints of this laboratory are {STATED}."
+    )
+    names = [info.name for info in found]
+    if SHOWN.value not in names:
+        SHOWN.put(names[0])
+    name = SHOWN.select("Show", among=names)
+    show_details(next(info for info in found if info.name == name))
+
+
+def _filtered(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    first, second, third = st.columns([1, 2, 1.2], vertical_alignment="bottom")
+    with first:
+        data = DATA.select("Data set", format_func=lambda name: "All" if name == ALL else name)
+    with second:
+        kind = KIND.segmented("Kind")
+    with third:
+        text = FIND.field("Find", placeholder="name, method, network, origin")
+    return [
+        info
+        for info in infos
+        if data in (ALL, info.config.data.name)
+        and kind in (ALL, info.kind)
+        and all(word in _searched(info) for word in text.casefold().split())
+    ]
+
+
+def _searched(info: CheckpointInfo) -> str:
+    config = info.config
+    words = (info.name, config.data.name, config.method.name, config.model.name, _origin(info))
+    return " ".join(words).casefold()
+
+
+def _choose(found: Sequence[CheckpointInfo]) -> None:
+    rows = st.session_state[KEY].selection.rows
+    if rows and rows[0] < len(found):
+        show_model(found[rows[0]].name)
+
+
+def _cells(info: CheckpointInfo) -> dict[str, Any]:
+    config = info.config
+    clean, reported, lowest = _accuracies(info)
+    gap = None if reported is None or lowest is None else reported - lowest
+    return {
+        "Model": info.name,
+        "Clean": clean,
+        "As reported": reported,
+        "Lowest measured": lowest,
+        "Gap": gap,
+        **_attacks(info),
+        "Data": config.data.name,
+        "Kind": KINDS[info.kind],
+        "Method": config.method.name,
+        "Network": config.model.name,
+        "Origin": _origin(info),
+    }
+
+
+def _accuracies(info: CheckpointInfo) -> tuple[float | None, float | None, float | None]:
+    """Return clean, as reported and lowest measured in percent; None: not measured."""
+    clean = info.clean_result
+    share = None if clean is None else 100 * clean[0] / clean[1]
+    if info.measured is None or not info.results:
+        return share, None, None
+    first = _reported(info)
+    return share, 100 * first.accuracy, 100 * info.measured.lowest(first).accuracy
+
+
+def _attacks(info: CheckpointInfo) -> dict[str, str]:
+    card = info.measured
+    if card is None or not info.results:
+        return {"Checks": NOT_MEASURED, "Reported attack": "", "Strongest attack": ""}
+    first = _reported(info)
+    lowest = card.lowest(first)
+    return {
+        "Checks": outcome_of_checks(lowest.findings),
+        "Reported attack": f"{result_words(first)}, {first.num_images:,} {card.split} images",
+        "Strongest attack": lowest_words(lowest),
+    }
+
+
+def _reported(info: CheckpointInfo) -> RobustResult:
+    results = info.results
+    return next((one for one in results if one.attack.role == "claim"), results[0])
+
+
+def _origin(info: CheckpointInfo) -> str:
+    config = info.config
+    mode = f"inference mode {mode_words(info.inference)}; " if info.inference else ""
+    if isinstance(config, ImportConfig):
+        return f"{mode}{config.origin.file or config.origin.format}; {config.words}"
+    title = config.title if info.kind != "shipped" else ""
+    return f"{mode}{title}".removesuffix("; ")
+
+
+def _alt(info: CheckpointInfo) -> str:
+    _, reported, lowest = _accuracies(info)
+    if reported is None or lowest is None:
+        return f"{info.name}: {NOT_MEASURED}"
+    return f"{info.name}: {reported:.0f} % as reported, {lowest:.0f} % lowest measured"
+
+
+def _columns() -> dict[str, Any]:
+    columns = {
+        name: st.column_config.NumberColumn(format="%.1f", help=HELP[name])
+        for name in ("Clean", "As reported", "Lowest measured")
+    }
+    gap = st.column_config.ProgressColumn(
+        format="%.1f", min_value=0, max_value=100, help=HELP["Gap"], width=130
+    )
+    checks = st.column_config.Column(help=HELP["Checks"])
+    pinned = st.column_config.Column(pinned=True)
+    return {**columns, "Gap": gap, "Checks": checks, "Model": pinned}
