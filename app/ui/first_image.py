@@ -8,6 +8,7 @@ FIRST_IMAGES = {
     ("digits", ""): 5,
     ("shapes", "patterns"): 9,
     ("shapes", "colour_blocks"): 11,
+    ("mnist", ""): 0,
     ("imagenet_samples", ""): 13,  # a cannon, which becomes a tricycle
 }
 

@@ -22,7 +22,13 @@ SHIPPED = [
     *sorted(path.stem for path in (REPOSITORY / "checkpoints/pretrained").glob("*.safetensors")),
     PHOTOGRAPHS,
 ]
-STANDARD = ("digits-standard", "shapes-standard", "shapes-colour_standard", PHOTOGRAPHS)
+STANDARD = (
+    "digits-standard",
+    "mnist-standard",
+    "shapes-standard",
+    "shapes-colour_standard",
+    PHOTOGRAPHS,
+)
 REPEATS = 3  # of a random network
 
 
