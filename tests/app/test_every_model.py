@@ -25,6 +25,7 @@ FAMILIES = [name for name in MODELS if not name.endswith(OF_A_KIND)]  # those ar
 CLASSIFIERS = [name for name in FAMILIES if not name.endswith("-denoiser")]
 RIVALS = {
     "digits-standard": "digits-pgd_at",
+    "mnist-standard": "mnist-pgd_at",
     "shapes-standard": "shapes-pgd_at",
     "shapes-colour_standard": "shapes-colour_ciiv",
     "shapes-colour_ciiv": "shapes-colour_standard",
