@@ -12,6 +12,8 @@ from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.checkpoints.info import STATED
 from robust_core.config.imported import UNKNOWN_METHOD, ImportConfig
+from robust_core.data import data_source
+from robust_core.errors import InputError
 from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
 from robust_core.evaluation.trace import AttackTrace
@@ -67,7 +69,19 @@ def short_name(info: CheckpointInfo) -> str:
 def card_words(info: CheckpointInfo) -> str:
     """Return accuracies, notes and origin of a checkpoint in Markdown, a line each."""
     notes = info.measured.notes if info.measured and info.results else ()
-    return as_lines([*accuracy_lines(info), *map(in_markdown, [*notes, *_origin_words(info)])])
+    told = [*_stand_in_words(info.config.data.name), *notes, *_origin_words(info)]
+    return as_lines([*accuracy_lines(info), *map(in_markdown, told)])
+
+
+def _stand_in_words(data: str) -> list[str]:
+    """Return that pages show other pictures than a data set's, where it is not here."""
+    try:
+        source = data_source(data)
+    except InputError:  # a set of a person's own that is not here: the images say so
+        return []
+    if source.is_available() or not source.present_splits():
+        return []
+    return [f"⚠ {data} is {source.presence()}: they show effects and support no claim."]
 
 
 def as_lines(lines: Sequence[str]) -> str:
