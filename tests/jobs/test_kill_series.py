@@ -42,9 +42,15 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(work: Work, run: WorkDirectory[Any, Any]) -> Any:
-    child = CHILDREN.Process(target=work, kwargs={"run": run})
+    folder = os.environ["ROBUST_CHECKPOINTS"]  # the server of children knows that of its start only
+    child = CHILDREN.Process(target=do_in, args=(folder, work, run))
     child.start()
     return child
+
+
+def do_in(folder: str, work: Work, run: WorkDirectory[Any, Any]) -> None:
+    os.environ["ROBUST_CHECKPOINTS"] = folder
+    work(run=run)
 
 
 def finish(work: Work, run: WorkDirectory[Any, Any]) -> float:
