@@ -25,7 +25,7 @@ from tests.evaluation_runs.plans import numbers
 from tests.shelves import use_only
 from tests.training.conftest import tiny_config
 
-NUM_KILLS = int(os.environ.get("ROBUST_KILLS", "3"))
+NUM_KILLS = int(os.environ.get("ROBUST_KILLS", "2"))
 PATIENCE = 600.0  # seconds for a whole run on a busy machine
 ATTACK = {"name": "pgd", "parameters": {"epsilon": 0.08, "num_steps": 3}}
 CHILDREN = get_context("forkserver")
