@@ -260,23 +260,6 @@ def check_logits(logits: object, num_images: int) -> Tensor:
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module of `model` in eval mode and restore each module's own mode afterwards.
-
-    A model that is in eval mode already is not touched at all, so a model shared between threads
-    is safe.
-    """
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@contextmanager
 def repeatable_noise(
     seed: int, device: torch.device, *, stream: Literal["clean", "attack", "judge"] = "judge"
 ) -> Iterator[None]:

@@ -15,6 +15,7 @@ REPOSITORY = PACKAGE.parent
 INSTALLED = (PACKAGE / "_lab").is_dir()  # a wheel carries `app` and `checkpoints` in there
 LAB = PACKAGE / "_lab" if INSTALLED else REPOSITORY
 SHIPPED = LAB / "checkpoints"
+CACHE = "cache"  # in the data folder; no data set
 
 
 def shipped_folder() -> Path:
@@ -48,6 +49,11 @@ def package_folder(name: str) -> Path | None:
     found = importlib.util.find_spec(name)  # of a name without a dot, this imports nothing
     places = list(found.submodule_search_locations or ()) if found else []
     return Path(places[0]) if places else None
+
+
+def cache_folder(data: Path | None = None) -> Path:
+    """Return where what can be made again is kept, in a data folder; None: the person's."""
+    return (data or data_folder()) / CACHE
 
 
 def _folder(variable: str, name: str) -> Path:

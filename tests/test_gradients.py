@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from robust_core.attacks.criterion import Criterion
 from robust_core.errors import InputError
-from robust_core.gradients import conflict, evaluation_mode, input_gradient, predict_logits
+from robust_core.gradients import conflict, input_gradient, predict_logits
+from robust_core.models.modes import evaluation_mode
 from tests.toys import LinearModel, SmallNet, labels, middle_images
 
 

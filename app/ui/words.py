@@ -91,15 +91,14 @@ def as_lines(lines: Sequence[str]) -> str:
 
 def accuracy_lines(info: CheckpointInfo) -> list[str]:
     """Return the accuracies of a checkpoint in Markdown: clean, as reported, lowest measured."""
-    card, results = info.measured, info.results
+    card, first = info.measured, info.reported
     if card is None:
         return _arrival_lines(info)
-    if not results:
+    if first is None:
         return [
             "No measured accuracy for inference mode "
             f"{in_markdown(repr(mode_words(info.inference)))}."
         ]
-    first = next((one for one in results if one.attack.role == "claim"), results[0])
     clean, number = card.clean_of(first)
     lowest = card.lowest(first)
     lines = [

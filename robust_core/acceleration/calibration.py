@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robust_core.files import write_atomically
-from robust_core.paths import data_folder
+from robust_core.paths import cache_folder
 
 logger = logging.getLogger("robust_core.acceleration")
 
@@ -178,7 +178,7 @@ def processor() -> str:
 
 def _file(key: list[str | int | list[int]]) -> Path:
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    return data_folder() / "cache" / "acceleration" / f"{digest[:20]}.json"
+    return cache_folder() / "acceleration" / f"{digest[:20]}.json"
 
 
 def _read(path: Path) -> Calibration | None:

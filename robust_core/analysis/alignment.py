@@ -18,7 +18,6 @@ from robust_core.gradients import (
     class_gradients,
     conflict,
     cosine,
-    evaluation_mode,
     input_gradient,
     predict_logits,
 )
@@ -32,6 +31,7 @@ from robust_core.methods.parts.gradient_targets import (
     towards,
 )
 from robust_core.models.denoiser import Denoiser
+from robust_core.models.modes import evaluation_mode
 from robust_core.registry import unknown_name
 
 TargetName = Literal["OI", "CM", "NN", "SBG"]

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import check_images
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode
 from robust_core.models.base import Classifier
 from robust_core.models.heads import CosineHead
+from robust_core.models.modes import evaluation_mode
 from robust_core.models.vit import SelfAttention
 from robust_core.registry import unknown_name
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from robust_core.data.shapes import SCENES, Scene
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import predict_logits
+from robust_core.models.modes import evaluation_mode
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from robust_core.attacks.base import Attack, AttackStep, attack_from, check_images
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import OnProgress, RobustnessReport
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import predict_logits
+from robust_core.models.modes import evaluation_mode
 
 Denominator = Literal["all", "clean_correct"]
 

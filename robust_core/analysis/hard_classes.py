@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from robust_core.attacks.base import Attack, check_images
 from robust_core.errors import InputError
 from robust_core.evaluation.batch import check_budget
-from robust_core.gradients import class_difference_gradients, evaluation_mode, predict_logits
+from robust_core.gradients import class_difference_gradients, predict_logits
 from robust_core.losses import margin
 from robust_core.models.base import Classifier
 from robust_core.models.guard import features_of
+from robust_core.models.modes import evaluation_mode
 
 OnProgress = Callable[[int, int], None]  # how many are done, and how many there are
 

@@ -18,11 +18,12 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 
 from robust_core.errors import InputError
-from robust_core.gradients import check_logits, evaluation_mode, predict_logits
+from robust_core.gradients import check_logits, predict_logits
 from robust_core.losses import accuracy_count, margin
 from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator
 from robust_core.models.guard import features_of
+from robust_core.models.modes import evaluation_mode
 
 Array = NDArray[Any]
 ProjectionName = Literal["pca", "tsne"]

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
-from robust_core.gradients import evaluation_mode
+from robust_core.models.modes import evaluation_mode
 
 NEIGHBOURS = 10
 

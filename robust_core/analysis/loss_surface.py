@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import check_images
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import predict_logits
 from robust_core.losses import cross_entropy, margin
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import Norm, ThreatModel
 
 LARGEST_SIZE = 101

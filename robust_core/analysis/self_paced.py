@@ -16,10 +16,10 @@ from torch import Tensor
 
 from robust_core.analysis.hard_classes import class_means
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode
 from robust_core.losses import divergence_terms, self_paced_floor, self_paced_weights
 from robust_core.models.base import Classifier
 from robust_core.models.heads import CosineHead
+from robust_core.models.modes import evaluation_mode
 
 LARGEST_SIZE = 401
 

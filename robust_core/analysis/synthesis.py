@@ -14,7 +14,7 @@ from robust_core.attacks.base import OnStep, check_images
 from robust_core.attacks.criterion import Criterion
 from robust_core.attacks.projected_ascent import projected_ascent
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import Norm, ThreatModel
 
 RIDGE = 1e-4  # added to the diagonal of the covariance, as in the authors' notebooks

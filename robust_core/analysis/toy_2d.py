@@ -37,10 +37,11 @@ from torch import Tensor, nn
 from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import predict_logits
 from robust_core.losses import accuracy_count
 from robust_core.methods.base import Batch, create_method
 from robust_core.models.base import Classifier
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import Norm
 
 CENTRES = ((-5.0, -1.0, 3.0), (-3.0, 1.0, 5.0))  # of the classes' clusters: x1 = 10 c

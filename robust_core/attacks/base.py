@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from robust_core.acceleration.optimised import exact_model, optimised, search_model
 from robust_core.attacks.preset import AttackPreset
 from robust_core.errors import InputError
-from robust_core.gradients import evaluation_mode, is_approximate, predict_logits, repeatable_noise
+from robust_core.gradients import is_approximate, predict_logits, repeatable_noise
 from robust_core.losses import is_correct
 from robust_core.models.guard import GuardedModel, clean_tensor, guarded, known_classes
+from robust_core.models.modes import evaluation_mode
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.registry import Registry
 from robust_core.threat_model import ThreatModelParameters

@@ -115,6 +115,12 @@ class CheckpointInfo:
         return self.config.origin.clean if isinstance(self.config, ImportConfig) else None
 
     @property
+    def reported(self) -> RobustResult | None:
+        """The result of this inference mode as its paper would report it, or its first; if any."""
+        claims = (one for one in self.results if one.attack.role == "claim")
+        return next(claims, next(iter(self.results), None))
+
+    @property
     def results(self) -> tuple[RobustResult, ...]:
         """What was measured under attack in this inference mode; () before anything was."""
         return self.measured.results_of(self.inference) if self.measured else ()

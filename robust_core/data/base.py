@@ -152,6 +152,11 @@ class DataSource(ABC):
         """
         return self.embedded
 
+    @property
+    def known_content(self) -> tuple[tuple[int, int, int], tuple[str, ...]] | None:
+        """Image shape (C, H, W) and class names of a set whose files need not be here for it."""
+        return None
+
     def present_splits(self, root: Path | None = None) -> tuple[str, ...]:
         """Return the splits that can be loaded without a network."""
         return self.splits if self.is_available(root) else ()

@@ -86,6 +86,11 @@ class Benchmark(DataSource):
     augmentation: Augmentation = "crop_flip"
     samples: str = ""
 
+    @property
+    def known_content(self) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+        """Image shape (C, H, W) and class names."""
+        return self.image_shape, self.class_names
+
     def is_available(self, root: Path | None = None) -> bool:
         """Return whether the npz file or torchvision's files are in the data folder."""
         root = root or data_folder()

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CACHE = "cache"  # its folder in the data folder
 PART = ".part"  # a file that is being written
 KINDS = {".npz", PART}
 LARGEST = 4 << 30  # bytes of all files together

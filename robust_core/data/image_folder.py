@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from robust_core.data.base import DataSource, Extent, StoredImages
-from robust_core.data.cache import CACHE, cached_arrays
+from robust_core.data.cache import cached_arrays
 from robust_core.data.images import LARGEST_FILE, decode_pixels
 from robust_core.data.npz import LARGEST_ARRAY, MOST_CLASSES, check_labels
 from robust_core.data.picture_files import (
@@ -25,6 +25,7 @@ from robust_core.data.picture_files import (
 from robust_core.data.splits import stratified_split
 from robust_core.errors import InputError
 from robust_core.parameters import Parameters
+from robust_core.paths import cache_folder
 
 TEST_FRACTION = 0.2
 TEST_SEED = 0  # fixed: no seed ever moves a test picture into training
@@ -96,7 +97,7 @@ class ImageFolder(DataSource):
         def decode() -> dict[str, NDArray[Any]]:
             return {"x": np.stack([_decode(path, self.path, size) for path in files])}
 
-        x = cached_arrays(root / CACHE, "folder", key, decode)["x"]
+        x = cached_arrays(cache_folder(root), "folder", key, decode)["x"]
         return StoredImages(x, y, listed.class_names, _notes(listed, size))
 
 

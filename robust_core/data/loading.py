@@ -7,12 +7,11 @@ from typing import Any
 import torch
 
 from robust_core.data.base import DATA, NO_DATA, DataSource, ImageSet
-from robust_core.data.cache import CACHE
 from robust_core.data.image_folder import ImageFolder, is_image_folder, list_pictures
 from robust_core.data.npz import NpzFile
 from robust_core.data.picture_files import is_visible
 from robust_core.errors import InputError
-from robust_core.paths import data_folder
+from robust_core.paths import CACHE, data_folder
 from robust_core.registry import unknown_name
 
 

@@ -15,10 +15,11 @@ from pydantic import Field
 
 from robust_core.data.backgrounds import BACKGROUNDS, Backdrop, background_blend
 from robust_core.data.base import DATA, DataSource, StoredImages
-from robust_core.data.cache import CACHE, cached_arrays
+from robust_core.data.cache import cached_arrays
 from robust_core.data.colour_blocks import TOY_CLASSES, draw_colour_blocks
 from robust_core.data.outlines import CLASS_NAMES, signed_distance
 from robust_core.parameters import Parameters
+from robust_core.paths import cache_folder
 from robust_core.threat_model import Norm, ThreatModel
 
 Array = NDArray[np.floating]
@@ -93,7 +94,7 @@ class Shapes(DataSource):
             return {"x": x, "y": y}
 
         name = "shapes" if parameters.scene == "patterns" else parameters.scene
-        arrays = cached_arrays(root / CACHE, name, key, draw)
+        arrays = cached_arrays(cache_folder(root), name, key, draw)
         return StoredImages(arrays["x"], arrays["y"], class_names)
 
 

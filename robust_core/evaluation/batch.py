@@ -13,7 +13,7 @@ from robust_core.acceleration.optimised import OptimisedModel, optimised
 from robust_core.attacks.base import TRAIN_MODE, Attack, check_images
 from robust_core.errors import InputError
 from robust_core.evaluation.outputs import check_outputs
-from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
+from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.losses import is_correct
 from robust_core.models.guard import (
     ModelWrapper,
@@ -22,6 +22,7 @@ from robust_core.models.guard import (
     guarded,
     known_classes,
 )
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import ThreatModel
 
 BUDGET_TOLERANCE = 1e-5  # float32 rounding of x + delta - x, with room to spare

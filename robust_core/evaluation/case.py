@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.accuracy import RobustnessReport, measure_accuracy
 from robust_core.evaluation.variants import changed, has_parameter, in_same_threat_model, longer
-from robust_core.gradients import evaluation_mode, predict_logits, repeatable_noise
+from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.models.guard import clean_tensor, guarded, is_stochastic
+from robust_core.models.modes import evaluation_mode
 
 Found = TypeVar("Found")
 Key = tuple[Attack, nn.Module | None]  # an attack and its surrogate

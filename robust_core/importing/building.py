@@ -19,6 +19,7 @@ from robust_core.importing.opening import open_tensors
 from robust_core.importing.target import Target
 from robust_core.importing.unwrapping import unwrap
 from robust_core.models.base import MODELS, Classifier, create_model
+from robust_core.models.modes import evaluation_mode
 from robust_core.models.wrapping import WrappedModel
 
 MOST_NAMED = 50  # surplus tensors on the card
@@ -145,12 +146,8 @@ def same_answers(model: Classifier, source: Classifier) -> bool:
     Two images of noise are tried; the source is left as it was. A stochastic one passes.
     """
     x = arrival.noise_images(source.image_shape)
-    training = [part for part in source.modules() if part.training]
-    source.eval()
-    with torch.no_grad():
+    with torch.no_grad(), evaluation_mode(source):
         same = torch.allclose(model(x), source(x).cpu(), rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS)
-    for part in training:
-        part.training = True
     return same or source.stochastic
 
 

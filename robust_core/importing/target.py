@@ -45,13 +45,11 @@ def find_target(
             )
         return Target(DataChoice.create({"name": NO_DATA}), image_shape, class_names, None)
     source, images = data_source(data), None
-    if source.is_available() or not hasattr(source, "class_names"):
+    content = None if source.is_available() else source.known_content
+    if content is None:
         images = load_data(data, "test")
-    shape, names = (
-        (images.image_shape, images.class_names)
-        if images is not None
-        else (getattr(source, "image_shape"), getattr(source, "class_names"))  # noqa: B009
-    )
+        content = images.image_shape, images.class_names
+    shape, names = content
     if image_shape not in (None, shape):
         raise InputError(f"the images of {data} have shape {list(shape)}, got {list(image_shape)}")
     order = None

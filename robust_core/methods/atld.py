@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.pgd import PGD
 from robust_core.distributed import average_gradients
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import predict_logits
 from robust_core.inference.manifold_transformation import UNDECIDED, ManifoldTransformed
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.inner_attack import EpsilonWarmup, WarmupEpochs
@@ -23,6 +23,7 @@ from robust_core.methods.parts.one_step import one_step_attack
 from robust_core.methods.recipe import UNCHANGED, WIDE_28, Departure, QuickRun, Recipe
 from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator, DiscriminatorOutput, detection_auroc
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import ThreatModelParameters
 
 INFERENCES = ("imt", "imt_plus", "imt_smooth")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from robust_core.gradients import evaluation_mode, predict_logits
+from robust_core.gradients import predict_logits
 from robust_core.methods.base import METHODS, Batch, MethodOutput, Onset, TrainingMethod
 from robust_core.methods.parts.angular_margin import HEMargin, HEScale, HypersphereEmbedding
 from robust_core.methods.parts.inner_attack import EpsilonWarmup, WarmupEpochs
@@ -15,6 +15,7 @@ from robust_core.methods.parts.label_smoothing import (
 from robust_core.methods.parts.one_step import one_step_attack
 from robust_core.methods.parts.optimal_transport import cosine_cost, sinkhorn
 from robust_core.methods.recipe import EMBEDDING, UNCHANGED, WIDE_28, Departure, Recipe
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import ThreatModelParameters
 
 

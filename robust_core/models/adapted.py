@@ -6,8 +6,7 @@ are found out once, by one pass, and fixed.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from robust_core.errors import InputError
 from robust_core.models.base import Classifier
 from robust_core.models.guard import call_foreign
+from robust_core.models.modes import evaluation_mode
 
 REPLAY_TOLERANCE = 1e-4  # of the largest logit, or of 1
 
@@ -151,7 +151,7 @@ class AdaptedClassifier(Classifier):
         self.module = module
         self.classifier: nn.Linear | None = None
         self.layer_name: str | None = None
-        with _eval_mode(module):
+        with evaluation_mode(module):
             self._adapt()
 
     def _adapt(self) -> None:
@@ -219,8 +219,7 @@ class AdaptedClassifier(Classifier):
         Raises:
             InputError: there are no features.
         """
-        if self.classifier is None:
-            raise InputError(f"this network has no features to show: {self.why_no_features}")
+        self._last_layer()
         return self._outputs(x)
 
     def head(self, z: Tensor) -> Tensor:
@@ -229,14 +228,17 @@ class AdaptedClassifier(Classifier):
         Raises:
             InputError: there are no features.
         """
-        if self.classifier is None:
-            raise InputError(f"this network has no features to show: {self.why_no_features}")
-        return self.classifier(z)
+        return self._last_layer()(z)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits: [N,C,H,W] in [0, 1] -> [N,K]."""
         outputs = self._outputs(x)
         return outputs if self.classifier is None else self.classifier(outputs)
+
+    def _last_layer(self) -> nn.Linear:
+        if self.classifier is None:
+            raise InputError(f"this network has no features to show: {self.why_no_features}")
+        return self.classifier
 
     def _outputs(self, x: Tensor) -> Tensor:
         """Return the features; where there are none, the logits."""
@@ -246,15 +248,3 @@ class AdaptedClassifier(Classifier):
 def _volume(image_shape: tuple[int, int, int]) -> int:
     channels, height, width = image_shape
     return channels * height * width
-
-
-@contextmanager
-def _eval_mode(module: nn.Module) -> Iterator[None]:
-    training = [part for part in module.modules() if part.training]
-    for part in training:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from robust_core.errors import InputError, brief
 from robust_core.models.base import Classifier
+from robust_core.models.modes import evaluation_mode
 
 
 class ModelWrapper(nn.Module):
@@ -113,16 +114,9 @@ def guarded(model: nn.Module, x: Tensor) -> nn.Module:
         return model
     trial = x[:1].detach().clone()
     before = trial.clone()
-    modes = [part for part in model.modules() if part.training]
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), evaluation_mode(model):
         torch.default_generator.manual_seed(0)
-        for part in modes:
-            part.training = False
-        try:
-            logits = call_foreign(model, trial)
-        finally:
-            for part in modes:
-                part.training = True
+        logits = call_foreign(model, trial)
     if not isinstance(logits, Tensor):
         raise InputError(f"the model must return logits [N,K], got a {type(logits).__name__}")
     if logits.dim() != 2 or len(logits) != 1:

@@ -14,6 +14,7 @@ from robust_core.files import parse_json_object
 from robust_core.models.adapted import AdaptedClassifier
 from robust_core.models.base import MODELS, check_shape
 from robust_core.models.kept_files import Digest, digest_of, kept_file
+from robust_core.models.library_networks import LARGEST_NETWORK
 from robust_core.models.normalisation import CENTRE, Mean, Std
 from robust_core.models.pixels import InputSize, PixelForm, pixel_layers
 from robust_core.parameters import Parameters
@@ -23,7 +24,6 @@ CONFIG, WEIGHTS, PIXELS = "config.json", "model.safetensors", "preprocessor_conf
 LEFT_OUT = ("model_type", "auto_map", "attn_implementation", "dtype", "torch_dtype")
 FOREIGN = ("quantization_config", "backbone", "use_pretrained_backbone", "use_timm_backbone")
 LARGEST_CONFIG = 1 << 20  # bytes
-LARGEST_NETWORK = 1 << 28  # weights, as of the networks of libraries
 
 
 class HuggingFaceParameters(Parameters):
@@ -61,12 +61,8 @@ class HuggingFaceNetwork(AdaptedClassifier):
         data = kept_file(parameters.config, SUFFIX) if data is None else data
         values = parse_json_object(data, CONFIG)
         module = _built(values)
-        form = PixelForm(
-            parameters.mean,
-            parameters.std,
-            parameters.input_size,
-            colour=image_shape[0] == 1 and values.get("num_channels", 3) == 3,
-        )
+        colour = image_shape[0] == 1 and values.get("num_channels", 3) == 3
+        form = PixelForm.of(parameters, colour=colour)
         super().__init__(image_shape, num_classes, module, pixel_layers(form, image_shape))
 
 

@@ -56,12 +56,7 @@ class OnnxNetwork(AdaptedClassifier):
         device = torch.get_default_device()
         with torch.device("cpu"):  # its shapes are numbers, which the meta device does not have
             graph = parse_graph(kept_file(parameters.graph, SUFFIX) if data is None else data)
-            form = PixelForm(
-                parameters.mean,
-                parameters.std,
-                parameters.input_size,
-                colour=_is_repeated(graph, image_shape[0]),
-            )
+            form = PixelForm.of(parameters, colour=_is_repeated(graph, image_shape[0]))
             module = _converted(graph)
             super().__init__(image_shape, num_classes, module, pixel_layers(form, image_shape))
         self.requires_grad_(False).to(device)

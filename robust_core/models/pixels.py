@@ -1,7 +1,7 @@
 """What happens to images in [0, 1] before a network from elsewhere sees them."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol, Self
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -20,6 +20,25 @@ InputSize = Annotated[
 ]
 
 
+class PixelValues(Protocol):
+    """Parameters of a network that say what it wants its images to be like."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What is subtracted."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What the rest is divided by."""
+        ...
+
+    @property
+    def input_size(self) -> int | None:
+        """Side in pixels of the square to which images are resized; None: as they come."""
+        ...
+
+
 @dataclass(frozen=True)
 class PixelForm:
     """What a module wants its images to be like.
@@ -36,6 +55,11 @@ class PixelForm:
     size: int | None = None
     colour: bool = False
     copy: bool = False
+
+    @classmethod
+    def of(cls, parameters: PixelValues, *, colour: bool) -> Self:
+        """Return the form that the parameters of a network describe."""
+        return cls(parameters.mean, parameters.std, parameters.input_size, colour=colour)
 
 
 class Resize(nn.Module):

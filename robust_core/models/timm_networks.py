@@ -60,9 +60,7 @@ class TimmNetwork(LibraryNetwork):
         name = parameters.architecture
         if name not in timm_names():  # only where it is not installed
             raise InputError(f"{name} needs timm, which is not installed: pip install timm")
-        form = PixelForm(
-            parameters.mean, parameters.std, parameters.input_size, colour=image_shape[0] == 1
-        )
+        form = PixelForm.of(parameters, colour=image_shape[0] == 1)
 
         def build():
             import timm  # noqa: PLC0415 - optional, and takes a second

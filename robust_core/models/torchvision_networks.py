@@ -58,9 +58,7 @@ class TorchvisionNetwork(LibraryNetwork):
         self, image_shape: tuple[int, int, int], num_classes: int, parameters: TorchvisionParameters
     ):
         name = parameters.architecture
-        form = PixelForm(
-            parameters.mean, parameters.std, parameters.input_size, colour=image_shape[0] == 1
-        )
+        form = PixelForm.of(parameters, colour=image_shape[0] == 1)
         options = {"aux_logits": False, "init_weights": False} if name in WITH_HELPERS else {}
 
         def build():

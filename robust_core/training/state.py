@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from robust_core.acceleration.compilation import MOST_VARIANTS
 from robust_core.config.run import OptimiserConfig, RunConfig
 from robust_core.errors import InputError
-from robust_core.files import reason_words, write_atomically
+from robust_core.files import parse_json_object, reason_words, write_atomically
 from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
 from robust_core.training.averaging import WeightAverage
@@ -218,7 +218,8 @@ def load_state(saved: bytes, path: str, config: RunConfig, state: TrainingState)
     device = next(state.model.parameters()).device
     try:
         content = torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
-        same = content["config"] == config.to_json()
+        # read as a configuration: fields may have been renamed since
+        same = RunConfig.create(parse_json_object(content["config"], "its configuration")) == config
     except Exception as error:
         # A damaged file raises whatever the bytes lead to: EOFError, RuntimeError, KeyError, ...
         raise InputError(

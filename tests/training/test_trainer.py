@@ -135,6 +135,19 @@ def test_stop_and_resume_end_like_an_uninterrupted_run(limit) -> None:
     assert strip == [record.model_copy(update={"seconds": 0}) for record in whole.metrics()]
 
 
+def test_a_run_goes_on_under_the_present_names_of_its_fields() -> None:
+    run = RunDirectory.create(tiny_config(epochs=4))
+    train(run=run, should_stop=stop_at_call(12))
+    assert (run.status().state, run.status().epoch) == ("stopped", 1)
+    saved, config = torch.load(run.last), run.path / "config.json"
+    old = config.read_text().replace("stop_when_fooled", "stop_when_fallen")
+    assert old != config.read_text()
+    config.write_text(old)
+    torch.save(saved | {"config": old}, run.last)
+    train(run=run)
+    assert (run.status().state, run.status().epoch) == ("finished", 4)
+
+
 def test_stop_request_before_the_start_stops_during_start_up() -> None:
     run = RunDirectory.create(tiny_config())
     run.request_stop()

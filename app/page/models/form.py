@@ -267,9 +267,9 @@ def _fits(name: str, candidate: Candidate | None) -> bool:
     source = _source(name)
     if source is None or "test" not in source.splits:
         return False
-    names, shape = (getattr(source, part, None) for part in ("class_names", "image_shape"))
-    if candidate is None or names is None or shape is None:
+    if candidate is None or source.known_content is None:
         return True
+    shape, names = source.known_content
     return (len(names), shape[0]) == (candidate.num_classes, candidate.image_channels)
 
 

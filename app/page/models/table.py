@@ -11,7 +11,6 @@ from app.ui import models
 from app.ui.model_picker import in_order
 from app.ui.units import count_words
 from app.ui.words import lowest_words, mode_words, result_words
-from robust_core.checkpoints.card import RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.checkpoints.info import STATED
 from robust_core.config.imported import ImportConfig
@@ -42,15 +41,16 @@ def show_table() -> None:
     if not found:
         st.info(NONE, icon=":material/filter_alt_off:")
         return
+    rows = [_cells(info) for info in found]
     st.dataframe(
-        [_cells(info) for info in found],
+        rows,
         hide_index=True,
         placeholder="–",
         height=TALLEST if len(found) > TALLEST // 36 else "content",
         key=KEY,
         on_select=lambda: _choose(found),
         selection_mode="single-row",
-        alt="Models with their accuracies, one row each: " + "; ".join(map(_alt, found)),
+        alt="Models with their accuracies, one row each: " + "; ".join(map(_alt, rows)),
         column_config=_columns(),
     )
     st.caption(
@@ -95,16 +95,11 @@ def _choose(found: Sequence[CheckpointInfo]) -> None:
 
 
 def _cells(info: CheckpointInfo) -> dict[str, Any]:
-    config = info.config
-    clean, reported, lowest = _accuracies(info)
-    gap = None if reported is None or lowest is None else reported - lowest
+    config, clean = info.config, info.clean_result
     return {
         "Model": info.name,
-        "Clean": clean,
-        "As reported": reported,
-        "Lowest measured": lowest,
-        "Gap": gap,
-        **_attacks(info),
+        "Clean": None if clean is None else 100 * clean[0] / clean[1],
+        **_robust_cells(info),
         "Data": config.data.name,
         "Kind": KINDS[info.kind],
         "Method": config.method.name,
@@ -113,32 +108,21 @@ def _cells(info: CheckpointInfo) -> dict[str, Any]:
     }
 
 
-def _accuracies(info: CheckpointInfo) -> tuple[float | None, float | None, float | None]:
-    """Return clean, as reported and lowest measured in percent; None: not measured."""
-    clean = info.clean_result
-    share = None if clean is None else 100 * clean[0] / clean[1]
-    if info.measured is None or not info.results:
-        return share, None, None
-    first = _reported(info)
-    return share, 100 * first.accuracy, 100 * info.measured.lowest(first).accuracy
-
-
-def _attacks(info: CheckpointInfo) -> dict[str, str]:
-    card = info.measured
-    if card is None or not info.results:
-        return {"Checks": NOT_MEASURED, "Reported attack": "", "Strongest attack": ""}
-    first = _reported(info)
-    lowest = card.lowest(first)
+def _robust_cells(info: CheckpointInfo) -> dict[str, Any]:
+    """Return what was measured under attack, accuracies in percent; None: nothing was."""
+    card, reported = info.measured, info.reported
+    if card is None or reported is None:
+        unknown = dict.fromkeys(("As reported", "Lowest measured", "Gap"))
+        return {**unknown, "Checks": NOT_MEASURED, "Reported attack": "", "Strongest attack": ""}
+    lowest = card.lowest(reported)
     return {
+        "As reported": 100 * reported.accuracy,
+        "Lowest measured": 100 * lowest.accuracy,
+        "Gap": 100 * (reported.accuracy - lowest.accuracy),
         "Checks": outcome_of_checks(lowest.findings),
-        "Reported attack": f"{result_words(first)}, {first.num_images:,} {card.split} images",
+        "Reported attack": f"{result_words(reported)}, {reported.num_images:,} {card.split} images",
         "Strongest attack": lowest_words(lowest),
     }
-
-
-def _reported(info: CheckpointInfo) -> RobustResult:
-    results = info.results
-    return next((one for one in results if one.attack.role == "claim"), results[0])
 
 
 def _origin(info: CheckpointInfo) -> str:
@@ -150,11 +134,11 @@ def _origin(info: CheckpointInfo) -> str:
     return f"{mode}{title}".removesuffix("; ")
 
 
-def _alt(info: CheckpointInfo) -> str:
-    _, reported, lowest = _accuracies(info)
-    if reported is None or lowest is None:
-        return f"{info.name}: {NOT_MEASURED}"
-    return f"{info.name}: {reported:.0f} % as reported, {lowest:.0f} % lowest measured"
+def _alt(cells: dict[str, Any]) -> str:
+    reported, lowest = cells["As reported"], cells["Lowest measured"]
+    if reported is None:
+        return f"{cells['Model']}: {NOT_MEASURED}"
+    return f"{cells['Model']}: {reported:.0f} % as reported, {lowest:.0f} % lowest measured"
 
 
 def _columns() -> dict[str, Any]:

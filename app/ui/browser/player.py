@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import streamlit as st
 from torch import Tensor
 
 from app.ui.browser.assets import data_url, register
 from app.ui.words import distance_words
 from robust_core.evaluation.trace import Array, AttackTrace, Frame
 
+KEPT = 16  # recorded attacks; one on a photograph takes 3 MB
 _render = register("player")
 
 
@@ -34,7 +36,19 @@ def player(
         gain: factor on the perturbation in its picture, 0.5 + gain * delta / 2.
         key: of the component.
     """
-    _render(key=key, data=player_data(traces, names, class_names, gain))
+    _render(key=key, data=_kept_data(_identity(traces), tuple(names), class_names, gain, traces))
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _kept_data(
+    identity: str,
+    names: tuple[str, ...],
+    class_names: tuple[str, ...],
+    gain: float,
+    _traces: Sequence[AttackTrace],
+) -> dict[str, Any]:
+    """Return `player_data`: to encode the frames of a photograph takes a third of a second."""
+    return player_data(_traces, names, class_names, gain)
 
 
 def player_data(

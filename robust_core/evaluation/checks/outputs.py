@@ -17,7 +17,8 @@ from robust_core.evaluation.check import Cost, check
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.outputs import are_probabilities, look_like_sigmoid
 from robust_core.evaluation.variants import averaging
-from robust_core.gradients import evaluation_mode, input_gradient, repeatable_noise
+from robust_core.gradients import input_gradient, repeatable_noise
+from robust_core.models.modes import evaluation_mode
 
 MOST_PROBABILITIES = 0.5  # share of the images whose outputs may be distributions by chance
 TINY_GRADIENT = 1e-12  # L2 norm; cross-entropy of a sure, sound model goes down to 1e-9

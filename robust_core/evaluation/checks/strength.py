@@ -17,11 +17,11 @@ from robust_core.evaluation.variants import (
     other_loss,
     takes_one_step,
 )
-from robust_core.gradients import evaluation_mode
 from robust_core.inference.scaled_logits import ScaledLogits
 from robust_core.losses import cosine_floor
 from robust_core.models.guard import innermost
 from robust_core.models.heads import CosineHead
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import LARGEST_EPSILON, Norm
 
 WARN_ABOVE = 0.01  # share of the images that gives a warning

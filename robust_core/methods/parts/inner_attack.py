@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import automatic_step_size
 from robust_core.attacks.projected_ascent import projected_ascent
-from robust_core.gradients import LossFunction, evaluation_mode
+from robust_core.gradients import LossFunction
 from robust_core.methods.base import Onset
+from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import ThreatModel
 
 InnerSteps = Annotated[
