@@ -38,6 +38,6 @@ $(RUNTIME): requirements.txt pyproject.toml setup.py
 	$(PIP) --editable .
 	@touch $@
 
-$(TESTS): $(RUNTIME) tests/requirements.txt
+$(TESTS): $(RUNTIME) tests/requirements.txt robust_core/importing/requirements.txt
 	$(PIP) --editable ".[test]"
 	@touch $@
