@@ -1,7 +1,7 @@
 """`python -m robust_core app`.
 
 The engine knows no dashboard: this starts Streamlit on a file, in a process that takes the place
-of this one, and imports neither of them.
+of this one, and imports neither of them, unless a model is named.
 """
 
 import importlib.util
@@ -30,6 +30,8 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
     if options.port is not None:
         command.append(f"--server.port={options.port}")
+    for name in options.trust_code:
+        _trust(name)
     # threads that wait leave their core to the processes beside them
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     if sys.platform != "win32":
@@ -44,7 +46,33 @@ def _parser() -> Parser:
         "stops it; runs started from it continue.",
     )
     parser.add_argument("--port", type=_port, metavar="N", help="port (default 8501)")
+    parser.add_argument(
+        "--trust-code",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="model that was imported with --factory, or its PACKAGE.MODULE:FUNCTION: the code may "
+        "run in the dashboard; may be repeated",
+    )
     return parser
+
+
+def _trust(name: str) -> None:
+    """Let the code of an imported model, or of a function, run in the dashboard.
+
+    Raises:
+        InputError: there is no such model, or it is not built by code.
+    """
+    from robust_core.checkpoints.catalog import checkpoint_info  # noqa: PLC0415 - takes seconds
+    from robust_core.models.own_code import trust  # noqa: PLC0415
+
+    if ":" in name:
+        trust(name)
+        return
+    factory = checkpoint_info(name).config.model.parameters.get("factory")
+    if factory is None:
+        raise InputError(f"{name} is built without code of yours: it needs no --trust-code")
+    trust(factory)
 
 
 def _port(text: str) -> int:

@@ -3,7 +3,9 @@
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.command_line.options import Parser, apply_settings, parse_value
@@ -12,7 +14,14 @@ from robust_core.errors import InputError
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.lowest import share_words
 from robust_core.importing.importer import import_model
+from robust_core.importing.own_code import (
+    PROGRAM,
+    Stated,
+    network_of_factory,
+    network_of_program,
+)
 from robust_core.importing.presets import PRESETS
+from robust_core.models.wrapping import WrappedModel
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -21,24 +30,60 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     if options.list:
         sys.stdout.write("".join(f"{line}\n" for line in _presets()))
         return 0
-    if options.file is None:
-        raise InputError("import needs a file or a folder, or --list")
-    info = import_model(
-        options.file,
-        preset=options.preset,
-        architecture=options.architecture,
-        parameters=apply_settings({}, options.set),
-        mean=options.mean,
-        std=options.std,
-        data=options.data,
-        class_names=options.classes,
-        image_shape=options.image_shape,
-        key=options.key,
-        name=options.name,
-        claim=options.claim,
-    )
+    info = _imported(options)
     sys.stdout.write("".join(f"{line}\n" for line in _report(info)))
     return 0
+
+
+def _imported(options: argparse.Namespace) -> CheckpointInfo:
+    """Bring in what the options name.
+
+    Raises:
+        InputError: nothing is named, it is code that nobody trusts, or it cannot be imported.
+    """
+    said: dict[str, Any] = {
+        "data": options.data,
+        "class_names": options.classes,
+        "image_shape": options.image_shape,
+    }
+    scale = {"mean": options.mean, "std": options.std}
+    more = {"name": options.name, "claim": options.claim}
+    code = _code(options, Stated(**said, **scale))
+    if code is None:
+        return import_model(
+            options.file,
+            preset=options.preset,
+            architecture=options.architecture,
+            parameters=apply_settings({}, options.set),
+            key=options.key,
+            **said,
+            **scale,
+            **more,
+        )
+    return import_model(code, **said, **more)
+
+
+def _code(options: argparse.Namespace, stated: Stated) -> WrappedModel | None:
+    """Return the network of code that may run; None: it is a file, in which nothing is run."""
+    file: Path | None = options.file
+    if file is None and options.factory is None:
+        raise InputError("import needs a file or a folder, --factory, or --list")
+    if options.factory is None and not options.trust_code:
+        return None
+    parameters = apply_settings({}, options.set)
+    stated = replace(stated, input_size=parameters.pop("input_size", None))
+    if parameters or options.preset or options.architecture:
+        raise InputError(
+            "code says its network itself: leave out preset, architecture and all parameters but "
+            "input_size"
+        )
+    if options.factory is not None:
+        if not options.trust_code:
+            raise InputError(f"{options.factory} is code, which will run: say so with --trust-code")
+        return network_of_factory(options.factory, stated, file, options.key)
+    if file is None or file.suffix.lower() != PROGRAM:
+        raise InputError(f"--trust-code is for --factory and {PROGRAM} files, got {file}")
+    return network_of_program(file, stated)
 
 
 def _report(info: CheckpointInfo) -> list[str]:
@@ -77,7 +122,8 @@ def _parser() -> Parser:
         command="import",
         description="Bring in a model from elsewhere: a file of weights (.safetensors, or written "
         "by torch.save), an .onnx file, or a folder of Hugging Face. Nothing in it is run. What it "
-        "does not tell must be said: by a preset, or by architecture, normalisation and data set.",
+        "does not tell must be said: by a preset, or by architecture, normalisation and data set. "
+        "Your own code comes with --factory and --trust-code.",
     )
     parser.add_argument(
         "file",
@@ -122,6 +168,17 @@ def _parser() -> Parser:
         type=_shape,
         metavar="CxHxW",
         help="channels, height and width of its images, such as 3x32x32; needed without --data",
+    )
+    parser.add_argument(
+        "--factory",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="function of your own code, without arguments, that returns the network; the file, if "
+        "any, holds weights for it",
+    )
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help=f"run the factory, or the exported program ({PROGRAM}): only code that you know",
     )
     parser.add_argument("--key", help="which set of weights, where the file holds several")
     parser.add_argument("--name", help="what to call it (default: name of the file)")

@@ -239,6 +239,8 @@ def _layout(network: Network) -> str:
     """Return whose names the tensors have: other people's, a library's, or else ours, ""."""
     if network.candidate is not None:
         return network.candidate.layout
+    if factory := network.parameters.get("factory"):
+        return f"what code of its owner returns, {factory}"
     library_name = network.parameters.get("architecture")
     return f"{network.architecture} {library_name}" if library_name else ""
 

@@ -208,8 +208,9 @@ def _open_zip(path: Path, size: int) -> Opened:
         )
     if names & {"archive_format", "serialized_exported_program.json"} or path.suffix == ".pt2":
         raise InputError(
-            f"{what} is an exported program, which can run code; bring the state dict instead: "
-            'save_file(model.state_dict(), "m.safetensors").'
+            f"{what} is an exported program, which can run code; bring the state dict instead, "
+            'save_file(model.state_dict(), "m.safetensors"), or import it on the command line with '
+            "--trust-code."
         )
     if "data.pkl" not in names:
         raise _no_weights(what)

@@ -30,10 +30,12 @@ from robust_core.importing.opening import refuse_other_kinds
 from robust_core.importing.target import Target
 from robust_core.models import hugging_face, onnx_graph
 from robust_core.models.base import MAX_SIDE, MIN_SIDE, MODELS, Classifier
-from robust_core.models.onnx_export import as_graph
+from robust_core.models.onnx_export import NoGraphError, as_graph
+from robust_core.models.own_code import trust
 from robust_core.models.wrapping import WrappedModel
 
 PIXEL_FIELDS = (*SCALE_FIELDS, "input_size")
+OWN_CODE = "own_code"
 Source = Path | Classifier
 
 
@@ -99,8 +101,9 @@ def arrived_from(source: Source, wish: Wish, target: Target, key: str | None) ->
     if key is not None and not is_weights:
         raise InputError(f"key is for a file with several sets of weights, got {key!r}")
     if isinstance(source, Classifier):
-        is_code = MODELS.name_of(type(source)) is None and wish.architecture is None
-        return (_from_code if is_code else from_module)(source, wish, target)
+        if MODELS.name_of(type(source)) is None and wish.architecture is None:
+            return _from_code(source, wish, target)
+        return from_module(source, wish, target)
     if source.is_dir():
         return _from_folder(source, wish, target)
     if _is_graph(source):
@@ -174,10 +177,39 @@ def _from_folder(path: Path, wish: Wish, target: Target) -> Arrived:
 
 
 def _from_code(source: Classifier, wish: Wish, target: Target) -> Arrived:
-    """Return a person's own code as a graph, which is data.
+    """Return a person's own code as a graph, which is data, else as weights and a reference.
+
+    Who names the function that builds it trusts it.
 
     Raises:
-        InputError: it cannot be exported, or the graph answers differently.
+        InputError: pixels are said twice, or the outputs do not fit.
+        NoGraphError: it cannot be exported, and no function is named that builds it.
+    """
+    factory = source.factory if isinstance(source, WrappedModel) else None
+    try:
+        return _as_graph(source, wish, target)
+    except NoGraphError as error:
+        if factory is None or not isinstance(source, WrappedModel):
+            raise NoGraphError(
+                f"the model is code, which is stored as an ONNX graph, but {error}; name its "
+                "architecture if it is one of list_models(), or the function that builds it, "
+                'wrap_model(.., factory="module:function")'
+            ) from error
+    trust(factory)
+    said = {
+        "factory": factory,
+        "stochastic": source.stochastic,
+        "colour": source.form.colour,
+    }
+    return from_module(source, Wish(architecture=OWN_CODE, parameters=said), target)
+
+
+def _as_graph(source: Classifier, wish: Wish, target: Target) -> Arrived:
+    """Return a person's own code as a graph.
+
+    Raises:
+        InputError: pixels are said twice, or the outputs do not fit.
+        NoGraphError: it cannot be exported, or the graph answers differently.
     """
     if wish.preset is not None or wish.parameters or wish.scale is not None:
         raise InputError(
@@ -185,18 +217,9 @@ def _from_code(source: Classifier, wish: Wish, target: Target) -> Arrived:
             "parameters, mean and std, or name its architecture"
         )
     check_extent(source.num_classes, source.image_shape[0], target, "the model")
-    try:
-        model, parameters, data = as_graph(source)
-    except InputError as error:
-        raise InputError(
-            f"the model is code, which is stored as an ONNX graph, but {error}; name its "
-            "architecture if it is one of list_models()"
-        ) from error
+    model, parameters, data = as_graph(source)
     if not same_answers(model, source):
-        raise InputError(
-            "the model answers differently as an ONNX graph; name its architecture if it is one of "
-            "list_models()"
-        )
+        raise NoGraphError("it answers differently as an ONNX graph")
     form = source.form if isinstance(source, WrappedModel) else None
     pixels = None
     if form is not None and form.mean is not None and form.std is not None:

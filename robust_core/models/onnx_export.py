@@ -16,6 +16,10 @@ from robust_core.models.onnx_graph import OnnxNetwork, open_graph
 NEEDED = ("onnx", "onnxscript")
 
 
+class NoGraphError(InputError):
+    """A network that no ONNX graph can say."""
+
+
 def export_onnx(classifier: Classifier, path: Path) -> None:
     """Write the network as a graph that maps images [N,C,H,W] in [0, 1] to logits [N,K].
 
@@ -27,7 +31,8 @@ def export_onnx(classifier: Classifier, path: Path) -> None:
         path: the file to write, ends in .onnx.
 
     Raises:
-        InputError: a library is not installed, or the network cannot be exported.
+        InputError: a library is not installed.
+        NoGraphError: the network cannot be exported.
     """
     write_atomically(path, exported(classifier))
 
@@ -41,7 +46,7 @@ def exported(classifier: Classifier) -> bytes:
             f"{' '.join(absent)}"
         )
     if classifier.stochastic:
-        raise InputError("a stochastic network cannot be exported: a graph draws nothing")
+        raise NoGraphError("a stochastic network cannot be exported: a graph draws nothing")
     x = torch.rand((2, *classifier.image_shape), generator=torch.Generator().manual_seed(0))
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -62,7 +67,7 @@ def exported(classifier: Classifier) -> bytes:
             return file.read_bytes()
     except Exception as error:  # whatever a person's code meets when it is traced
         said = brief(str(error).strip().partition("\n")[0])
-        raise InputError(f"the network cannot be exported to ONNX: {said}") from error
+        raise NoGraphError(f"the network cannot be exported to ONNX: {said}") from error
     finally:
         logger.setLevel(level)
 
@@ -73,8 +78,12 @@ def as_graph(classifier: Classifier) -> tuple[OnnxNetwork, dict[str, object], by
     It takes pixels in [0, 1], for the normalisation is in the graph.
 
     Raises:
-        InputError: it cannot be exported, or not be converted back.
+        InputError: a library is not installed.
+        NoGraphError: it cannot be exported, or not be converted back.
     """
     shape, num_classes = classifier.image_shape, classifier.num_classes
     data = exported(classifier)
-    return *open_graph(data, shape, num_classes, mean=(0.0,), std=(1.0,)), data
+    try:
+        return *open_graph(data, shape, num_classes, mean=(0.0,), std=(1.0,)), data
+    except InputError as error:
+        raise NoGraphError(str(error)) from error

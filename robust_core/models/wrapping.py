@@ -23,6 +23,8 @@ class WrappedModel(AdaptedClassifier):
         class_names: K names.
         form: what the person said of its pixels, and what a pass has shown of them.
         name: what the person calls it; may be empty.
+        factory: the function that builds the module again, as package.module:function; None: there
+            is none.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class WrappedModel(AdaptedClassifier):
         module: nn.Module,
         form: PixelForm,
         name: str,
+        factory: str | None,
     ) -> None:
         super().__init__(image_shape, len(class_names), module, pixel_layers(form, image_shape))
         self.class_names = class_names
         self.form = form
         self.name = name
+        self.factory = factory
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits: [N,C,H,W] in [0, 1] -> [N,K].
@@ -57,6 +61,7 @@ def wrap_model(
     image_shape: Sequence[int],
     name: str | None = None,
     input_size: int | None = None,
+    factory: str | None = None,
 ) -> WrappedModel:
     """Return a person's own network as a `Classifier`, which works wherever one of ours does.
 
@@ -85,6 +90,9 @@ def wrap_model(
         name: what to call it.
         input_size: side to which they are resized inside, where the module was made for another
             size; None: they are not.
+        factory: a function without arguments that returns such a module, as
+            "package.module:function". `import_model` stores it with the weights where the module
+            cannot become an ONNX graph; None: such a module cannot be stored.
 
     Warns in one sentence where the module returns probabilities.
 
@@ -105,7 +113,7 @@ def wrap_model(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         form = _fitting(copied, form, shape)
-        model = WrappedModel(shape, names, copied, form, name or "")
+        model = WrappedModel(shape, names, copied, form, name or "", factory)
         model.requires_grad_(False).eval()
         model.stochastic = _varies(model)
     return model
