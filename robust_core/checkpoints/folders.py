@@ -42,17 +42,17 @@ def kind_of(name: str, path: Path) -> Kind:
 
 
 def incoming_folder() -> Path:
-    """Return where a person puts files of weights that are too large to upload."""
+    """Return where a person puts files and folders that are too large to upload."""
     return checkpoints_folder() / "incoming"
 
 
 def incoming_files() -> list[Path]:
-    """Return the files there by name; [] where there is no such folder."""
+    """Return the files and folders there by name; [] where there is no such folder."""
     try:
         found = [one for one in incoming_folder().iterdir() if one.name[:1] != "."]
     except OSError:
         return []
-    return sorted((one for one in found if one.is_file()), key=lambda one: one.name.casefold())
+    return sorted(found, key=lambda one: one.name.casefold())
 
 
 def _models_in(folder: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""What a file of weights tells by itself, before anybody says anything about it."""
+"""What a file or a folder tells by itself, before anybody says anything about it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from robust_core.errors import InputError
 from robust_core.importing.layout import Candidate, Normalisation, recognise
 from robust_core.importing.opening import is_ours, open_tensors
 from robust_core.importing.presets import PRESETS, matching
+from robust_core.importing.sources import Told, says_its_network, told_by
 from robust_core.importing.unwrapping import sets_of_weights, unwrap
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a file of weights tells, and so what is left to ask.
+    """What a file or a folder tells, and so what is left to ask.
 
     Attributes:
         format: such as "safetensors".
@@ -25,6 +26,8 @@ class Look:
         fault: why none does; empty where one does.
         presets: names of the published networks that it may be.
         normalisation: mean and std that it carries; None: it does not tell.
+        told: what a graph or a folder says, which say their network themselves; None: it holds
+            weights.
     """
 
     format: str
@@ -35,18 +38,22 @@ class Look:
     fault: str = ""
     presets: tuple[str, ...] = ()
     normalisation: Normalisation | None = None
+    told: Told | None = None
 
 
 def look_at(path: Path, key: str | None = None) -> Look:
-    """Return what a file tells; nothing in it is run.
+    """Return what a file or a folder tells; nothing in it is run.
 
     Args:
-        path: the file.
+        path: the file or the folder.
         key: which set of weights, where it holds several.
 
     Raises:
         InputError: it cannot be opened, needs code, or holds no weights.
     """
+    if says_its_network(path):
+        told = told_by(path)
+        return Look(told.format, normalisation=told.normalisation, told=told)
     if is_ours(path):
         return Look("a checkpoint of this laboratory", ours=True)
     opened, what = open_tensors(path), path.name

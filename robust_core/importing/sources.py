@@ -26,6 +26,7 @@ from robust_core.importing.building import (
     versions_of,
 )
 from robust_core.importing.choosing import SCALE_FIELDS, Network, Wish, agreed_scale
+from robust_core.importing.layout import Normalisation
 from robust_core.importing.opening import refuse_other_kinds
 from robust_core.importing.target import Target
 from robust_core.models import hugging_face, onnx_graph
@@ -35,7 +36,7 @@ from robust_core.models.own_code import trust
 from robust_core.models.wrapping import WrappedModel
 
 PIXEL_FIELDS = (*SCALE_FIELDS, "input_size")
-OWN_CODE = "own_code"
+OWN_CODE, ONNX, HUGGING_FACE = "own_code", "ONNX", "Hugging Face"
 Source = Path | Classifier
 
 
@@ -45,10 +46,13 @@ class Told:
 
     Attributes:
         class_names: in the order of its outputs. image_shape: (C, H, W) of images that it takes.
+        normalisation: mean and std of pixels in [0, 1]. format: of a graph or a folder.
     """
 
     class_names: tuple[str, ...] | None = None
     image_shape: tuple[int, int, int] | None = None
+    normalisation: Normalisation | None = None
+    format: str = ""
 
 
 def checked_source(source: Any) -> Source:
@@ -79,10 +83,17 @@ def told_by(source: Source) -> Told:
         return Told(names, source.image_shape)
     if source.is_dir():
         folder = hugging_face.read_folder(source)
-        return Told(folder.class_names, _shape(folder.channels, folder.size, folder.size))
+        shape = _shape(folder.channels, folder.size, folder.size)
+        return Told(folder.class_names, shape, _scale_of(folder), HUGGING_FACE)
     if _is_graph(source):
-        return Told(None, _shape(*onnx_graph.sides_of(onnx_graph.parse_graph(_bytes_of(source)))))
+        graph = onnx_graph.parse_graph(_bytes_of(source))
+        return Told(None, _shape(*onnx_graph.sides_of(graph)), format=ONNX)
     return Told()
+
+
+def says_its_network(path: Path) -> bool:
+    """Return whether something that was brought says itself how its network is built."""
+    return path.is_dir() or _is_graph(path)
 
 
 def arrived_from(source: Source, wish: Wish, target: Target, key: str | None) -> Arrived:
@@ -97,7 +108,7 @@ def arrived_from(source: Source, wish: Wish, target: Target, key: str | None) ->
     Raises:
         InputError: it cannot be opened, does not tell enough, or fits no network.
     """
-    is_weights = isinstance(source, Path) and not (source.is_dir() or _is_graph(source))
+    is_weights = isinstance(source, Path) and not says_its_network(source)
     if key is not None and not is_weights:
         raise InputError(f"key is for a file with several sets of weights, got {key!r}")
     if isinstance(source, Classifier):
@@ -127,7 +138,7 @@ def _from_graph(path: Path, wish: Wish, target: Target) -> Arrived:
         input_size=said.get("input_size", fixed or None),
     )
     origin = Origin(
-        format="ONNX",
+        format=ONNX,
         file=brief(what),
         size=len(data),
         sha256=parameters["graph"],
@@ -145,12 +156,8 @@ def _from_folder(path: Path, wish: Wish, target: Target) -> Arrived:
     """Return the network of a folder of Hugging Face, with its size and normalisation."""
     what, folder = path.name, hugging_face.read_folder(path)
     said = _said_of_pixels(wish, "hugging_face", what)
-    stated: dict[str, Any] = {}
-    if folder.mean is not None and folder.std is not None:
-        stated["file"] = (folder.mean, folder.std)
-    if wish.scale is not None:
-        stated["person"] = wish.scale
-    pixels = agreed_scale(stated, what)
+    said_by = {"file": _scale_of(folder), "person": wish.scale}
+    pixels = agreed_scale({who: one for who, one in said_by.items() if one is not None}, what)
     model, parameters = hugging_face.open_folder(
         path,
         folder.config,
@@ -162,7 +169,7 @@ def _from_folder(path: Path, wish: Wish, target: Target) -> Arrived:
     check_extent(model.num_classes, target.image_shape[0], target, what)
     weights = path / hugging_face.WEIGHTS
     origin = Origin(
-        format="Hugging Face",
+        format=HUGGING_FACE,
         file=brief(f"{what}/{weights.name}"),
         size=weights.stat().st_size,
         sha256=sha256_of(weights),
@@ -263,6 +270,11 @@ def _bytes_of(path: Path) -> bytes:
         raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
     refuse_other_kinds(data[:512], path.name)
     return data
+
+
+def _scale_of(folder: hugging_face.Folder) -> Normalisation | None:
+    """Return the mean and std that a folder says."""
+    return None if folder.mean is None or folder.std is None else (folder.mean, folder.std)
 
 
 def _shape(channels: int, height: int | None, width: int | None) -> tuple[int, int, int] | None:

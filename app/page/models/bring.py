@@ -20,10 +20,10 @@ from robust_core.importing.looking import Look, look_at
 from robust_core.importing.target import Target, find_target
 
 INTRODUCTION = (
-    "Weights of a published robust network, of your own training, or a checkpoint of this "
-    "laboratory. What the file tells is read from it; you are asked for the rest, for names and "
-    "shapes do not say all that a network computes. What is stored is a checkpoint of this "
-    "laboratory: the file is not needed again."
+    "Weights of a published robust network or of your own training, an ONNX graph, a folder of "
+    "Hugging Face, or a checkpoint of this laboratory. What it tells is read from it; you are "
+    "asked for the rest, for names and shapes do not say all that a network computes. What is "
+    "stored is a checkpoint of this laboratory: the file is not needed again."
 )
 NOTHING_LEFT = "This laboratory wrote it, so it says everything itself."
 

@@ -1,4 +1,4 @@
-"""The questions about a file of weights: only those that it does not answer itself."""
+"""The questions about what was brought: only those that it does not answer itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,13 @@ from robust_core.errors import InputError
 from robust_core.importing.layout import Candidate, Normalisation, choices
 from robust_core.importing.looking import Look, narrowed
 from robust_core.importing.presets import PRESETS
+from robust_core.importing.sources import Told
 from robust_core.models.base import MODELS
 from robust_core.models.normalisation import NORMALISATION_FIELDS
 
 WAYS = {"published": "A published network", "other": "Another network"}
 KEPT: dict[str, Any] = {"persist_state": "session"}
+SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def ask(look: Look, at: str) -> Said:
     Raises:
         InputError: something that was typed cannot be read.
     """
-    network = _ask_network(look, at)
+    network = _Network() if look.told else _ask_network(look, at)
     st.markdown("**What it classifies**")
     data, names, shape = _ask_classes(look, network, at)
     st.markdown("**How it expects its pixels**")
@@ -225,8 +227,10 @@ def _ask_classes(
 ) -> tuple[str | None, tuple[str, ...] | None, tuple[int, int, int] | None]:
     preset = None if network.preset is None else PRESETS.get(network.preset)
     first = look.candidates[0] if look.candidates else None
+    told = look.told or Told()
     offered = [name for name in [*list_data(), *own_data()] if _fits(name, first)]
-    said = f"{preset.data}, as the preset says" if preset else "none: I name the classes"
+    said = "none: the classes that it names" if told.class_names else "none: I name the classes"
+    said = f"{preset.data}, as the preset says" if preset else said
     data = _select(
         "Data set",
         offered,
@@ -245,12 +249,21 @@ def _ask_classes(
     )
     names = tuple(part.strip() for part in str(text or "").replace("\n", ",").split(","))
     names = tuple(part for part in names if part) or None
-    if data is not None:
+    if told.class_names and names is None:
+        st.caption(f"It names {in_markdown(_some(told.class_names))}.")
+    if data is not None or told.image_shape is not None:
         return data, names, None
     size = st.text_input(
         "Height and width of its images", key=f"{at}.size", placeholder="32x32", **KEPT
     )
     return None, names, _shape(str(size or ""), first.image_channels if first else 3)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return some of many class names."""
+    shown = ", ".join(names[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return f"{len(names)} classes: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def _shape(text: str, channels: int) -> tuple[int, int, int] | None:

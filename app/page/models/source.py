@@ -1,4 +1,4 @@
-"""The file that a person brings: uploaded, or lying in the folder for large ones."""
+"""The file or folder that a person brings: uploaded, or lying in the folder for large ones."""
 
 import re
 from collections.abc import Hashable, Iterator
@@ -19,7 +19,7 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class Brought:
-    """A file that a person brings.
+    """A file or folder that a person brings.
 
     Attributes:
         name: what the person calls it.
@@ -51,22 +51,25 @@ def pick_file() -> Brought | None:
     place = PLACE.segmented("From", bare=True)
     if place == "upload":
         file = st.file_uploader(
-            "A file of weights",
+            "A file of weights, or an ONNX graph",
             key=UPLOAD,
-            help=".safetensors, or written by torch.save (.pt, .pth, .tar, .ckpt). Nothing in it "
-            "is ever executed; a file that needs code to open is refused.",
+            help=".safetensors, or written by torch.save (.pt, .pth, .tar, .ckpt), or .onnx. "
+            "Nothing in it is ever executed; a file that needs code to open is refused.",
         )
-        st.caption(f"A larger file goes into the folder `{_plain_path(folder)}`.")
+        st.caption(
+            "A larger file, or a folder of Hugging Face (config.json, model.safetensors), goes "
+            f"into the folder `{_plain_path(folder)}`."
+        )
         if file is None:
             return None
         name = re.sub(r"[^\w.() +-]", "_", file.name)[-LONGEST_NAME:].lstrip(". ") or "model"
         return Brought(name, file.file_id, data=file.getvalue())
     sizes = {one.name: _size(one) for one in incoming_files()}
     if not sizes:
-        st.info(f"No file in `{_plain_path(folder)}` yet: put one there, then return here.")
+        st.info(f"Nothing in `{_plain_path(folder)}` yet: put a file there, then return here.")
         return None
     chosen = FILE.select(
-        f"A file in {folder}",
+        f"A file or folder in {folder}",
         among=["", *sizes],
         format_func=lambda name: f"{name} · {sizes[name]}" if name else "choose a file",
     )
@@ -74,10 +77,11 @@ def pick_file() -> Brought | None:
         return None
     path = folder / chosen
     try:
-        status = path.stat()
+        parts = [path, *(sorted(path.iterdir()) if path.is_dir() else ())]
+        stamp = tuple((one.name, (found := one.stat()).st_mtime_ns, found.st_size) for one in parts)
     except OSError as error:
         raise InputError(f"{chosen} cannot be read: {error.strerror}") from None
-    return Brought(chosen, (str(path), status.st_mtime_ns, status.st_size), path)
+    return Brought(chosen, (str(path), stamp), path)
 
 
 def _plain_path(folder: Path) -> str:
@@ -86,6 +90,6 @@ def _plain_path(folder: Path) -> str:
 
 def _size(path: Path) -> str:
     try:
-        return f"{path.stat().st_size / 2**20:,.1f} MiB"
+        return "folder" if path.is_dir() else f"{path.stat().st_size / 2**20:,.1f} MiB"
     except OSError:
         return "gone"

@@ -15,6 +15,7 @@ from robust_core.checkpoints.folders import incoming_folder
 from robust_core.config.imported import ImportConfig
 from tests.app.page_driver import check, check_no_error, labels, open_view, press, said
 from tests.importing.examples import SCALE, published_names, their_file
+from tests.importing.test_sources import NAMES, graph_file, published
 from tests.shelves import use_only
 
 OURS = checkpoint_info("digits-pgd_at").path
@@ -156,3 +157,30 @@ def test_a_network_of_ours_goes_by_its_architecture_and_parameters(shelf: Path) 
     choose(page, "selectbox", "Data set", "digits")
     press(page, "Import")
     assert "Stored as **imported/bare**." in said(check_no_error(page))
+
+
+def test_a_graph_is_asked_for_its_classes_and_pixels_only(shelf: Path) -> None:
+    graph_file(incoming_folder())
+    page = open_view("models", PICK | {"file": "mine.onnx"})
+    assert {one.label for one in page.selectbox} == {
+        f"A file or folder in {incoming_folder()}",
+        "Data set",
+    }
+    assert [one.label for one in page.text_input] == ["Name"]  # it says the size of its images
+    choose(page, "text_area", "Names of its outputs in their order", ", ".join(NAMES))
+    press(page, "Import")
+    assert page.error[0].value.startswith("Say how mine.onnx expects its pixels")
+    choose(page, "button_group", "Pixels", "[0, 1]")
+    check_no_error(press(page, "Import"))
+    assert "Stored as **imported/mine**." in said(page) and "an ONNX graph" in said(page)
+    assert checkpoint_info("imported/mine").class_names == NAMES
+
+
+@pytest.mark.slow
+def test_a_folder_of_hugging_face_is_asked_nothing(shelf: Path) -> None:
+    published(incoming_folder() / "theirs")
+    page = open_view("models", PICK | {"file": "theirs"})
+    assert "It names 3 classes: cat, dog, owl." in said(page)
+    assert "The file says so: mean 0.5, 0.4, 0.3, std 0.25, 0.2, 0.3." in said(page)
+    check_no_error(press(page, "Import"))
+    assert checkpoint_info("imported/theirs").class_names == ("cat", "dog", "owl")
