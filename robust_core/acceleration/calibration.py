@@ -5,9 +5,10 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +91,7 @@ def calibrate(
         key: what tells the network from others, its parameters' shapes included.
     """
     device = next(copies["reference"].parameters()).device
-    path = _file([key, list(image_shape), *_machine(device)])
+    path = measurements_file([key, list(image_shape), *machine_key(device)])
     kept = _read(path)
     if kept is not None and set(kept.many) == set(copies):
         logger.info(kept.words)
@@ -158,7 +159,7 @@ def _list(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {1000 * value:.3g} ms" for name, value in seconds.items())
 
 
-def _machine(device: torch.device) -> list[str | int]:
+def machine_key(device: torch.device) -> list[str | int]:
     """Return what a speed depends on besides the network."""
     if device.type == "cuda":
         return [torch.__version__, torch.cuda.get_device_name(device)]
@@ -176,7 +177,12 @@ def processor() -> str:
     return f"{next(found, name)}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _file(key: list[str | int | list[int]]) -> Path:
+def measurements_file(key: Sequence[Any]) -> Path:
+    """Return the file in which what was measured is kept, by everything that it depends on.
+
+    Args:
+        key: of JSON values, `machine_key` among them.
+    """
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     return cache_folder() / "acceleration" / f"{digest[:20]}.json"
 

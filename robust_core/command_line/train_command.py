@@ -6,7 +6,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from robust_core.checkpoints.catalog import checkpoint_info
@@ -33,8 +32,6 @@ WORK = Work(
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     """Train and return the exit code."""
     options = _parser().parse_args(arguments)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     if options.export is not None:
         _check_export(options.export)
     with process_group() as group:
@@ -42,7 +39,12 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         try:
             with watched(options, group, BAR, _draw) as on_progress:
                 train(
-                    config, directory, group=group, should_stop=terminated, on_progress=on_progress
+                    config,
+                    directory,
+                    group=group,
+                    should_stop=terminated,
+                    on_progress=on_progress,
+                    threads=options.threads,
                 )
         except InputError:
             if not options.quiet:

@@ -175,11 +175,13 @@ class RunConfig(Parameters):
     ] = False
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Field(description="Precision of training; auto: bfloat16 if the hardware supports it."),
+        Field(description="Precision of training; auto: what is faster on this machine, measured."),
     ] = "auto"
     channels_last: Annotated[
         bool | None,
-        Field(description="Channels-last memory layout; automatic: only with bfloat16."),
+        Field(
+            description="Channels-last memory layout; automatic: if it is faster here, measured."
+        ),
     ] = None
     compile: Annotated[
         bool,
@@ -268,10 +270,6 @@ class RunConfig(Parameters):
     def to_json(self) -> str:
         """Return the configuration as JSON text that `create` accepts again."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-
-    def use_channels_last(self, bfloat16: bool) -> bool:
-        """Return whether images and weights lie channels-last, given the precision in use."""
-        return bfloat16 if self.channels_last is None else self.channels_last
 
     def rank(
         self, epoch: int, clean_accuracy: float, robust_accuracy: float

@@ -1,8 +1,12 @@
-"""Learning rates as pure functions of the step, so that resuming needs no scheduler state."""
+"""Learning rate and order of the images as functions of the step: a resume needs no more."""
 
 import math
 
+import torch
+
 from robust_core.config.run import ScheduleConfig
+
+SMALLEST_PART = 2  # images of a batch for one process
 
 
 def learning_rate(
@@ -42,3 +46,19 @@ def learning_rate(
             return highest * (1 + math.cos(math.pi * progress)) / 2
         case _:
             return highest
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Seed torch's default generator from (seed, epoch), so that every epoch stands alone."""
+    torch.manual_seed((seed * 1_000_003 + epoch + 1) % 2**63)
+
+
+def epoch_batches(
+    num_images: int, batch_size: int, smallest: int = SMALLEST_PART
+) -> list[torch.Tensor]:
+    """Return the images of each step, int64 [B], in an order drawn from the default generator.
+
+    A last batch of fewer than `smallest` images is left out: batch norm cannot train on one image.
+    """
+    batches = list(torch.randperm(num_images).split(batch_size))
+    return batches if len(batches[-1]) >= smallest else batches[:-1]

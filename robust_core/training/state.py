@@ -15,6 +15,7 @@ from robust_core.errors import InputError
 from robust_core.files import parse_json_object, reason_words, write_atomically
 from robust_core.methods.base import TrainingMethod, create_method
 from robust_core.models.base import Classifier, create_model
+from robust_core.training.arrangement import Arrangement, as_configured, refuse_corruption
 from robust_core.training.averaging import WeightAverage
 from robust_core.training.metrics import EpochMetrics
 
@@ -31,6 +32,7 @@ class TrainingState:
         method: with its auxiliary networks.
         optimiser: with its momentum.
         average: the moving average, or None.
+        arrangement: how the passes are computed.
         epoch: complete epochs.
         best: the record of the best epoch so far, or None.
         metrics: one record an epoch.
@@ -41,6 +43,7 @@ class TrainingState:
     method: TrainingMethod
     optimiser: torch.optim.Optimizer
     average: WeightAverage | None
+    arrangement: Arrangement
     epoch: int = 0
     best: EpochMetrics | None = None
     metrics: list[EpochMetrics] = field(default_factory=list)
@@ -61,9 +64,20 @@ class TrainingState:
 
 
 def create_state(
-    config: RunConfig, image_shape: tuple[int, int, int], num_classes: int, device: torch.device
+    config: RunConfig,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    device: torch.device,
+    arrangement: Arrangement | None = None,
 ) -> TrainingState:
     """Return the state before the first epoch; depends on nothing but the arguments.
+
+    Args:
+        config: of the run.
+        image_shape: (C, H, W).
+        num_classes: K.
+        device: to train on.
+        arrangement: how passes are computed; None: `as_configured`.
 
     Raises:
         InputError: a parameter of the network or the method is wrong; channels last would corrupt
@@ -73,10 +87,10 @@ def create_state(
         config.model.name, image_shape, num_classes, config.model.parameters, seed=config.seed
     )
     model = model.to(device)
-    bfloat16 = use_bfloat16(config, device)
-    if config.use_channels_last(bfloat16):
-        if device.type == "cpu" and not bfloat16:
-            _check_channels_last(model)
+    arrangement = arrangement or as_configured(config, device)
+    if arrangement.channels_last:
+        if device.type == "cpu" and not arrangement.bfloat16:
+            refuse_corruption(model)
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -84,26 +98,8 @@ def create_state(
         method.attach(model)
         method.to(device)
     average = None if config.ema_decay is None else WeightAverage(model, config.ema_decay)
-    return TrainingState(model, method, create_optimiser(config.optimiser, model), average)
-
-
-def _check_channels_last(model: nn.Module) -> None:
-    """Refuse what kills the process.
-
-    On the CPU, torch 2.13 and 2.15 write beyond the weight gradient of a 1x1 convolution with a
-    stride in float32, if its input has fewer than 8 channels, side by side.
-    """
-    for part in model.modules():
-        if (
-            isinstance(part, nn.Conv2d)
-            and part.kernel_size == (1, 1)
-            and part.stride != (1, 1)
-            and part.in_channels < 8
-        ):
-            raise InputError(
-                "channels_last should be off for so narrow a network: torch corrupts memory on the "
-                f"CPU at a shortcut of {part.in_channels} channels (8 work)"
-            )
+    optimiser = create_optimiser(config.optimiser, model)
+    return TrainingState(model, method, optimiser, average, arrangement)
 
 
 def create_optimiser(config: OptimiserConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -162,16 +158,6 @@ def _parts_with_weights(model: nn.Module) -> Iterator[nn.Module]:
             yield from _parts_with_weights(child)
         elif next(child.parameters(), None) is not None:
             yield child
-
-
-def use_bfloat16(config: RunConfig, device: torch.device) -> bool:
-    """Return whether the training passes run in bfloat16 on `device`."""
-    if config.precision != "auto":
-        return config.precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    has_matrix_unit = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return device.type == "cpu" and has_matrix_unit()
 
 
 def save_state(path: Path, config: RunConfig, state: TrainingState) -> None:

@@ -8,9 +8,8 @@ from robust_core.data.augmentation import Augmentation, draw_change, rand_augmen
 from robust_core.distributed import ProcessGroup, average_gradients
 from robust_core.errors import InputError
 from robust_core.methods.base import Batch
-from robust_core.training.state import TrainingState, use_bfloat16
-
-SMALLEST_PART = 2  # images of a batch for one process
+from robust_core.training.schedules import SMALLEST_PART
+from robust_core.training.state import TrainingState
 
 
 class TrainingStep:
@@ -30,7 +29,6 @@ class TrainingStep:
         self.config, self.state, self.x, self.y = config, state, x, y
         self.augmentation: Augmentation = augmentation
         self.group = group or ProcessGroup()
-        self.bfloat16 = use_bfloat16(config, x.device)
 
     def __call__(self, index: Tensor, rate: float, step: int) -> dict[str, float]:
         """Train on images `index` [B]; return this process's part of the mean terms.
@@ -50,7 +48,7 @@ class TrainingStep:
             stored = rand_augment(stored)
         change = draw_change(self.augmentation, stored.shape, border=self.config.crop_border)
         images = stored if change is None else change(stored)
-        if self.config.use_channels_last(self.bfloat16):
+        if self.state.arrangement.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         whole = Batch(images, self.y[part], part, change, stored)
         for group in state.optimiser.param_groups:
@@ -72,14 +70,14 @@ class TrainingStep:
             whole: what this process has of the batch.
             batch_size: images of all processes together.
         """
-        state = self.state
+        state, bfloat16 = self.state, self.state.arrangement.bfloat16
         state.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         smallest_part = batch_size // self.group.size  # so that every process makes as many pieces
         num_pieces = max(1, min(self.config.accumulate, smallest_part // SMALLEST_PART))
         for batch in whole.split(num_pieces):
             weight = len(batch.x) / len(whole.x)
-            with torch.autocast(self.x.device.type, dtype=torch.bfloat16, enabled=self.bfloat16):
+            with torch.autocast(self.x.device.type, dtype=torch.bfloat16, enabled=bfloat16):
                 output = state.method.training_loss(state.model, batch)
             if not bool(torch.isfinite(output.loss)):
                 raise InputError(diverged(self.config, state.epoch))

@@ -13,11 +13,17 @@ from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
 from robust_core.evaluation.chance import learning_warning
 from robust_core.jobs.recorder import Progress, Reporter, Silence, StopRequested, recorded
+from robust_core.training.arrangement import begun_with, go_on_with, using_threads
 from robust_core.training.clock import Clock
 from robust_core.training.directory import RunDirectory, RunStatus
 from robust_core.training.evaluator import RunEvaluator, load_split
 from robust_core.training.metrics import EpochMetrics
-from robust_core.training.schedules import learning_rate
+from robust_core.training.schedules import (
+    SMALLEST_PART,
+    epoch_batches,
+    learning_rate,
+    seed_epoch,
+)
 from robust_core.training.state import (
     compile_network,
     create_state,
@@ -25,7 +31,7 @@ from robust_core.training.state import (
     read_state,
     save_state,
 )
-from robust_core.training.step import SMALLEST_PART, TrainingStep, diverged
+from robust_core.training.step import TrainingStep, diverged
 
 logger = logging.getLogger("robust_core.training")
 
@@ -39,6 +45,7 @@ def train(
     group: ProcessGroup | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: OnProgress | None = None,
+    threads: int | None = None,
 ) -> RunDirectory:
     """Train as `config` says, in this process, and return the run's directory.
 
@@ -64,6 +71,7 @@ def train(
             and run; only the main process needs to see the run's folder.
         should_stop: asked at every step.
         on_progress: told the status whenever it is written, about twice a second.
+        threads: of torch, meanwhile; None: as many as the run began with, else as there are.
 
     Raises:
         InputError: the run cannot begin or go on, in one sentence that its status shows, too;
@@ -75,22 +83,25 @@ def train(
             raise InputError("training needs a configuration or a run directory, got neither")
         run = RunDirectory.create(config)
     if not group.is_main:
-        with torch.random.fork_rng():
-            _work_along(config or run.config(), run, group)
+        with torch.random.fork_rng(), using_threads(threads):
+            _work_along(config or run.config(), run, group, threads)
         return run
-    with run.lock():
+    with run.lock(), using_threads(threads):
         status = run.status()
         if status.state == "finished":
             raise InputError(f"run {run.run_id!r} has finished; there is nothing left to train")
         fresh = RunStatus("starting", status.epoch, status.num_epochs, phase="starting")
-        _train_recorded(config, run, group, Progress(run, on_progress, fresh), should_stop)
+        progress = Progress(run, on_progress, fresh)
+        _train_recorded(config, run, group, progress, should_stop, threads)
         run.sweep()
     return run
 
 
-def _work_along(config: RunConfig, run: RunDirectory, group: ProcessGroup) -> None:
+def _work_along(
+    config: RunConfig, run: RunDirectory, group: ProcessGroup, threads: int | None
+) -> None:
     """Do this process's part of every step, until the main process ends the training."""
-    loop = _Loop(config, run, group, Silence(), lambda: False)
+    loop = _Loop(config, run, group, Silence(), lambda: False, threads)
     try:
         for epoch in range(loop.state.epoch, config.epochs):
             loop.train_epoch(epoch)
@@ -107,6 +118,7 @@ def _train_recorded(
     group: ProcessGroup,
     progress: Progress[RunStatus],
     should_stop: Callable[[], bool],
+    threads: int | None,
 ) -> None:
     def so_far() -> str:
         return f"after epoch {progress.status.epoch}"
@@ -119,7 +131,14 @@ def _train_recorded(
         if config is not None and config != stored:
             raise InputError(f"run {run.run_id!r} was started with another configuration")
         with torch.random.fork_rng():
-            _train(stored, run, group, progress, lambda: should_stop() or run.stop_requested())
+            _train(
+                stored,
+                run,
+                group,
+                progress,
+                lambda: should_stop() or run.stop_requested(),
+                threads,
+            )
 
 
 def _train(
@@ -128,8 +147,9 @@ def _train(
     group: ProcessGroup,
     progress: Progress[RunStatus],
     should_stop: Callable[[], bool],
+    threads: int | None,
 ) -> None:
-    loop = _Loop(config, run, group, progress, should_stop)
+    loop = _Loop(config, run, group, progress, should_stop, threads)
     state = loop.state
     note = None
     for epoch in range(state.epoch, config.epochs):
@@ -181,6 +201,7 @@ class _Loop:
         group: ProcessGroup,
         progress: Reporter,
         should_stop: Callable[[], bool],
+        threads: int | None,
     ) -> None:
         """Load the data and bring the state to where the run stands."""
         self.config, self.run, self.group, self.progress = config, run, group, progress
@@ -190,9 +211,13 @@ class _Loop:
         training_set = load_split(config, "train")
         x, y = training_set.x.to(self.device), training_set.y.to(self.device)
         self._check_stop()
-        self.state = create_state(
-            config, training_set.image_shape, training_set.num_classes, self.device
+        extent = (training_set.image_shape, training_set.num_classes)
+        resumed = run.last.exists()
+        arrangement = group.agree(
+            lambda: begun_with(run.path, resumed, config, *extent, len(y), self.device)
         )
+        go_on_with(arrangement, threads_said=threads is not None)
+        self.state = create_state(config, *extent, self.device, arrangement)
         self.evaluator = RunEvaluator(
             config, run, self.state, self.device, progress, self._check_own_stop
         )
@@ -242,16 +267,16 @@ class _Loop:
             num_steps=num_steps,
         )
         logger.info(
-            "%s with %s on %s: %d images, %d x %s%s, after epoch %d of %d",
+            "%s with %s on %s: %d images, %d x %s, after epoch %d of %d; %s",
             config.model.name,
             config.method.name,
             config.data.name,
             len(y),
             group.size,
             self.device.type,
-            " in bfloat16" if self.train_on.bfloat16 else "",
             self.state.epoch,
             config.epochs,
+            arrangement.words,
         )
 
     def train_epoch(self, epoch: int) -> tuple[dict[str, float], float]:
@@ -305,22 +330,6 @@ class _Loop:
     def _check_own_stop(self) -> None:
         if self._should_stop():
             raise StopRequested
-
-
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Seed torch's default generator from (seed, epoch), so that every epoch stands alone."""
-    torch.manual_seed((seed * 1_000_003 + epoch + 1) % 2**63)
-
-
-def epoch_batches(
-    num_images: int, batch_size: int, smallest: int = SMALLEST_PART
-) -> list[torch.Tensor]:
-    """Return the images of each step, int64 [B], in an order drawn from the default generator.
-
-    A last batch of fewer than `smallest` images is left out: batch norm cannot train on one image.
-    """
-    batches = list(torch.randperm(num_images).split(batch_size))
-    return batches if len(batches[-1]) >= smallest else batches[:-1]
 
 
 def _early_end(epoch: int, reason: str) -> str:

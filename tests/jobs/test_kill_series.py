@@ -5,10 +5,12 @@
 
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -38,6 +40,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     use_only(tmp_path, monkeypatch)
+    # a page that was tested in this process before has left its script there, which children run
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     return tmp_path
 
 

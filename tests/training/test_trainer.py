@@ -12,8 +12,9 @@ from robust_core.errors import InputError
 from robust_core.training import evaluator
 from robust_core.training.averaging import WeightAverage
 from robust_core.training.directory import RunDirectory
-from robust_core.training.state import create_state, use_bfloat16
-from robust_core.training.trainer import epoch_batches, seed_epoch, train
+from robust_core.training.schedules import epoch_batches, seed_epoch
+from robust_core.training.state import create_state
+from robust_core.training.trainer import train
 from tests.training.conftest import tiny_config
 from tests.training.stops import stop_at_call
 
@@ -207,12 +208,6 @@ def test_bfloat16_trains_and_saves_float32() -> None:
     run = train(tiny_config(precision="bfloat16", epochs=1))
     assert {value.dtype for value in weights(run).values()} == {torch.float32}
     assert any("in bfloat16" in line for line in run.log_tail())
-
-
-def test_precision() -> None:
-    cpu = torch.device("cpu")
-    assert not use_bfloat16(tiny_config(precision="float32"), cpu)
-    assert use_bfloat16(tiny_config(precision="bfloat16"), cpu)
 
 
 def test_average_follows_the_formula() -> None:
