@@ -27,7 +27,7 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
     if not script.is_file():
         raise InputError(f"the dashboard should be at {script}, but is not there")
     # -P: a file of the folder that this is called from must not be taken for a library
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
+    command = [sys.executable, "-P", str(script.parent / "ui" / "serve.py"), str(script)]
     if options.port is not None:
         command.append(f"--server.port={options.port}")
     for name in options.trust_code:
