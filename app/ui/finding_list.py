@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.ui.finding_words import SEVERITY_WORDS, measured_words
 from app.ui.plain import in_markdown
-from robust_core.evaluation.check import check_title
+from robust_core.evaluation.check_text import check_title
 from robust_core.evaluation.finding import Finding, Severity
 
 _ICONS = {

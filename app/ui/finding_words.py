@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.ui.units import percent
-from robust_core.evaluation.check import check_unit, reasons
+from robust_core.evaluation.check_text import check_unit, reasons
 from robust_core.evaluation.finding import Finding, Severity, overall
 from robust_core.evaluation.trace import AttackTrace
 

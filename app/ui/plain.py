@@ -30,6 +30,11 @@ def in_html(text: str) -> str:
     return escaped.replace("%{", "%&#123;").replace("$", "&#36;")
 
 
+def unbroken(text: str) -> str:
+    """Return text of our own that a narrow column keeps on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}").replace("–", f"{JOINER}–{JOINER}")
+
+
 def _begin(found: re.Match[str]) -> str:
     mark = found.group()
     return f"{mark}{JOINER}" if mark.isdigit() else f"\\{mark}"

@@ -185,9 +185,16 @@ class Card(Parameters):
         found += [lowest_known([one.measured]) for one in same if not one.correct]
         return min(found, key=lambda one: one.accuracy)
 
+    def strongest(self, about: RobustResult | None = None) -> RobustResult:
+        """Return the result that is behind `lowest`, by its attack or by the checks of it."""
+        about = about or self.reported
+        by = self.lowest(about).by
+        same = [one for one in self.robust if one.compares_with(about) and one.attack.words == by]
+        return min(same, key=lambda one: one.accuracy)
+
     def headline(self) -> str:
-        """Return the one sentence: what is reported, and what is the lowest that was measured."""
-        return headline(self.reported.accuracy, self.lowest())
+        """Return the one sentence: what is reported, the lowest measured, what that is worth."""
+        return headline(self.reported.accuracy, self.lowest(), self.reported.findings)
 
     def clean_of(self, result: RobustResult) -> tuple[float, int]:
         """Return the clean accuracy of what a result evaluated, and on how many images."""

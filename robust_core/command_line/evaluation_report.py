@@ -47,7 +47,7 @@ def result_lines(result: CheckpointResult, wanted: bool) -> list[str]:
         lines += [
             f"lowest    {share_words(lowest.accuracy, lowest.interval)}, worst case of all attacks "
             f"and checks on {lowest.num_images} images",
-            f"          {result.headline}",
+            f"          {result.headline()}",
         ]
     return [*lines, ""]
 

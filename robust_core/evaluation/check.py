@@ -1,11 +1,12 @@
 """The record of a reliability check: its title, function and cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from robust_core.attacks.base import Attack
 from robust_core.evaluation.case import ReliabilityCase
+from robust_core.evaluation.check_text import TEXTS, CheckText
 from robust_core.evaluation.finding import Finding
 from robust_core.registry import Registry
 
@@ -54,29 +55,19 @@ def costs_nothing(case: PlannedCase) -> Cost:
     return Cost()
 
 
-@dataclass(frozen=True)
-class Check(Generic[Found_co]):
+@dataclass(frozen=True, kw_only=True)
+class Check(CheckText, Generic[Found_co]):
     """A reliability check; called, it returns its finding, or None if it does not apply.
 
-    Attributes:
-        name: short identifier, that of its findings.
-        title: for pages and tables.
-        reason: why a result with this failed check is unreliable, after "cannot be trusted: ".
+    Attributes besides its words:
         run: the check itself.
         order: of the checks, which begin with the cheap ones.
-        rank: of its reason if several checks fail; 1 is the most important.
         cost: approximate cost.
-        unit: of its value: a share or accuracy, or a difference of logits.
     """
 
-    name: str
-    title: str
-    reason: str
     run: Callable[[ReliabilityCase], Found_co]
     order: int
-    rank: int
     cost: Callable[[PlannedCase], Cost] = costs_nothing
-    unit: Literal["share", "logits"] = "share"
 
     def __call__(self, case: ReliabilityCase) -> Found_co:
         """Return the finding of the check on `case`."""
@@ -96,8 +87,17 @@ def check(
     """Return a decorator that makes a function the registered check `name`; see `Check`."""
 
     def add(run: Callable[[ReliabilityCase], Found_co]) -> Check[Found_co]:
-        record = Check(name, title, reason, run, order, rank, cost, unit)
-        return CHECKS.register(name)(record)
+        record = Check(
+            name=name,
+            title=title,
+            reason=reason,
+            run=run,
+            order=order,
+            rank=rank,
+            cost=cost,
+            unit=unit,
+        )
+        return CHECKS.register(name)(TEXTS.register(name)(record))
 
     return add
 
@@ -105,23 +105,6 @@ def check(
 def list_checks() -> tuple[Check[Finding | None], ...]:
     """Return all checks in the order in which they are run."""
     return tuple(sorted(map(CHECKS.get, CHECKS.names()), key=lambda one: one.order))
-
-
-def check_title(name: str) -> str:
-    """Return the title of the check of a finding, also for checks that old cards name."""
-    known = name in CHECKS.names()
-    return CHECKS.get(name).title if known else name.replace("_", " ").capitalize()
-
-
-def check_unit(name: str) -> str:
-    """Return what the check of a finding measures: "share" (of images) or "logits"."""
-    return CHECKS.get(name).unit if name in CHECKS.names() else "share"
-
-
-def reasons(findings: Sequence[Finding]) -> list[str]:
-    """Return the reasons of the checks of `findings`, the most important first."""
-    known = [CHECKS.get(one.name) for one in findings if one.name in CHECKS.names()]
-    return [one.reason for one in sorted(known, key=lambda one: one.rank)]
 
 
 def checks_cost(case: PlannedCase) -> Cost:

@@ -7,9 +7,12 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from robust_core.evaluation.check_text import reasons
 from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks, overall
 
 FEWEST_IMAGES = 20  # on fewer, a share is mostly chance
+LARGE_GAP = 0.1  # of an accuracy, beyond which what was reported is not real
+MOST_REASONS = 2  # in one sentence
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -90,18 +93,57 @@ class LowestKnown:
         return f"at most {number}{cause}; worst case of {self.num_images} images"
 
 
-def headline(reported: float, lowest: LowestKnown) -> str:
-    """Return what is reported beside what it is worth: "99 % as reported, at most 38 % once ...".
+def verdict(reported: float, lowest: LowestKnown, findings: Sequence[Finding] = ()) -> str:
+    """Return what a reported accuracy is worth, in one or two words.
+
+    "Not robust" if nobody claims more than a tenth; "Not real" if a check of it fails, or if the
+    lowest is below it by more than 10 points and with its whole interval; "Overstated" if it is by
+    less; "Not settled" if nothing was checked; else "Holds so far". The limits are our own.
 
     Args:
         reported: accuracy in [0, 1].
         lowest: the lowest that is known for the same model and threat model.
+        findings: of the checks of the reported accuracy; empty: not checked.
+    """
+    if reported <= LARGE_GAP:
+        return "Not robust"
+    lower = lowest.interval[1] < reported
+    if overall(findings) is Severity.FAIL or (lower and reported - lowest.accuracy > LARGE_GAP):
+        return "Not real"
+    if lower:
+        return "Overstated"
+    return "Holds so far" if findings or lowest.findings else "Not settled"
+
+
+def headline(
+    reported: float,
+    lowest: LowestKnown,
+    findings: Sequence[Finding] = (),
+    *,
+    running: bool = False,
+) -> str:
+    """Return what a reported accuracy is worth, and why: the one sentence of every page.
+
+    "Not real: 99 % as reported, at most 38 % under BPDA-50, because an attack without gradients
+    fools the model (checks of the lowest number: pass)".
+
+    Args:
+        reported: accuracy in [0, 1].
+        lowest: the lowest that is known for the same model and threat model.
+        findings: of the checks of the reported accuracy; empty: not checked.
+        running: whether more attacks or checks are still to come.
     """
     finding = lowest.finding
     cause = f" {finding.cause}" if finding is not None and finding.cause else f" under {lowest.by}"
-    words = f"{100 * reported:.0f} % as reported"
+    words = verdict(reported, lowest, findings)
+    if running and "so far" not in words:
+        words += " so far"
+    words += f": {100 * reported:.0f} % as reported"
     if lowest.accuracy < reported - 0.005:
         words += f", at most {100 * lowest.accuracy:.0f} %{cause}"
+    why = reasons([one for one in findings if one.severity is Severity.FAIL])[:MOST_REASONS]
+    if why:
+        words += f", because {' and '.join(why)}"
     return f"{words} (checks of the lowest number: {lowest.checks})"
 
 

@@ -91,13 +91,17 @@ class CheckpointResult:
         claims = [one for one in self.attacks if one.choice.role == "claim"]
         return next(iter([*claims, *self.attacks]), None)
 
-    @property
-    def headline(self) -> str:
-        """What is reported and what it is worth, in one sentence; "" without an attack."""
+    def headline(self, *, running: bool = False) -> str:
+        """Return what is reported and what it is worth, in one sentence; "" without an attack.
+
+        Args:
+            running: whether more attacks or checks are still to come.
+        """
         reported = self.reported
         if reported is None:
             return ""
-        return headline(reported.report.robust_accuracy, self.lowest)
+        report = reported.report
+        return headline(report.robust_accuracy, self.lowest, report.findings, running=running)
 
     @property
     def worst_case(self) -> Tensor:
@@ -153,7 +157,7 @@ class CheckpointResult:
                 "by": self.lowest.by,
                 "checks": self.lowest.checks,
                 "confirmed": self.lowest.confirmed,
-                "sentence": self.headline,
+                "sentence": self.headline(),
             },
         }
 

@@ -10,12 +10,10 @@ from robust_core.attacks.base import create_attack
 from robust_core.evaluation.check import (
     CHECKS,
     PlannedCase,
-    check_title,
-    check_unit,
     checks_cost,
     list_checks,
-    reasons,
 )
+from robust_core.evaluation.check_text import check_title, check_unit, reasons
 from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation.reliability import ReliabilityCase
 from robust_core.models.base import create_model

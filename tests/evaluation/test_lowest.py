@@ -8,7 +8,7 @@ from robust_core.attacks.base import create_attack
 from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks
-from robust_core.evaluation.lowest import Measured, headline, lowest_known, wilson_interval
+from robust_core.evaluation.lowest import Measured, headline, lowest_known, verdict, wilson_interval
 from tests.evaluation.diseased import SHAPE, QuantisedPart
 from tests.toys import LinearModel, middle_images
 
@@ -51,6 +51,29 @@ def test_what_a_check_found_lowers_the_number():
     assert (lowest.accuracy, lowest.num_images) == (0.3, 40)
     assert lowest.finding is checks[1] and not lowest.confirmed
     assert "at most 30 % once the attack goes through the defence" in headline(0.95, lowest)
+
+
+def test_the_verdict_follows_the_checks_of_the_number_and_the_lowest_one():
+    passed = (finding("converged", Severity.OK),)
+    failed = (finding("black_box", Severity.FAIL), finding("gradients", Severity.FAIL))
+
+    def lowest(correct: int, findings=()):
+        return lowest_known([Measured("apgd", mask(list(range(correct)), 100), findings)])
+
+    assert verdict(0.8, lowest(78), passed) == "Holds so far"
+    assert verdict(0.8, lowest(78)) == "Not settled"
+    assert verdict(0.8, lowest(78, passed)) == "Holds so far"
+    assert verdict(0.8, lowest(78), failed) == "Not real"
+    assert verdict(0.8, lowest(50), passed) == "Not real"
+    assert verdict(0.97, lowest(90), passed) == "Overstated"
+    assert verdict(0.02, lowest(1), failed) == "Not robust"
+    words = headline(0.8, lowest(40), failed, running=True)
+    assert words == (
+        "Not real so far: 80 % as reported, at most 40 % under apgd, because an attack without "
+        "gradients fools the model and the gradients are zero or not finite (checks of the lowest "
+        "number: not checked)"
+    )
+    assert headline(0.8, lowest(78), passed, running=True).startswith("Holds so far: 80 %")
 
 
 def test_a_checked_number_that_nothing_lowers_is_settled():

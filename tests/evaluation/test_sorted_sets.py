@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import robust_core as rc
-from app.page.robustness.form import Extent, make_plan
+from app.page.robustness.planning import Extent, make_plan
 from robust_core.checkpoints.card import Card, versions
 from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
 from robust_core.command_line.main import main

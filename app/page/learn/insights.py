@@ -11,7 +11,7 @@ from app.ui.units import percent
 from app.ui.words import seeded_words
 from robust_core.analysis.alignment import zero_gradient_share
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.evaluation.check import check_title
+from robust_core.evaluation.check_text import check_title
 from robust_core.evaluation.finding import Severity
 
 MORPH_RADIUS = 6.0

@@ -1,5 +1,7 @@
 """The attacks that an evaluation offers, and their settings for stochastic models."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -47,21 +49,28 @@ def planned_attack(
     randomness: Randomness | None = None,
     *,
     surrogate: str | None = None,
+    kept: Mapping[str, AttackRun] = MappingProxyType({}),
 ) -> AttackRun:
-    """Return the preset called `title` as an attack of a plan, under a threat model.
+    """Return the attack called `title` as an attack of a plan, under a threat model.
 
     An attack that supports only another norm keeps that norm with its default epsilon. The spatial
     attack has limits on rotation and shift instead.
 
     Args:
-        title: of one of `attack_presets()`.
+        title: of one of `attack_presets()`, or of `kept`.
         threat_model: norm and epsilon.
         randomness: settings for a stochastic model; None for any other.
-        surrogate: name of the surrogate model; None: the evaluated model itself.
+        surrogate: name of the surrogate model; None: the evaluated model itself, or that of `kept`.
+        kept: attacks of an earlier evaluation that are no presets; they keep their parameters.
     """
-    name, _ = attack_presets()[title]
-    parameters = preset_parameters(title, randomness)
-    choice = AttackRun(name=name, parameters=parameters, surrogate=surrogate)
+    if title in kept:
+        choice = kept[title]
+        if surrogate is not None:
+            choice = choice.model_copy(update={"surrogate": surrogate})
+    else:
+        name, _ = attack_presets()[title]
+        parameters = preset_parameters(title, randomness)
+        choice = AttackRun(name=name, parameters=parameters, surrogate=surrogate)
     bounds = {"norm": str(threat_model.norm), "epsilon": threat_model.epsilon}
     taken = {key: value for key, value in bounds.items() if has_parameter(choice, key)}
     if "norm" not in taken and choice.attack().norm is not threat_model.norm:
@@ -94,7 +103,9 @@ def preset_parameters(title: str, randomness: Randomness | None) -> dict[str, An
 
 
 def preset_label(title: str, randomness: Randomness | None) -> str:
-    """Return the label of a preset in the list; a costly one names its cost."""
+    """Return the label of an attack in the list; a costly preset names its cost."""
+    if title not in attack_presets():
+        return title
     passes = attack_from(attack_presets()[title][0], preset_parameters(title, randomness)).passes()
     return f"{title} (up to {passes:,} passes)" if passes > MANY_PASSES else title
 

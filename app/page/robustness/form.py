@@ -1,20 +1,28 @@
 """The form of a new evaluation: models, attacks, images, checks, and their cost."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Sequence
 
 import streamlit as st
-from pydantic import Field
 
 from app.page.robustness.attack_choices import (
     Randomness,
-    as_published,
     own_threat_model,
-    planned_attack,
     preset_label,
     preset_titles,
 )
-from app.page.robustness.link import DATA, models_key, select_evaluation
+from app.page.robustness.link import (
+    ATTACKS_KEY,
+    DATA,
+    EXTENT_KEY,
+    ITSELF,
+    KEPT_KEY,
+    RANDOMNESS_KEY,
+    models_key,
+    select_evaluation,
+    surrogate_key,
+    threat_model_key,
+)
+from app.page.robustness.planning import CHOICES, Extent, make_plan
 from app.ui import models
 from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
@@ -22,74 +30,17 @@ from app.ui.plain import in_markdown
 from app.ui.units import count_words, duration_words
 from app.ui.words import checkpoint_title, distance_words
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.config.attack_run import AttackRun
 from robust_core.data import data_source
 from robust_core.errors import InputError
-from robust_core.evaluation_runs import EvaluationPlan, PlannedCurve
-from robust_core.evaluation_runs.plan import CurveParameter, has_parameter
+from robust_core.evaluation_runs import EvaluationPlan
 from robust_core.evaluation_runs.subjects import default_attacks, fits
 from robust_core.evaluation_runs.units import plan_cost
-from robust_core.parameters import Parameters
 from robust_core.threat_model import ThreatModel, ThreatModelParameters
 
 FIRST_ATTACKS = ["PGD-20", "APGD", "Square-200"]
 FIRST_ATTACKS_ON_DEFENCES = ["PGD-20", "Adaptive"]  # see `default_attacks`
 FIRST_DATA, FIRST_MODELS = "digits", ["digits-standard", "digits-pgd_at"]
-CURVE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of epsilon
-CURVES: dict[str, tuple[CurveParameter, tuple[float, ...]]] = {  # field -> parameter, values
-    "steps_curve": ("num_steps", (1, 2, 5, 10, 20, 50, 100)),
-    "queries_curve": ("num_queries", (10, 50, 200, 1000, 5000)),
-    "restarts_curve": ("num_restarts", (1, 2, 5, 10)),
-    "eot_curve": ("eot_samples", (1, 2, 5, 10, 20)),
-}
-CHOICES = ("epsilon_curve", *CURVES, "also_on_base_network")  # translated by `make_plan`
 MEASURED_IMAGES = 16
-ATTACKS_KEY = "robustness.attacks"
-SURROGATE_KEY, ITSELF = "robustness.surrogate", ""
-
-
-class Extent(Parameters):
-    """How many images an evaluation uses, and which checks and curves it adds."""
-
-    num_images: Annotated[
-        int | None,
-        Field(ge=1, description="A stratified sample of the test split; automatic: all."),
-    ] = 100
-    check_reliability: Annotated[
-        bool,
-        Field(
-            description="Check every accuracy for masked gradients and attacks that are too weak."
-        ),
-    ] = True
-    epsilon_curve: Annotated[
-        bool, Field(description="Also measure accuracy at epsilons from 0 to twice the chosen one.")
-    ] = False
-    steps_curve: Annotated[
-        bool, Field(description="Also measure accuracy against 1 to 100 steps.")
-    ] = False
-    queries_curve: Annotated[
-        bool, Field(description="Also measure accuracy against 10 to 5,000 queries.")
-    ] = False
-    restarts_curve: Annotated[
-        bool, Field(description="Also measure accuracy against 1 to 10 restarts.")
-    ] = False
-    eot_curve: Annotated[
-        bool,
-        Field(description="Also measure accuracy against 1 to 20 passes averaged per gradient."),
-    ] = False
-    also_on_base_network: Annotated[
-        bool,
-        Field(
-            description="For test-time defences, run each attack twice: on the base network, as "
-            "some papers did, and adaptively, through the defence."
-        ),
-    ] = False
-    reliability_images: Annotated[
-        int, Field(ge=1, le=10_000, description="Number of these images that the checks use.")
-    ] = 32
-    seed: Annotated[
-        int, Field(ge=0, le=2**31 - 1, description="Added to each attack's own seed.")
-    ] = 0
 
 
 def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
@@ -103,15 +54,16 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     surrogate = _pick_surrogate(infos, chosen)
     randomness = _pick_randomness(chosen if surrogate is None else [*chosen, surrogate])
     titles = _pick_attacks(chosen, randomness)
-    extent = parameter_form(
-        Extent, "robustness.extent", advanced=("reliability_images", "seed", *CHOICES)
-    )
+    extent = parameter_form(Extent, EXTENT_KEY, advanced=("reliability_images", "seed", *CHOICES))
     threat_model = None if not chosen else _pick_threat_model(chosen[0])
     plan = None
     if chosen and extent is not None and threat_model is not None:
         try:
             name = None if surrogate is None else surrogate.name
-            plan = make_plan(chosen, titles, threat_model, extent, randomness, surrogate=name)
+            kept = st.session_state.get(KEPT_KEY, {})
+            plan = make_plan(
+                chosen, titles, threat_model, extent, randomness, surrogate=name, kept=kept
+            )
             _show_cost(plan, chosen, threat_model, surrogate)
         except InputError as error:
             show_input_error(error)
@@ -124,68 +76,6 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     )
     if pressed and plan is not None:
         start("robustness", plan, select_evaluation)
-
-
-def make_plan(
-    infos: Sequence[CheckpointInfo],
-    titles: Sequence[str],
-    threat_model: ThreatModel,
-    extent: Extent,
-    randomness: Randomness | None = None,
-    *,
-    surrogate: str | None = None,
-) -> EvaluationPlan:
-    """Return the plan with the presets named by `titles`, see `planned_attack`.
-
-    Raises:
-        InputError: the choices contradict each other.
-    """
-    attacks = [
-        planned_attack(title, threat_model, randomness, surrogate=surrogate) for title in titles
-    ]
-    stochastic = randomness or Randomness()
-    if extent.also_on_base_network:
-        if surrogate is not None:
-            raise InputError(
-                "attacks can be computed on the base network or on the surrogate model "
-                f"{surrogate}, not on both: choose one"
-            )
-        if not all(info.inference for info in infos):
-            raise InputError(
-                "attacks on the base network need models with an inference mode, such as "
-                "'digits-atld:imt'; any other model is its own base network"
-            )
-        attacks = [one for attack in attacks for one in (as_published(attack), attack)]
-    return EvaluationPlan.create(
-        {
-            "precision": "fastest",
-            "checkpoints": [info.name for info in infos],
-            "attacks": attacks,
-            "curves": list(_curves(attacks, threat_model, extent)),
-            "eot_samples": stochastic.passes_per_prediction,
-            "num_repeats": stochastic.num_repeats,
-            **extent.model_dump(exclude=set(CHOICES)),
-        }
-    )
-
-
-def _curves(
-    attacks: Sequence[AttackRun], threat_model: ThreatModel, extent: Extent
-) -> Iterator[PlannedCurve]:
-    """Yield the requested curves for which some attack has the parameter.
-
-    Raises:
-        InputError: an attack does not accept the values of a curve.
-    """
-    if extent.eot_curve and any(one.name == "autoattack" for one in attacks):
-        raise InputError(
-            "AutoAttack averages 20 passes or none, so it has no curve over passes per gradient: "
-            "remove one of them"
-        )
-    epsilons = tuple(share * threat_model.epsilon for share in CURVE_SHARES)
-    for name, (parameter, values) in {"epsilon_curve": ("epsilon", epsilons), **CURVES}.items():
-        if getattr(extent, name) and any(has_parameter(one, parameter) for one in attacks):
-            yield PlannedCurve(parameter=parameter, values=values)
 
 
 def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
@@ -222,7 +112,7 @@ def _pick_surrogate(
         and info not in chosen
         and fits(first, info)
     }
-    key = f"{SURROGATE_KEY}.{first.config.data.name}"
+    key = surrogate_key(first.config.data.name)
     if st.session_state.get(key) not in others:
         st.session_state[key] = ITSELF
     name = st.selectbox(
@@ -251,7 +141,7 @@ def _pick_randomness(infos: Sequence[CheckpointInfo]) -> Randomness | None:
             "AutoAttack; evaluate them separately"
         )
     st.caption(f"{in_markdown(words)}.")
-    return parameter_form(Randomness, "robustness.randomness")
+    return parameter_form(Randomness, RANDOMNESS_KEY)
 
 
 def _is_stochastic(info: CheckpointInfo) -> bool:
@@ -266,7 +156,7 @@ def _pick_attacks(chosen: Sequence[CheckpointInfo], randomness: Randomness | Non
     st.session_state.setdefault(ATTACKS_KEY, FIRST_ATTACKS_ON_DEFENCES if hard else FIRST_ATTACKS)
     return st.multiselect(
         "Attacks",
-        preset_titles(),
+        [*preset_titles(), *st.session_state.get(KEPT_KEY, ())],
         format_func=lambda title: preset_label(title, randomness),
         key=ATTACKS_KEY,
         persist_state="session",
@@ -287,7 +177,7 @@ def _pick_threat_model(info: CheckpointInfo) -> ThreatModel | None:
         st.caption(f"Default for {in_markdown(data)}: {words}.")
         chosen = parameter_form(
             ThreatModelParameters,
-            f"robustness.threat_model.{data}",
+            threat_model_key(data),
             initial={"norm": standard.norm, "epsilon": standard.epsilon},
         )
     return None if chosen is None else chosen.threat_model

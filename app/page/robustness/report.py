@@ -5,7 +5,7 @@ from html import escape
 from app.page.robustness.rows import check_words, exact_words, result_rows, share_words
 from app.ui.accuracy_charts import CURVE_TITLES
 from app.ui.finding_words import SEVERITY_WORDS, measured_words
-from robust_core.evaluation.check import check_title
+from robust_core.evaluation.check_text import check_title
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation_runs import AttackResult, CheckpointResult, EvaluationResults
 
@@ -56,7 +56,7 @@ def report_html(results: EvaluationResults, run_id: str) -> str:
         f"<h1>Robustness: {title}</h1>",
         f"<p>{NOTE}</p>",
         *(
-            f"<p><strong>{escape(one.name)}</strong>: {escape(one.headline)}</p>"
+            f"<p><strong>{escape(one.name)}</strong>: {escape(one.headline())}</p>"
             for one in results.checkpoints
             if one.attacks
         ),

@@ -62,7 +62,7 @@ def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> No
         if active:
             st.info("The first results appear after the first complete batches.")
         return
-    show_headlines(results)
+    show_headlines(results, active=active)
     _table(rows, run_id)
     _downloads(results, run_id)
     _curves(results, run_id)

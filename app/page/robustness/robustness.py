@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.page.robustness.edit import show_edit
 from app.page.robustness.form import new_evaluation
 from app.page.robustness.link import LINK
 from app.page.robustness.list import pick_evaluation, shown_evaluation
 from app.page.robustness.progress import EVALUATION, show_progress
 from app.page.robustness.results import read_results, show_results
+from app.page.robustness.stored import show_stored
 from app.ui import models
 from app.ui.forms import show_input_error
 from app.ui.job_controls import show_log
@@ -23,8 +25,8 @@ STORY = (
     "and see which accuracies are reliable."
 )
 EMPTY = (
-    "No evaluation yet. Press **Start evaluation** on the left: it runs three attacks on two "
-    "shipped models, and continues when you close this page."
+    "No evaluation yet. Press **Start evaluation** on the left: it runs the chosen attacks, and "
+    "continues when you close this page."
 )
 INCOMPLETE = (
     "Some results cannot be read: files of this evaluation are missing or damaged, or were written "
@@ -55,6 +57,7 @@ def _draw(summaries: Sequence[EvaluationSummary]) -> None:
     shown = shown_evaluation(summaries)
     if shown is None:
         st.info(EMPTY, icon=":material/verified_user:")
+        show_stored(models.checkpoints())
         return
     pick_evaluation(summaries, shown)
     _show(shown)
@@ -64,6 +67,7 @@ def _show(summary: EvaluationSummary) -> None:
     try:
         run = jobs.find(EvaluationDirectory, summary.run_id)
         show_progress(summary, run)
+        show_edit(run.plan(), summary.run_id)
         results = read_results(run)
         if summary.status.state == "finished" and not results.complete:
             st.warning(INCOMPLETE, icon=":material/warning:")

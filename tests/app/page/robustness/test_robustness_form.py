@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.page.robustness.attack_choices import Randomness, preset_label, preset_titles
-from app.page.robustness.form import Extent, make_plan
+from app.page.robustness.planning import Extent, make_plan
 from app.page.robustness.rows import TRANSFER, result_rows
 from robust_core.acceleration.mode import Acceleration
 from robust_core.checkpoints.catalog import checkpoint_info
