@@ -43,7 +43,6 @@ SESSION_WRITERS = 30  # modules of the app that write into the session
 # Known exceptions, each of them to go.
 MANY_IMPORTS: dict[str, int] = {
     "app.page.learn.scenes": 36,
-    "app.page.robustness.form": 18,
 }
 LONG_FILES: dict[str, int] = {}
 

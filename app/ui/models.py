@@ -20,12 +20,14 @@ from robust_core.checkpoints import catalog
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
+from robust_core.evaluation.pace import Pace, measured_pace
 from robust_core.gradients import input_gradient, predict_logits
 from robust_core.losses import cross_entropy, is_correct
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 
 MEASURED_PASSES, MEASURED_SECONDS = 5, 0.5  # at most; two passes at least
+MEASURED_TOGETHER = 32  # images, for evaluations
 MEASURED_PIXELS = 256 * 3 * 32 * 32  # at most in one pass: of larger images fewer at once
 MOST_MODELS, MOST_TRAINED, MOST_SETS = 8, 4, 8  # in memory at once
 T = TypeVar("T")
@@ -150,6 +152,17 @@ def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
     batch_size = min(batch_size, fitting)
     shape = (batch_size, *info.image_shape)
     return _seconds_per_pass(_mode_key(info), load_model(info), shape) / batch_size
+
+
+def pace(info: CheckpointInfo) -> Pace:
+    """Return how long passes of many images take on this machine, measured once."""
+    return _pace(_mode_key(info), load_model(info), info.image_shape)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _pace(mode: str, _model: Classifier, shape: tuple[int, int, int]) -> Pace:
+    with gate.heavy_work():
+        return measured_pace(_model, torch.full((MEASURED_TOGETHER, *shape), 0.5))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

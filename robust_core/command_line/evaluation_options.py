@@ -1,6 +1,7 @@
 """The options of `evaluate`, and the plan that they ask for."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from robust_core.config.attack_run import SAME_NETWORK
 from robust_core.data import data_source
 from robust_core.errors import InputError
 from robust_core.evaluation_runs.plan import EvaluationPlan
+from robust_core.evaluation_runs.quick import quick_plan
 from robust_core.evaluation_runs.subjects import default_attacks
 from robust_core.parameters import Parameters
 from robust_core.threat_model import ThreatModel
@@ -31,6 +33,7 @@ def evaluation_parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
     chooser = Parser(add_help=False)
     _add_model(chooser)
     _add_attack(chooser)
+    _add_quick(chooser)
     names = _names(chooser.parse_known_args(arguments)[0])
     parser = Parser(
         command="evaluate",
@@ -98,6 +101,7 @@ def evaluation_parser(arguments: list[str]) -> tuple[Parser, type[Parameters]]:
         action="store_true",
         help="run the reliability checks (masked gradients, weak attacks)",
     )
+    _add_quick(parser)
     parser.add_argument(
         "--acceleration",
         choices=["reference", "float32", "bfloat16", "fastest"],
@@ -138,7 +142,18 @@ def _add_attack(parser: Parser) -> None:
     )
 
 
+def _add_quick(parser: Parser) -> None:
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="quick verdict in about two minutes: PGD on a few images, its checks, the cheap ones "
+        "first, until the first that fails, then the adaptive attack with a time limit",
+    )
+
+
 def _names(options: Namespace) -> list[str]:
+    if options.quick:
+        return ["pgd", "adaptive"]
     if options.attack:
         return [] if options.attack == ["none"] else options.attack
     return list(default_attacks([checkpoint_info(name) for name in options.model]))
@@ -158,15 +173,19 @@ def evaluation_plan(options: Namespace, parameters: type[Parameters]) -> Evaluat
         InputError: they contradict each other, or name something unknown.
     """
     if options.plan is not None:
-        if options.model or options.attack:
+        if options.model or options.attack or options.quick:
             raise InputError("evaluate takes --plan, or --model and --attack, not both")
         return EvaluationPlan.from_json(options.plan)
+    if options.quick and options.attack:
+        raise InputError("evaluate takes --quick, which has its own attacks, or --attack, not both")
     if not options.model:
         return None
     attacks = [ATTACKS.get(name) for name in _names(options)]
     values = with_threat_models(
         attacks, given_parameters(options, parameters), lambda: _standards(options)
     )
+    if options.quick:
+        return _quick_plan(options, values[0])
     made = {
         "surrogate": _surrogate(options),
         "role": "claim" if options.claim else "check",
@@ -193,6 +212,14 @@ def evaluation_plan(options: Namespace, parameters: type[Parameters]) -> Evaluat
             "precision": options.acceleration,
         }
     )
+
+
+def _quick_plan(options: Namespace, values: Mapping[str, Any]) -> EvaluationPlan:
+    """Return the quick verdict under the norm, epsilon and seed of `values`."""
+    infos = [checkpoint_info(_portable(name)) for name in options.model]
+    attack = ATTACKS.get("pgd").create(values)
+    plan = quick_plan(infos, attack.threat_model, seed=attack.seed)
+    return plan if options.num_images is None else plan.with_images(options.num_images)
 
 
 def _surrogate(options: Namespace) -> str | None:

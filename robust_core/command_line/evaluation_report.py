@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from robust_core.command_line.selection import attack_line
@@ -18,7 +18,7 @@ from robust_core.files import write_atomically
 def write_report(options: Namespace, directory: EvaluationDirectory) -> None:
     """Write the results to stdout and to the requested files."""
     results = directory.results()
-    wanted = results.plan.check_reliability
+    wanted = results.plan.checked_labels
     lines = [line for one in results.checkpoints for line in result_lines(one, wanted)]
     state = directory.status().state
     lines.append(f"evaluation {directory.run_id} {state}: {directory.path}")
@@ -32,8 +32,8 @@ def write_report(options: Namespace, directory: EvaluationDirectory) -> None:
         _write(options.csv, results.to_csv())
 
 
-def result_lines(result: CheckpointResult, wanted: bool) -> list[str]:
-    """Return what was found about a checkpoint; `wanted`: whether the plan asks for checks."""
+def result_lines(result: CheckpointResult, wanted: Collection[str]) -> list[str]:
+    """Return what was found about a checkpoint; `wanted`: attacks to be checked, by label."""
     clean = result.clean
     lines = [
         f"model     {result.name}",
@@ -41,7 +41,7 @@ def result_lines(result: CheckpointResult, wanted: bool) -> list[str]:
         f"clean     {share_words(clean.clean_accuracy, clean.clean_interval)}",
     ]
     for one in result.attacks:
-        lines += [*_attack_lines(one), *_check_lines(one.report.findings, wanted)]
+        lines += [*_attack_lines(one), *_check_lines(one.report.findings, one.label in wanted)]
     lowest = result.lowest
     if result.attacks and (len(result.attacks) > 1 or lowest.finding is not None):
         lines += [

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +48,24 @@ class BatchOutcome:
         return cls(prediction, correct, correct, none, prediction, none.bool())
 
 
+OnPass = Callable[[int], None]  # told how many images a forward pass had
+_LISTENERS: ContextVar[tuple[OnPass, ...]] = ContextVar("pass_listeners", default=())
+
+
+@contextmanager
+def passes_told(listener: OnPass) -> Iterator[None]:
+    """Tell `listener` every forward pass that is counted meanwhile, in this thread.
+
+    All evaluations count theirs: those of attacks, of curves and of checks. An exception that the
+    listener raises ends whatever is being computed.
+    """
+    token = _LISTENERS.set((*_LISTENERS.get(), listener))
+    try:
+        yield
+    finally:
+        _LISTENERS.reset(token)
+
+
 class PassCounts:
     """Counters of passes that copies of a model share, so that passes of a BPDA copy count, too.
 
@@ -59,6 +79,14 @@ class PassCounts:
         self.forward = 0
         self.backward = 0
         self.on_pass = on_pass
+
+    def note_forward(self, num_images: int) -> None:
+        """Count a forward pass of N images and tell whoever listens."""
+        self.forward += num_images
+        if self.on_pass is not None:
+            self.on_pass()
+        for listener in _LISTENERS.get():
+            listener(num_images)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "PassCounts":
         return self
@@ -268,15 +296,18 @@ class CountedPasses(ModelWrapper):
         return self._note(self.model(x), len(x))
 
     def _note(self, outputs: Tensor, num_images: int) -> Tensor:
-        self.counts.forward += num_images
-        if self.counts.on_pass is not None:
-            self.counts.on_pass()
+        self.counts.note_forward(num_images)
         if isinstance(outputs, Tensor) and outputs.requires_grad:
             outputs.register_hook(self._count_backward)
         return outputs
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.counts.backward += len(gradient)
+
+
+def counted(model: nn.Module) -> nn.Module:
+    """Return the model for a computation of its own, optimised, whose passes are told."""
+    return CountedPasses(optimised(model), PassCounts())
 
 
 def watched(model: nn.Module, on_pass: Callable[[], None] | None) -> nn.Module:

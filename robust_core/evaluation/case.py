@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from robust_core.attacks.base import Attack
+from robust_core.attacks.base import Attack, OnStep
 from robust_core.evaluation.accuracy import RobustnessReport, measure_accuracy
+from robust_core.evaluation.batch import counted
 from robust_core.evaluation.variants import changed, has_parameter, in_same_threat_model, longer
 from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.models.guard import clean_tensor, guarded, is_stochastic
@@ -154,6 +155,10 @@ class ReliabilityCase:
     def transferred(self, attack: Attack, source: nn.Module) -> RobustnessReport:
         """Return the evaluation under `attack`, computed on `source`."""
         return self._report(attack, source)
+
+    def perturbed(self, attack: Attack, x: Tensor, y: Tensor, on_step: OnStep) -> Tensor:
+        """Return images as `attack` leaves them, computed on the attacked model: [M,C,H,W]."""
+        return attack(counted(self.attacked), x, y, on_step=on_step)
 
     def has(self, parameter: str) -> bool:
         """Return whether the attack has this parameter as a free choice."""

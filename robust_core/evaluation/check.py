@@ -21,6 +21,15 @@ class Cost(NamedTuple):
     passes: float = 0.0
     queries: float = 0.0
 
+    @property
+    def weight(self) -> float:
+        """How long it takes, in passes forward and backward; three queries take as long as one."""
+        return self.passes + self.queries / 3
+
+    def times(self, number: float) -> "Cost":
+        """Return the cost of as many images."""
+        return Cost(self.passes * number, self.queries * number)
+
     def plus(self, other: "Cost") -> "Cost":
         """Return the sum of both."""
         return Cost(self.passes + other.passes, self.queries + other.queries)
@@ -105,6 +114,16 @@ def check(
 def list_checks() -> tuple[Check[Finding | None], ...]:
     """Return all checks in the order in which they are run."""
     return tuple(sorted(map(CHECKS.get, CHECKS.names()), key=lambda one: one.order))
+
+
+def cheapest_first(case: PlannedCase) -> tuple[Check[Finding | None], ...]:
+    """Return all checks by their cost; those that cost nothing keep their order.
+
+    The last one stays the last, for it looks at what the others have attacked.
+    """
+    *others, last = list_checks()
+    others.sort(key=lambda one: one.cost(case).weight)
+    return (*others, last)
 
 
 def checks_cost(case: PlannedCase) -> Cost:

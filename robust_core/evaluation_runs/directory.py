@@ -16,12 +16,18 @@ from robust_core.evaluation.batch import BatchOutcome, PassCounts
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation.finding import Finding
 from robust_core.evaluation_runs.kept import Class, is_whole
+from robust_core.evaluation_runs.pieces import Kind, Unit, num_batches
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 from robust_core.evaluation_runs.subjects import attacked_checkpoint
-from robust_core.evaluation_runs.units import Kind, Unit, num_batches
 from robust_core.files import parse_json_object, write_atomically
-from robust_core.jobs.directory import WorkDirectory, WorkStatus, WorkSummary, chosen_name
+from robust_core.jobs.directory import (
+    Count,
+    WorkDirectory,
+    WorkStatus,
+    WorkSummary,
+    chosen_name,
+)
 from robust_core.jobs.kinds import KINDS
 
 Payload = dict[str, Any]  # what the file of a unit holds
@@ -37,11 +43,15 @@ class EvaluationStatus(WorkStatus):
         share: of the work done, in [0, 1].
         checkpoint: the one at work on.
         attack: label of the attack at work; "" without.
+        check: title of the check at work; "" without.
+        passes: images sent through models since the process began.
     """
 
     share: Annotated[float, Field(ge=-1, le=2)] = 0.0  # an estimate
     checkpoint: str = ""
     attack: str = ""
+    check: str = ""
+    passes: Count = 0
 
 
 @dataclass(frozen=True)
@@ -277,7 +287,8 @@ def _report(
     counts.backward = sum(payload["backward_passes"] for payload in payloads)
     seconds = sum(payload["seconds"] for payload in payloads)
     outcomes = [outcome_from_json(payload) for payload in payloads]
-    notes = tuple(dict.fromkeys(one for payload in payloads for one in payload.get("notes", ())))
+    told_of = payloads if checks is None else [*payloads, checks]
+    notes = tuple(dict.fromkeys(one for payload in told_of for one in payload.get("notes", ())))
     if checks is None:
         return make_report(attack, outcomes, seconds, counts, notes=notes)
     findings = tuple(Finding.from_json(values) for values in checks["findings"])

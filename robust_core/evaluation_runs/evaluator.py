@@ -11,6 +11,8 @@ from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info
 from robust_core.data import ImageSet
 from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
+from robust_core.evaluation.batch import OnPass, passes_told
+from robust_core.evaluation.check import Cost
 from robust_core.evaluation_runs.directory import (
     EvaluatedImages,
     EvaluationDirectory,
@@ -19,10 +21,11 @@ from robust_core.evaluation_runs.directory import (
     outcome_from_json,
 )
 from robust_core.evaluation_runs.measurement import Measurement
+from robust_core.evaluation_runs.pieces import Unit, units_of
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import images_for, version_of
-from robust_core.evaluation_runs.units import Clock, Unit, cost, units_of
-from robust_core.jobs.recorder import Progress, StopRequested, recorded
+from robust_core.evaluation_runs.units import Clock, time_limit, work
+from robust_core.jobs.recorder import STATUS_INTERVAL, Progress, StopRequested, recorded
 
 logger = logging.getLogger("robust_core.evaluation_runs")
 
@@ -88,6 +91,7 @@ def run_evaluation(
                 share=1.0,
                 checkpoint="",
                 attack="",
+                check="",
                 phase="",
                 seconds_left=None,
             )
@@ -108,7 +112,8 @@ class _Evaluator:
     ) -> None:
         self.run, self.plan, self.group = run, plan, group
         self._update, self._should_stop = update, should_stop
-        self._looked = 0.0
+        self._looked = self._told = 0.0
+        self._passes = 0
         self._warned: set[str] = set()
         self._unsent: dict[str, Payload] = {}  # where the main process's directory is out of reach
 
@@ -146,8 +151,9 @@ class _Evaluator:
         infos = [checkpoint_info(name) for name in self.plan.checkpoints]
         images = [self._images(info, known) for info in infos]
         mine, left = self._share(infos, images)
-        clock = Clock(left)
-        self._update(now=True, state="running", share=clock.share())
+        limits = {unit: time_limit(self.plan, unit) for unit in left}
+        clock = Clock(left, {unit: one for unit, one in limits.items() if one is not None})
+        self._update(now=True, state="running")
         logger.info("%d of %d units are left", len(left), len(mine))
         for place, info in enumerate(infos):
             if any(unit.checkpoint == place for unit in left):
@@ -156,8 +162,9 @@ class _Evaluator:
                     info,
                     images[place],
                     device=self.group.device,
-                    on_pass=self._check_stop,
+                    on_check=lambda title: self._update(now=True, check=title),
                 )
+                clock.set_pace(place, measurement.pace())
                 self._do([unit for unit in mine if unit.checkpoint == place], measurement, clock)
 
     def _images(self, info: CheckpointInfo, known: dict[str, ImageSet]) -> ImageSet:
@@ -171,11 +178,10 @@ class _Evaluator:
 
     def _share(
         self, infos: list[CheckpointInfo], images: list[ImageSet]
-    ) -> tuple[list[Unit], dict[Unit, float]]:
+    ) -> tuple[list[Unit], dict[Unit, Cost]]:
         """Return this process's units, and the costs of those that are left to do."""
         mine: list[Unit] = []
-        left: dict[Unit, float] = {}
-        attacks = [choice.attack(self.plan.seed) for choice in self.plan.attacks]
+        left: dict[Unit, Cost] = {}
         for place, (info, one) in enumerate(zip(infos, images, strict=True)):
             version = version_of(info, self.plan)
             if self.group.is_main:
@@ -186,8 +192,7 @@ class _Evaluator:
                     continue
                 mine.append(unit)
                 if self.run.read_unit(unit, version) is None:
-                    attack = attacks[unit.attack] if unit.attack >= 0 else None
-                    left[unit] = cost(self.plan, unit, attack, len(one))
+                    left[unit] = work(self.plan, unit, len(one), stochastic=info.stochastic)
         return mine, left
 
     def _do(self, units: list[Unit], measurement: Measurement, clock: Clock) -> None:
@@ -201,15 +206,37 @@ class _Evaluator:
             self._check_stop(now=True)
             label = self.plan.labels[unit.attack] if unit.attack >= 0 else ""
             doing = {"phase": unit.kind, "checkpoint": measurement.info.name, "attack": label}
-            self._update(now=doing != before, **doing)
+            self._update(now=doing != before, check="", **doing)
             before = doing
             started = time.perf_counter()
-            with self._warnings_noted(), use_acceleration(self.plan.acceleration):
+            with (
+                self._warnings_noted(),
+                use_acceleration(self.plan.acceleration),
+                passes_told(self._listener(unit, clock, started)),
+            ):
                 payload = measurement.measure(unit)
             seconds = time.perf_counter() - started
             self._keep(unit, payload | {"version": measurement.version, "seconds": seconds})
             clock.note(unit, seconds)
             self._update(share=clock.share(), seconds_left=clock.seconds_left())
+
+    def _listener(self, unit: Unit, clock: Clock, started: float) -> OnPass:
+        """Return what ends the work on request and reports it, at every pass of a unit."""
+
+        def listen(num_images: int) -> None:
+            self._passes += num_images
+            self._check_stop()
+            now = time.perf_counter()
+            if now - self._told < STATUS_INTERVAL:
+                return
+            self._told, elapsed = now, now - started
+            self._update(
+                passes=self._passes,
+                share=clock.share(unit, elapsed),
+                seconds_left=clock.seconds_left(unit, elapsed),
+            )
+
+        return listen
 
     @contextmanager
     def _warnings_noted(self) -> Iterator[None]:

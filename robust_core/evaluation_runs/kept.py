@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from robust_core.evaluation.finding import Finding
-from robust_core.evaluation_runs.units import Kind
+from robust_core.evaluation_runs.pieces import Kind
 
 Class = Annotated[int, Field(ge=0, lt=2**31)]
 Passes = Annotated[int, Field(ge=0, lt=2**62)]
@@ -72,6 +72,7 @@ class KeptChecks(KeptUnit):
 
     findings: list[Finding]
     checked_correct: list[bool] | None = None  # older evaluations do not say it
+    notes: list[str] = []
 
 
 KEPT: dict[Kind, type[KeptUnit]] = {

@@ -7,18 +7,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from robust_core.acceleration.mode import use_acceleration
 from robust_core.attacks.base import Attack
 from robust_core.attacks.notes import noted
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info, load_model
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
-from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts
+from robust_core.evaluation.batch import BatchOutcome, Evaluation, PassCounts, counted
 from robust_core.evaluation.curves import accuracy_curve
+from robust_core.evaluation.pace import Pace, measured_pace
 from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.evaluation_runs.directory import Payload, outcome_to_json
+from robust_core.evaluation_runs.pieces import Unit
 from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import attacked_checkpoint, transfer_source, version_of
-from robust_core.evaluation_runs.units import Unit
 
 
 class Measurement:
@@ -31,7 +33,7 @@ class Measurement:
         images: ImageSet,
         *,
         device: torch.device,
-        on_pass: Callable[[], None],
+        on_check: Callable[[str], None],
     ) -> None:
         """Load the model.
 
@@ -40,13 +42,13 @@ class Measurement:
             info: the checkpoint.
             images: on which it is evaluated.
             device: where to compute.
-            on_pass: called at every pass; may raise to end the work.
+            on_check: called with the title of each check before it is made.
 
         Raises:
             InputError: the checkpoint cannot be loaded, or is no longer the one of `info`; its
                 images do not fit it.
         """
-        self.plan, self.info, self._on_pass = plan, info, on_pass
+        self.plan, self.info, self._on_check = plan, info, on_check
         self.version = version_of(info, plan)
         self.device = device
         self.model = self._load(info.name)
@@ -55,7 +57,7 @@ class Measurement:
                 f"{info.name} has changed since the evaluation began; resume it with the new one"
             )
         self.x, self.y = images.x.to(self.device), images.y.to(self.device)
-        self._counts = PassCounts(on_pass)
+        self._counts = PassCounts()
         self._evaluation = Evaluation(
             self.model,
             self.x,
@@ -67,6 +69,11 @@ class Measurement:
         )
         self.clean: dict[int, BatchOutcome] = {}
         self._others: dict[str, nn.Module] = {}
+
+    def pace(self) -> Pace:
+        """Return how fast the model is here, as the attacks will use it."""
+        with use_acceleration(self.plan.acceleration):
+            return measured_pace(counted(self.model), self.x[: self.plan.batch_size])
 
     def measure(self, unit: Unit) -> Payload:
         """Return what the unit's file shall hold."""
@@ -89,7 +96,7 @@ class Measurement:
                 case "curve":
                     return self._measure_curve(unit)
                 case "reliability":
-                    return self._check_reliability(unit)
+                    return self._check_reliability(unit) | {"notes": notes}
         passes = {"forward_passes": counts.forward, "backward_passes": counts.backward}
         return outcome_to_json(found) | passes | {"notes": notes}
 
@@ -108,7 +115,6 @@ class Measurement:
             eot_samples=self.plan.eot_samples,
             num_repeats=self.plan.num_repeats,
             surrogate=self._surrogate(unit),
-            on_progress=lambda done, total: self._on_pass(),
         )
         return {
             "values": list(curve.values),
@@ -127,10 +133,16 @@ class Measurement:
             self._attack(unit),
             eot_samples=self.plan.eot_samples,
             transfer_model=self._other_model(),
+            effort=self.plan.check_effort,
             surrogate=self._surrogate(unit),
             inference=self.info.inference,
         )
-        findings = check_reliability(case, on_finding=lambda finding: self._on_pass())
+        findings = check_reliability(
+            case,
+            on_check=self._on_check,
+            stop_at_alarm=self.plan.stop_at_alarm,
+            seconds=self.plan.check_seconds,
+        )
         return {
             "findings": [finding.to_json() for finding in findings],
             "checked_correct": case.worst_case.tolist(),

@@ -107,6 +107,29 @@ class EvaluationPlan(Parameters):
             ge=1, le=10_000, description="Images for the reliability checks, a stratified sample."
         ),
     ] = 64
+    stop_at_alarm: Annotated[
+        bool,
+        Field(
+            description="Check the first attack only, the cheap checks first, and stop at the "
+            "first check that fails."
+        ),
+    ] = False
+    check_seconds: Annotated[
+        float | None,
+        Field(
+            gt=0.0,
+            le=1e6,
+            description="Time limit of the checks of an attack in seconds; automatic: no limit.",
+        ),
+    ] = None
+    check_effort: Annotated[
+        float,
+        Field(
+            gt=0.0,
+            le=1.0,
+            description="Effort of the checks: less than 1 shortens their attacks in proportion.",
+        ),
+    ] = 1.0
 
     @model_validator(mode="before")
     @classmethod
@@ -165,6 +188,19 @@ class EvaluationPlan(Parameters):
             for place, curve in enumerate(self.curves)
             if has_parameter(choice, curve.parameter)
         )
+
+    def with_images(self, num_images: int) -> Self:
+        """Return the plan on another number of images."""
+        return self.create({**self.model_dump(mode="json"), "num_images": num_images})
+
+    def checks(self, attack: int) -> bool:
+        """Return whether the accuracy under attack number `attack` is to be checked."""
+        return self.check_reliability and (attack == 0 or not self.stop_at_alarm)
+
+    @property
+    def checked_labels(self) -> tuple[str, ...]:
+        """The labels of the attacks whose accuracy is to be checked."""
+        return tuple(label for number, label in enumerate(self.labels) if self.checks(number))
 
     @property
     def acceleration(self) -> Acceleration:

@@ -1,57 +1,15 @@
-"""The pieces that an evaluation is done and kept in, and how long they may take."""
+"""How long the pieces of an evaluation may take, and how long is left."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from robust_core.attacks.base import Attack, attack_from
-from robust_core.evaluation.check import PlannedCase, checks_cost
+from robust_core.evaluation.check import Cost, PlannedCase, checks_cost
+from robust_core.evaluation.pace import Pace
+from robust_core.evaluation_runs.pieces import Kind, Unit, units_of
 from robust_core.evaluation_runs.plan import EvaluationPlan, PlannedCurve
 
-Kind = Literal["clean", "attack", "curve", "reliability"]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece: a batch of one checkpoint under one attack, or the checks of one attack.
-
-    Attributes:
-        checkpoint: place in the plan.
-        kind: "clean", "attack", "curve" or "reliability".
-        attack: place in the plan; -1 without an attack.
-        batch: number of the batch; 0 for the checks, which take the first images.
-        curve: place in the plan; -1 without a curve.
-    """
-
-    checkpoint: int
-    kind: Kind
-    attack: int
-    batch: int
-    curve: int = -1
-
-    @property
-    def name(self) -> str:
-        """The stem of its file."""
-        places = [place for place in (self.attack, self.curve) if place >= 0]
-        return "-".join(map(str, (self.checkpoint, self.kind, *places, self.batch)))
-
-
-def num_batches(plan: EvaluationPlan, num_images: int) -> int:
-    """Return how many batches the images of a checkpoint make."""
-    return math.ceil(num_images / plan.batch_size)
-
-
-def units_of(plan: EvaluationPlan, checkpoint: int, num_images: int) -> Iterator[Unit]:
-    """Yield the units of a checkpoint in the order in which they are done."""
-    batches = range(num_batches(plan, num_images))
-    yield from (Unit(checkpoint, "clean", -1, batch) for batch in batches)
-    for attack in range(len(plan.attacks)):
-        yield from (Unit(checkpoint, "attack", attack, batch) for batch in batches)
-        if plan.check_reliability:
-            yield Unit(checkpoint, "reliability", attack, 0)
-        for curve in plan.curves_of(attack):
-            yield from (Unit(checkpoint, "curve", attack, batch, curve) for batch in batches)
+MOST_DONE = 0.95  # of a unit that takes longer than expected
+UNKNOWN = Pace(1e-3, 3e-4)  # before any is measured: a small network on one core
 
 
 def plan_cost(plan: EvaluationPlan, num_images: int, *, stochastic: bool = False) -> float:
@@ -62,48 +20,68 @@ def plan_cost(plan: EvaluationPlan, num_images: int, *, stochastic: bool = False
         num_images: images of the model.
         stochastic: whether the model is stochastic.
     """
-    attacks = [choice.attack(plan.seed) for choice in plan.attacks]
+    works = _works(plan, num_images, stochastic)
+    return sum(sum(work) for work in works.values())
+
+
+def plan_seconds(
+    plan: EvaluationPlan, num_images: int, pace: Pace, *, stochastic: bool = False
+) -> float:
+    """Return how long a plan takes on one of its models, about, beside the start of its process.
+
+    Args:
+        plan: the plan.
+        num_images: images of the model.
+        pace: of the model on this machine.
+        stochastic: whether the model is stochastic.
+    """
+    works = _works(plan, num_images, stochastic)
     return sum(
-        cost(
-            plan,
-            unit,
-            attacks[unit.attack] if unit.attack >= 0 else None,
-            num_images,
-            stochastic=stochastic,
-        )
-        for unit in units_of(plan, 0, num_images)
+        min(pace.seconds(work), time_limit(plan, unit) or math.inf) for unit, work in works.items()
     )
 
 
-def cost(
-    plan: EvaluationPlan,
-    unit: Unit,
-    attack: Attack | None,
-    num_images: int,
-    *,
-    stochastic: bool = False,
-) -> float:
-    """Return at most how many passes of an image a unit takes, the checks of an attack about.
+def _works(plan: EvaluationPlan, num_images: int, stochastic: bool) -> dict[Unit, Cost]:
+    return {
+        unit: work(plan, unit, num_images, stochastic=stochastic)
+        for unit in units_of(plan, 0, num_images)
+    }
+
+
+def time_limit(plan: EvaluationPlan, unit: Unit) -> float | None:
+    """Return after how many seconds a unit ends by itself; None: it has no limit."""
+    if unit.kind == "reliability":
+        return plan.check_seconds
+    return plan.attacks[unit.attack].parameters.get("time_limit") if unit.kind == "attack" else None
+
+
+def work(plan: EvaluationPlan, unit: Unit, num_images: int, *, stochastic: bool = False) -> Cost:
+    """Return at most how many passes and queries a unit takes, the checks of an attack about.
 
     Args:
         plan: the plan.
         unit: the unit.
-        attack: its attack, if any.
         num_images: images of the checkpoint.
-        stochastic: whether the model is stochastic; only checks need to know.
+        stochastic: whether the model is stochastic.
     """
-    decision = plan.eot_samples * plan.num_repeats
+    decision = Cost(queries=plan.eot_samples * plan.num_repeats)
     images = min(plan.batch_size, num_images - unit.batch * plan.batch_size)
-    if attack is None:
-        return images * decision
+    if unit.attack < 0:
+        return decision.times(images)
+    attack = plan.attacks[unit.attack].attack(plan.seed)
     if unit.kind == "reliability":
         images = min(plan.reliability_images, num_images)
-        case = PlannedCase(attack, stochastic=stochastic, eot_samples=plan.eot_samples)
-        return images * sum(checks_cost(case))
+        case = PlannedCase(attack, plan.check_effort, stochastic, plan.eot_samples)
+        return checks_cost(case).times(images)
     if unit.kind == "curve":
         curve = plan.curves[unit.curve]
-        return images * (_curve_passes(attack, curve) + (len(curve.values) + 1) * decision)
-    return images * (attack.passes() + decision)
+        decisions = decision.times(len(curve.values) + 1)
+        return _of(attack, _curve_passes(attack, curve)).plus(decisions).times(images)
+    return _of(attack, attack.passes()).plus(decision).times(images)
+
+
+def _of(attack: Attack, passes: float) -> Cost:
+    return Cost(queries=passes) if attack.gradient_free else Cost(passes=passes)
 
 
 def _curve_passes(attack: Attack, curve: PlannedCurve) -> int:
@@ -122,34 +100,52 @@ def _curve_passes(attack: Attack, curve: PlannedCurve) -> int:
 
 
 class Clock:
-    """Estimates the time left from what the units done so far have taken."""
+    """Estimates the share done and the time left, from paces and what units have really taken."""
 
-    def __init__(self, left: dict[Unit, float]) -> None:
-        """Take the units to be done and their costs."""
-        self._left = dict(left)
-        self._total = sum(left.values())
-        self._seconds: dict[tuple[Kind, int, int], float] = {}
-        self._costs: dict[tuple[Kind, int, int], float] = {}
+    def __init__(self, left: dict[Unit, Cost], limits: dict[Unit, float]) -> None:
+        """Take the costs of the units to be done, and the time limits of those that have one."""
+        self._left, self._limits = dict(left), limits
+        self._paces: dict[int, Pace] = {}
+        self._spent = self._share = 0.0
+        self._taken: dict[tuple[Kind, int, int], tuple[float, float]] = {}  # seconds, estimates
+
+    def set_pace(self, checkpoint: int, pace: Pace) -> None:
+        """Note how fast a checkpoint, given by its place, is; others are taken to be alike."""
+        self._paces[checkpoint] = pace
 
     def note(self, unit: Unit, seconds: float) -> None:
         """Note that a unit is done."""
         key = (unit.kind, unit.attack, unit.curve)
-        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
-        self._costs[key] = self._costs.get(key, 0.0) + self._left.pop(unit)
+        taken, estimated = self._taken.get(key, (0.0, 0.0))
+        self._taken[key] = taken + seconds, estimated + self._estimate(unit)
+        del self._left[unit]
+        self._spent += seconds
 
-    def share(self) -> float:
-        """Return the share of the work that is done, in [0, 1]."""
-        return 1.0 - sum(self._left.values()) / self._total if self._left else 1.0
+    def seconds_left(self, at: Unit | None = None, elapsed: float = 0.0) -> float:
+        """Return the estimate.
 
-    def seconds_left(self) -> float | None:
-        """Return the estimate; None before the first unit is done."""
-        spent = sum(self._costs.values())
-        if spent == 0:
-            return None
-        average = sum(self._seconds.values()) / spent
-        seconds = 0.0
-        for unit, expected in self._left.items():
-            key = (unit.kind, unit.attack, unit.curve)
-            known = key in self._costs
-            seconds += expected * (self._seconds[key] / self._costs[key] if known else average)
-        return seconds
+        Args:
+            at: the unit at work.
+            elapsed: seconds since it began.
+        """
+        seconds = sum(self._expected(unit) for unit in self._left)
+        return seconds if at is None else seconds - min(elapsed, MOST_DONE * self._expected(at))
+
+    def share(self, at: Unit | None = None, elapsed: float = 0.0) -> float:
+        """Return the share of the work that is done, in [0, 1]; it never falls."""
+        if not self._left:
+            return 1.0
+        done = self._spent + elapsed
+        total = done + self.seconds_left(at, elapsed)
+        self._share = max(self._share, done / total if total > 0 else 0.0)
+        return self._share
+
+    def _expected(self, unit: Unit) -> float:
+        """Return the estimate for a unit, corrected by what its kind has really taken."""
+        taken, estimated = self._taken.get((unit.kind, unit.attack, unit.curve), (1.0, 1.0))
+        seconds = self._estimate(unit) * (taken / estimated if estimated > 0 else 1.0)
+        return min(seconds, self._limits.get(unit, math.inf))
+
+    def _estimate(self, unit: Unit) -> float:
+        known = next(iter(self._paces.values()), UNKNOWN)
+        return self._paces.get(unit.checkpoint, known).seconds(self._left[unit])

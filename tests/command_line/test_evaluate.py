@@ -52,7 +52,7 @@ def test_a_number_whose_checks_are_missing_is_not_yet_checked(model, tmp_path, c
     assert "not yet run" not in capsys.readouterr().out
     (directory / "units" / "0-reliability-0-0.json").unlink()
     (result,) = EvaluationDirectory(directory).results().checkpoints
-    assert "checks    not yet run" in result_lines(result, True)
+    assert "checks    not yet run" in result_lines(result, {one.label for one in result.attacks})
 
 
 def test_evaluate_several_attacks_shows_the_worst_case_and_takes_the_standard_ball(

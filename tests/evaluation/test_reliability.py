@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from robust_core.attacks.base import create_attack
+from robust_core.attacks.notes import noted
+from robust_core.evaluation.check import CHECKS, PlannedCase
 from robust_core.evaluation.finding import Severity, graded, overall
 from robust_core.evaluation.reliability import check_reliability
 from robust_core.evaluation.variants import averaging
@@ -154,3 +156,39 @@ def test_an_alarm_takes_more_than_one_image(num_images):
 
 def test_of_one_image_an_alarm_takes_that_one():
     assert subject_of(LinearModel(SHAPE), num_images=1).alarm_above(0.05) == 0.05
+
+
+def test_checks_stop_at_the_first_alarm_by_cost_and_say_what_was_not_run():
+    attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
+    told: list[str] = []
+    with noted() as notes:
+        found = check_reliability(
+            subject_of(Quantised(SHAPE), attack), stop_at_alarm=True, on_check=told.append
+        )
+    assert [one.severity for one in found][-1] is Severity.FAIL
+    assert overall(found[:-1]) is not Severity.FAIL
+    assert found[-1].name == "gradients"
+    assert told[-1] == "Gradients" and "Gradient-free attacks" not in told
+    (sentence,) = notes
+    assert "first that failed" in sentence and sentence.count("a longer attack") == 1
+
+
+def test_checks_of_a_sound_model_run_in_the_order_of_their_cost():
+    case = subject_of(LinearModel(SHAPE))
+    with noted() as notes:
+        found = [one.name for one in check_reliability(case, stop_at_alarm=True)]
+    planned = PlannedCase(case.attack, case.effort)
+    costs = [CHECKS.get(name).cost(planned).weight for name in found]
+    assert costs[:-1] == sorted(costs[:-1]) and found[-1] == "finite_outputs"
+    assert set(found) == set(severities(subject_of(LinearModel(SHAPE)))) and not notes
+
+
+def test_a_time_limit_gives_up_the_check_at_work(monkeypatch):
+    now = iter(range(10**6))
+    monkeypatch.setattr("robust_core.evaluation.reliability.time.monotonic", lambda: next(now))
+    with noted() as notes:
+        found = check_reliability(subject_of(LinearModel(SHAPE)), seconds=25.0)
+    assert 3 < len(found) < 14
+    (sentence,) = notes
+    assert sentence.startswith("the checks reached their time limit of 25 s; not run: ")
+    assert sentence.endswith("outputs under attack")

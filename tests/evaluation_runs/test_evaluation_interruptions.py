@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from robust_core.evaluation.check import Cost
+from robust_core.evaluation.pace import Pace
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus, run_evaluation
-from robust_core.evaluation_runs.units import Clock, Unit
+from robust_core.evaluation_runs.pieces import Unit
+from robust_core.evaluation_runs.units import Clock
 from tests.evaluation_runs.plans import ATTACKS, environment, make_plan, numbers
 
 pytestmark = pytest.mark.usefixtures("shelf")
@@ -17,6 +20,7 @@ KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
 from robust_core.evaluation.batch import PassCounts
+from robust_core.evaluation.check import Cost
 from robust_core.evaluation_runs import EvaluationDirectory, measurement, run_evaluation
 
 class Deadly(PassCounts):
@@ -83,13 +87,52 @@ def test_progress_rises_and_names_what_is_done(monkeypatch) -> None:
 
 def test_clock_prices_what_is_left_by_its_own_kind() -> None:
     units = [Unit(0, "attack", attack, batch) for attack in (0, 1) for batch in (0, 1)]
-    clock = Clock(dict.fromkeys(units, 10.0))
-    assert clock.seconds_left() is None
+    clock = Clock(dict.fromkeys(units, Cost(passes=10.0)), {})
+    clock.set_pace(0, Pace(0.2, 0.1))
+    assert clock.seconds_left() == pytest.approx(8.0)
     clock.note(units[0], 1.0)
-    assert clock.seconds_left() == pytest.approx(3.0)
+    assert clock.seconds_left() == pytest.approx(1.0 + 2 * 2.0)
     clock.note(units[2], 5.0)
     assert clock.seconds_left() == pytest.approx(1.0 + 5.0)
     assert clock.share() == pytest.approx(0.5)
+    assert clock.seconds_left(units[3], 2.0) == pytest.approx(1.0 + 3.0)
+    assert clock.share(units[3], 2.0) == pytest.approx(8.0 / 12.0)
+    late = clock.share(units[3], 100.0)
+    assert 8.0 / 12.0 < late < clock.share(units[3], 200.0) < 1.0  # moves, however late it is
+    assert clock.share(units[3], 3.0) == clock.share(units[3], 200.0)  # and never falls
+
+
+def test_clock_knows_time_limits_and_prices_another_model_like_the_first() -> None:
+    units = [Unit(place, "attack", 0, 0) for place in (0, 1)]
+    clock = Clock(dict.fromkeys(units, Cost(queries=100.0)), {units[1]: 7.0})
+    clock.set_pace(0, Pace(9.0, 0.1))
+    assert clock.seconds_left() == pytest.approx(10.0 + 7.0)
+
+
+def test_progress_moves_and_a_stop_is_heard_within_the_checks(monkeypatch) -> None:
+    monkeypatch.setattr("robust_core.evaluation_runs.evaluator.STATUS_INTERVAL", 0.0)
+    monkeypatch.setattr("robust_core.jobs.recorder.STATUS_INTERVAL", 0.0)
+    plan = make_plan(
+        checkpoints=["tiny"],
+        attacks=[{"name": "pgd", "parameters": {"epsilon": 0.05, "num_steps": 30}}],
+        check_reliability=True,
+        num_images=16,
+    )
+    run = EvaluationDirectory.create(plan)
+    seen: list[EvaluationStatus] = []
+
+    def stop(status: EvaluationStatus) -> None:
+        seen.append(status)
+        if status.check == "A longer attack" and seen[-1].passes > seen[-2].passes:
+            run.request_stop()
+
+    run_evaluation(run=run, on_progress=stop)
+    assert run.status().state == "stopped"
+    checking = [status for status in seen if status.phase == "reliability"]
+    assert len({status.check for status in checking}) > 8
+    assert len({status.passes for status in checking}) > 50
+    assert [one.share for one in seen] == sorted(one.share for one in seen)
+    assert checking[-1].check == "A longer attack"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digest": "another"}'])

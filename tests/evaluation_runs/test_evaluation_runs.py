@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from robust_core.errors import InputError
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation_runs import EvaluationDirectory, measurement, run_evaluation
-from robust_core.evaluation_runs.units import Unit
+from robust_core.evaluation_runs.pieces import Unit
 from robust_core.methods.base import create_method
 from tests.evaluation_runs.plans import ATTACKS, make_plan, numbers
 from tests.training.conftest import tiny_config
@@ -132,9 +131,8 @@ def test_curves_and_findings_stand_beside_the_numbers(monkeypatch) -> None:
     finding = Finding("logits", Severity.FAIL, float("nan"), 0.0, "A sentence.", "Advice.")
     checked: list[int] = []
 
-    def check(suspect: Any, *, on_finding: Callable[[Finding], None]) -> list[Finding]:
+    def check(suspect: Any, **_: Any) -> list[Finding]:
         checked.append(len(suspect.x))
-        on_finding(finding)
         return [finding]
 
     monkeypatch.setattr(measurement, "check_reliability", check)
@@ -207,7 +205,7 @@ def write_defended(path: Path, source: Path) -> None:
 def test_a_claim_is_crafted_on_one_inference_and_judged_on_another(shelf, monkeypatch) -> None:
     checked: list[tuple[bool, str]] = []
 
-    def check(subject: Any, *, on_finding: Callable[[Finding], None]) -> list[Finding]:
+    def check(subject: Any, **_: Any) -> list[Finding]:
         checked.append((subject.surrogate is None, subject.inference))
         return []
 

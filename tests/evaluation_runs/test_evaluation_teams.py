@@ -9,7 +9,7 @@ import pytest
 from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationDirectory, run_evaluation
-from robust_core.evaluation_runs.units import units_of
+from robust_core.evaluation_runs.pieces import units_of
 from tests.evaluation_runs.plans import curve, environment, make_plan, numbers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shelf")]

@@ -6,10 +6,10 @@ import streamlit as st
 
 from app.page.robustness.attack_choices import (
     Randomness,
-    own_threat_model,
     preset_label,
     preset_titles,
 )
+from app.page.robustness.cost import is_stochastic, show_cost
 from app.page.robustness.link import (
     ATTACKS_KEY,
     DATA,
@@ -23,24 +23,19 @@ from app.page.robustness.link import (
     threat_model_key,
 )
 from app.page.robustness.planning import CHOICES, Extent, make_plan
-from app.ui import models
+from app.page.robustness.quick import offer_quick_verdict
 from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
 from app.ui.plain import in_markdown
-from app.ui.units import count_words, duration_words
 from app.ui.words import checkpoint_title, distance_words
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.data import data_source
 from robust_core.errors import InputError
-from robust_core.evaluation_runs import EvaluationPlan
 from robust_core.evaluation_runs.subjects import default_attacks, fits
-from robust_core.evaluation_runs.units import plan_cost
 from robust_core.threat_model import ThreatModel, ThreatModelParameters
 
 FIRST_ATTACKS = ["PGD-20", "APGD", "Square-200"]
 FIRST_ATTACKS_ON_DEFENCES = ["PGD-20", "Adaptive"]  # see `default_attacks`
 FIRST_DATA, FIRST_MODELS = "digits", ["digits-standard", "digits-pgd_at"]
-MEASURED_IMAGES = 16
 
 
 def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
@@ -64,7 +59,7 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
             plan = make_plan(
                 chosen, titles, threat_model, extent, randomness, surrogate=name, kept=kept
             )
-            _show_cost(plan, chosen, threat_model, surrogate)
+            show_cost(plan, chosen, threat_model, surrogate)
         except InputError as error:
             show_input_error(error)
     pressed = st.button(
@@ -76,6 +71,8 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     )
     if pressed and plan is not None:
         start("robustness", plan, select_evaluation)
+    if chosen and threat_model is not None:
+        offer_quick_verdict(chosen, threat_model)
 
 
 def _pick_models(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
@@ -130,7 +127,7 @@ def _pick_surrogate(
 
 def _pick_randomness(infos: Sequence[CheckpointInfo]) -> Randomness | None:
     """Draw the settings for stochastic models; None, and nothing, without one."""
-    names = [info.name for info in infos if _is_stochastic(info)]
+    names = [info.name for info in infos if is_stochastic(info)]
     if not names:
         return None
     kind = "is a stochastic model" if len(names) == 1 else "are stochastic models"
@@ -142,13 +139,6 @@ def _pick_randomness(infos: Sequence[CheckpointInfo]) -> Randomness | None:
         )
     st.caption(f"{in_markdown(words)}.")
     return parameter_form(Randomness, RANDOMNESS_KEY)
-
-
-def _is_stochastic(info: CheckpointInfo) -> bool:
-    try:
-        return models.load_model(info).stochastic
-    except InputError:
-        return False  # it cannot be evaluated at all, and the evaluation says why
 
 
 def _pick_attacks(chosen: Sequence[CheckpointInfo], randomness: Randomness | None) -> list[str]:
@@ -181,42 +171,3 @@ def _pick_threat_model(info: CheckpointInfo) -> ThreatModel | None:
             initial={"norm": standard.norm, "epsilon": standard.epsilon},
         )
     return None if chosen is None else chosen.threat_model
-
-
-def _show_cost(
-    plan: EvaluationPlan,
-    infos: Sequence[CheckpointInfo],
-    threat_model: ThreatModel,
-    surrogate: CheckpointInfo | None,
-) -> None:
-    """Show what the evaluation consists of, and its cost."""
-    passes = seconds = 0.0
-    num_images = 0
-    for info in infos:
-        if plan.split not in data_source(info.config.data.name).present_splits():
-            st.info(
-                f"{in_markdown(info.config.data.name)} is not on this computer yet; it is "
-                "downloaded first."
-            )
-            return
-        num_images = len(models.load_images(info, plan.split))
-        num_images = min(num_images, plan.num_images or num_images)
-        own = plan_cost(plan, num_images, stochastic=_is_stochastic(info))
-        passes += own
-        seconds += own * models.seconds_per_pass(surrogate or info, MEASURED_IMAGES)
-    others = [one for one in plan.attacks if one.attack().threat_model != threat_model]
-    words = ""
-    if len(others) < len(plan.attacks):
-        words = (
-            f" with {threat_model.norm} {distance_words(threat_model.norm, threat_model.epsilon)}"
-        )
-    if others:
-        words += f", {' and '.join(map(own_threat_model, others))}"
-    if surrogate is not None and plan.attacks:
-        words += f"; transfer attack from the surrogate model {in_markdown(surrogate.name)}"
-    st.caption(
-        f"{count_words(num_images, 'test image')}, {count_words(len(infos), 'model')}, "
-        f"{count_words(len(plan.attacks), 'attack')}{words}. Cost: at most {passes:,.0f} passes "
-        f"of an image, {duration_words(seconds)} as measured here; less where images are "
-        "misclassified early."
-    )

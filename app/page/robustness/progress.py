@@ -38,7 +38,11 @@ def _words(status: EvaluationStatus) -> str:
     words = [f"{status.share:.0%} done"]
     if status.active:
         attack = attack_title(status.attack) if status.attack else ""
-        words += filter(None, (status.checkpoint, attack, status.phase))
+        words += filter(None, (status.checkpoint, attack, status.phase, status.check))
+        if status.passes:
+            words.append(f"{status.passes:,} passes of an image")
+        elif status.heartbeat_age is not None and status.state == "starting":
+            words.append(f"loading for {duration_words(status.heartbeat_age)}")
         if status.seconds_left is not None:
             words.append(f"about {duration_words(status.seconds_left)} left")
     return " · ".join(words)

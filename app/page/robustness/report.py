@@ -49,7 +49,7 @@ def report_html(results: EvaluationResults, run_id: str) -> str:
             row.epsilon,
         )
         for one in results.checkpoints
-        for row in result_rows(one, pending=results.plan.check_reliability)
+        for row in result_rows(one, pending=results.plan.checked_labels)
     ]
     title = escape(results.plan.title or run_id)
     parts = [

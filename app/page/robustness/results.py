@@ -56,7 +56,7 @@ def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> No
         run_id: the evaluation, for keys and the names of files.
         active: whether the evaluation is still running.
     """
-    pending = results.plan.check_reliability
+    pending = results.plan.checked_labels
     rows = [row for one in results.checkpoints for row in result_rows(one, pending=pending)]
     if not rows:
         if active:

@@ -1,6 +1,6 @@
 """Results as table rows: one accuracy each, with attack and images; no streamlit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from app.ui.finding_words import SEVERITY_WORDS
@@ -83,12 +83,12 @@ def lowest_checks(lowest: LowestKnown, *, pending: bool = False) -> str:
     return f"{SYMBOLS[severity]} {SEVERITY_WORDS[severity]}"
 
 
-def result_rows(result: CheckpointResult, *, pending: bool = False) -> list[Row]:
+def result_rows(result: CheckpointResult, *, pending: Collection[str] = ()) -> list[Row]:
     """Return the rows of a checkpoint: clean, each attack, and the lowest of all and their checks.
 
     Args:
         result: of the evaluation.
-        pending: as for `check_words`.
+        pending: labels of the attacks whose checks were requested.
     """
     clean = result.clean
     number = clean.num_images
@@ -107,7 +107,7 @@ def result_rows(result: CheckpointResult, *, pending: bool = False) -> list[Row]
             "",
         )
     ]
-    rows += [_attack_row(result, one, pending) for one in result.attacks]
+    rows += [_attack_row(result, one, one.label in pending) for one in result.attacks]
     lowest = result.lowest
     if len(result.attacks) > 1 or lowest.finding is not None:
         threat_models = {(row.norm, row.epsilon) for row in rows[1:]}
@@ -124,7 +124,7 @@ def result_rows(result: CheckpointResult, *, pending: bool = False) -> list[Row]
                 norm,
                 epsilon,
                 "",
-                lowest_checks(lowest, pending=pending),
+                lowest_checks(lowest, pending=lowest.by in pending),
             )
         )
     return rows

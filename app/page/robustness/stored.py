@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.page.robustness.edit import show_edit
 from app.page.robustness.headline import EXPLANATION, show_sentence
+from app.page.robustness.quick import offer_quick_verdict_on
 from app.page.robustness.rows import share_words
 from app.ui.plain import in_markdown, unbroken
 from app.ui.words import distance_words
@@ -54,8 +55,17 @@ def show_stored(infos: Sequence[CheckpointInfo]) -> None:
         assert card is not None, "examples have been measured"
         with show_sentence(info.name, card.headline()):
             st.table(_rows(card), hide_index=True, border="horizontal")
-            show_edit(card_plan(info), f"card.{info.name}")
+            with st.container(horizontal=True):
+                show_edit(card_plan(info), f"card.{info.name}")
+                offer_quick_verdict_on(_evaluated(info, infos))
     st.caption(EXPLANATION)
+
+
+def _evaluated(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
+    """Return the inference mode of a network that its card reports."""
+    mode = info.card.reported.attack.inference
+    name = f"{info.name}:{mode}" if mode else info.name
+    return next((one for one in infos if one.name == name), info)
 
 
 def _rows(card: Card) -> list[dict[str, Any]]:

@@ -242,7 +242,7 @@ def check_silent_success(case: ReliabilityCase) -> Finding | None:
         best_margin = torch.maximum(margin, best_margin)
 
     with evaluation_mode(case.attacked):
-        last = case.changed(num_restarts=1)(case.attacked, x, y, on_step=remember)
+        last = case.perturbed(case.changed(num_restarts=1), x, y, remember)
     missed = case.report(attack).robust_correct.to(x.device)[case.correct]
     missed &= criterion.is_met(case.mean_logits(best)) & ~criterion.is_met(case.mean_logits(last))
     broken = torch.zeros(len(case.x), dtype=torch.bool, device=x.device)

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from robust_core import jobs
 from robust_core.config.attack_run import AttackRun
+from robust_core.evaluation.pace import Pace
 from robust_core.evaluation_runs import (
     EvaluationDirectory,
     EvaluationPlan,
@@ -40,6 +41,7 @@ def use_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_processes(monkeypatch)
     monkeypatch.setattr("app.ui.job_controls.DOUBLE_CLICK", 0.0)
     monkeypatch.setattr("app.ui.models.seconds_per_pass", lambda info, batch_size=1: 0.001)
+    monkeypatch.setattr("app.ui.models.pace", lambda info: Pace(0.001, 0.0003))
 
 
 def open_page(**query: str) -> AppTest:

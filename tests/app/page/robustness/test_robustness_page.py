@@ -138,7 +138,9 @@ def test_a_finished_evaluation_shows_every_number_with_attack_and_images() -> No
 
 def test_a_number_whose_checks_are_to_come_says_so() -> None:
     (result,) = the_only_run().results().checkpoints
-    rows = {row.label: row for row in result_rows(result, pending=True)}
+    rows = {
+        row.label: row for row in result_rows(result, pending=[one.label for one in result.attacks])
+    }
     assert rows["fgsm"].checks == WARNING
     assert rows["pgd"].checks == NOT_YET
 
