@@ -32,8 +32,8 @@ def find_image(rule: ImageRule, catalogue: Models, first: CheckpointInfo) -> Cho
         catalogue: the checkpoints by name.
         first: the checkpoint whose data set is used.
     """
-    images = models.load_images(first)
-    fits = torch.ones(min(NUM_IMAGES, len(images)), dtype=torch.bool)
+    images = models.load_images(first).sample(NUM_IMAGES)
+    fits = torch.ones(len(images), dtype=torch.bool)
     for names, correct in ((rule.fooled, False), (rule.safe, True)):
         for name in names:
             found = report(catalogue[name], rule.attack, NUM_IMAGES)
