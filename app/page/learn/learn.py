@@ -1,10 +1,12 @@
 """The learn page: guided tours, a playground in two dimensions, a glossary, a link for teachers."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.page.learn.glossary import show_glossary
 from app.page.learn.link import LINK, SECTION, SECTIONS, hidden
 from app.page.learn.playground import show_playground
+from app.page.learn.present import PRESENT, show_head, show_present_button
 from app.page.learn.teacher import show_teacher
 from app.page.learn.tours import show_tours
 from app.ui import models
@@ -14,11 +16,12 @@ STORY = "Predict first, then see the measurement: a prediction of your own helps
 
 def main() -> None:
     """Draw the page."""
-    title, link_place = st.columns([6, 1], vertical_alignment="center")
-    title.title("Learn", anchor=False)
-    st.markdown(STORY)
+    LINK.follow()
+    corner = None if PRESENT.value else _show_title()
     LINK.warn()
-    section = _pick_section()
+    section = SECTION.value if PRESENT.value else _pick_section()
+    if PRESENT.value and section != "tours":
+        show_head(f"**{SECTIONS[section]}**")
     if section == "tours":
         show_tours({info.name: info for info in models.checkpoints()}, hidden())
     elif section == "playground":
@@ -27,8 +30,19 @@ def main() -> None:
         show_glossary(hidden())
     else:
         show_teacher()
-    with link_place:
-        LINK.button()
+    if corner is not None:
+        with corner:
+            LINK.button()
+
+
+def _show_title() -> DeltaGenerator:
+    """Draw title and story; return the place of the link."""
+    left, middle, corner = st.columns([5, 1, 1], vertical_alignment="center")
+    left.title("Learn", anchor=False)
+    st.markdown(STORY)
+    with middle:
+        show_present_button()
+    return corner
 
 
 def _pick_section() -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import streamlit as st
 
 from app.page.learn.playground import PARTS
+from app.page.learn.present import PRESENT
 from app.page.learn.tours import STEP, TOUR
 from app.ui.page_link import PageLink
 from app.ui.state import Choice, Part, listed
@@ -48,6 +49,7 @@ LINK = PageLink(
     "learn",
     [
         Part("hide", _hide, lambda: ",".join(hidden()) or None),
+        PRESENT,
         SECTION,
         _of("tours", TOUR),
         _of("tours", STEP),

@@ -61,7 +61,12 @@ TITLES = {
 
 
 def show_scene(
-    scene: Scene, infos: Infos, image: ChosenImage, hidden: Collection[str] = ()
+    scene: Scene,
+    infos: Infos,
+    image: ChosenImage,
+    hidden: Collection[str] = (),
+    *,
+    pictures_first: bool = False,
 ) -> None:
     """Draw a scene, its epsilon where it can be changed, and the link to the scene's page.
 
@@ -70,13 +75,16 @@ def show_scene(
         infos: the scene's checkpoints.
         image: the image of the tour.
         hidden: names of controls that are not drawn.
+        pictures_first: draw the slider of epsilon below.
 
     Raises:
         InputError: a checkpoint or its data cannot be loaded.
     """
+    first = st.container() if pictures_first else None
     if scene.kind in WITH_EPSILON and "radius" not in hidden:
         scene = _with_epsilon(scene)
-    _DRAW[scene.kind](scene, infos, image)
+    with first or st.container():
+        _DRAW[scene.kind](scene, infos, image)
     if "links" not in hidden:
         page, state = page_state(scene, infos, image)
         st.page_link(

@@ -8,6 +8,7 @@ from app.page.learn import measures
 from app.page.learn.all_tours import TOURS
 from app.page.learn.lesson import Scene, Step, models_of
 from app.page.learn.measured import Measured
+from app.page.learn.present import PRESENT, show_head
 from app.page.learn.scenes import show_scene
 from app.page.learn.work import Models, find_image
 from app.ui.image_picker import ChosenImage
@@ -59,7 +60,7 @@ def show_tours(catalogue: Models, hidden: Collection[str]) -> None:
         hidden: names of controls that are not drawn.
     """
     set_defaults()
-    if "tours" in hidden:
+    if "tours" in hidden or PRESENT.value:
         _show_tour(catalogue, hidden)
         return
     choice, stage = st.columns([1, 3.2], gap="large")
@@ -81,6 +82,9 @@ def show_tours(catalogue: Models, hidden: Collection[str]) -> None:
 def _show_tour(catalogue: Models, hidden: Collection[str]) -> None:
     name, number = TOUR.value, STEP.value
     tour = TOURS[name]
+    step, total = tour.steps[number - 1], len(tour.steps)
+    if PRESENT.value:
+        show_head(f"**{tour.title}** · step {number} of {total}")
     missing = [model for model in models_of(tour) if model not in catalogue]
     if missing:
         st.info(
@@ -88,14 +92,15 @@ def _show_tour(catalogue: Models, hidden: Collection[str]) -> None:
             f"{', '.join(missing)}: restore them in checkpoints/pretrained."
         )
         return
-    step = tour.steps[number - 1]
-    st.caption(f"**{tour.title}** · {tour.summary} Step {number} of {len(tour.steps)}.")
-    st.progress(number / len(tour.steps))
-    st.subheader(step.title, anchor=False)
-    st.markdown(step.text)
+    if not PRESENT.value:
+        st.caption(f"**{tour.title}** · {tour.summary} Step {number} of {total}.")
+        st.progress(number / total)
+        st.subheader(step.title, anchor=False)
+        st.markdown(step.text)
     with input_errors():
         image = find_image(tour.image, catalogue, catalogue[models_of(tour)[0]])
-        _show_step(step, catalogue, image, (name, number), hidden)
+        show = _present_step if PRESENT.value else _show_step
+        show(step, catalogue, image, (name, number), hidden)
 
 
 def _show_step(
@@ -116,13 +121,37 @@ def _show_step(
         draw(above)
     with st.container(border=True):
         if answered:
-            found = measures.measure(step.measure, catalogue, image)
-            _show_answer(step, found, place)
+            _show_answer(step, measures.measure(step.measure, catalogue, image), place)
         else:
             _ask(step, place, hidden)
     _show_navigation(place)
     if step.before is not None and answered:
         draw(step.scene)
+
+
+def _present_step(
+    step: Step,
+    catalogue: Models,
+    image: ChosenImage,
+    place: tuple[str, int],
+    hidden: Collection[str],
+) -> None:
+    """Draw a step on one screen: the scene on the left, question or answer on the right."""
+    answered = place in st.session_state[ANSWERS_KEY]
+    scene = step.scene if answered or step.before is None else step.before
+    with st.container(key="learn.present"):
+        left, right = st.columns([1.35, 1], gap="small")
+    with right.container(key="learn.question"):
+        st.title(step.title, anchor=False)
+        if answered:
+            _show_answer(step, measures.measure(step.measure, catalogue, image), place)
+        else:
+            st.markdown(step.text)
+            _ask(step, place, hidden)
+        _show_navigation(place)
+    with left.container(key="learn.scene"):
+        infos = [catalogue[name] for name in scene.models]
+        show_scene(scene, infos, image, hidden, pictures_first=True)
 
 
 def _ask(step: Step, place: tuple[str, int], hidden: Collection[str]) -> None:
@@ -173,6 +202,7 @@ def _show_navigation(place: tuple[str, int]) -> None:
     """Draw the buttons to the neighbouring steps and to predict again."""
     name, number = place
     last = len(TOURS[name].steps)
+    answered = place in st.session_state[ANSWERS_KEY]
 
     def forget() -> None:
         st.session_state[ANSWERS_KEY].pop(place, None)
@@ -188,15 +218,16 @@ def _show_navigation(place: tuple[str, int]) -> None:
         )
         st.button(
             "Next",
-            type="primary" if place in st.session_state[ANSWERS_KEY] else "secondary",
+            type="primary" if answered else "secondary",
             icon=":material/arrow_forward:",
             icon_position="right",
-            disabled=number == last,
+            disabled=number == last or not answered,
+            help=None if answered else "Predict first.",
             on_click=_go_to,
             args=(number + 1,),
             key="learn.next",
         )
-        if place in st.session_state[ANSWERS_KEY]:
+        if answered:
             st.button("Predict again", icon=":material/replay:", on_click=forget, key="learn.again")
             if number == last:
                 st.caption("This was the last step of the tour.", width="content")

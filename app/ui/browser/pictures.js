@@ -6,24 +6,47 @@ function element(tag, attributes, ...children) {
   return node
 }
 
+// A page for a projector makes pictures larger than they are asked for, in at most two rows.
+const IN_A_ROW = 3 // at most, where one row is enough
+const observers = new WeakMap()
+
+function size(root, data) {
+  const style = getComputedStyle(root)
+  const grow = Number(style.getPropertyValue("--picture-growth")) || 1
+  const number = data.items.length
+  const columns = number > IN_A_ROW ? Math.ceil(number / 2) : number
+  const room = (root.clientWidth - (columns - 1) * parseFloat(style.columnGap)) / columns - 2
+  const largest = grow > 1 ? Math.min(grow * data.largest, room) : data.largest
+  root.querySelectorAll("figure").forEach((figure, i) => {
+    const { width, height } = data.items[i]
+    const factor = largest / width
+    const scale = factor >= 1 ? Math.floor(factor) : factor // large ones are made to fit
+    const image = figure.querySelector("img")
+    image.width = Math.round(width * scale)
+    image.height = Math.round(height * scale)
+    image.style.imageRendering = scale < 1 ? "auto" : ""
+    figure.style.width = `${image.width + 2}px`
+  })
+}
+
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root")
   root.setAttribute("role", "group")
   root.setAttribute("aria-label", data.label)
   const figures = data.items.map((item) => {
-    const factor = data.largest / item.width
-    const scale = factor >= 1 ? Math.floor(factor) : factor // large ones are made to fit
-    const width = Math.round(item.width * scale)
-    const image = element("img", { src: item.src, alt: item.alt, width, height: Math.round(item.height * scale) })
-    if (scale < 1) image.style.imageRendering = "auto"
+    const image = element("img", { src: item.src, alt: item.alt })
     const title = element("div", { class: "title" })
     if (item.role) title.append(element("span", { class: `mark ${item.role}`, "aria-hidden": "true" }))
     title.append(item.title)
     const caption = element("figcaption", {}, item.words)
     if (item.note) caption.append(element("span", {}, item.note))
-    const figure = element("figure", {}, title, image, caption)
-    figure.style.width = `${width + 2}px`
-    return figure
+    return element("figure", {}, title, image, caption)
   })
   root.replaceChildren(...figures)
+  observers.get(root)?.disconnect()
+  const observer = new ResizeObserver(() => size(root, data))
+  observer.observe(root)
+  observers.set(root, observer)
+  size(root, data)
+  return () => observer.disconnect()
 }

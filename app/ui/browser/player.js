@@ -12,6 +12,8 @@ const PLAY_SECONDS = 3
 const LARGEST_PICTURE = 300
 const SMALL_PICTURE = 96 // about, where three of them just stand side by side
 const STACKED_PICTURE = 200
+const OUTSIDE = 5.5 // lines of text above and below the models, in present mode
+const AROUND = 6.5 // lines around the pictures of each
 const GAP = 16
 const players = new WeakMap()
 
@@ -115,12 +117,12 @@ class Model {
     this.bars.setAttribute("aria-label", `Probabilities of ${this.model.name}, clean and at this step: ${told.join("; ")}`)
   }
 
-  size(scale) {
+  size(scale, least) {
     for (const { img, figure } of this.pictures) {
       img.width = Math.floor(this.data.width * scale)
       img.height = Math.floor(this.data.height * scale)
       img.style.imageRendering = scale < 1 ? "auto" : "pixelated"
-      figure.style.width = `${img.width + 2}px`
+      figure.style.width = `${Math.max(img.width + 2, least)}px`
     }
   }
 }
@@ -191,13 +193,24 @@ class Player {
 
   resize() {
     if (!this.data) return
-    const { width } = this.data
+    const { width, height } = this.data
     const small = SMALL_PICTURE < width ? SMALL_PICTURE / width : Math.round(SMALL_PICTURE / width)
-    this.cards.style.setProperty("--least", `${3 * (small * width + 2) + 2 * GAP}px`)
+    // For a projector pictures grow with the screen, and models stand one above the other.
+    const projected = Number(getComputedStyle(this.root).getPropertyValue("--picture-growth")) || 0
+    const least = 3 * (small * width + 2) + 2 * GAP
+    this.cards.style.setProperty("--least", projected ? "100%" : `${least}px`)
     const room = this.models[0].node.clientWidth
+    const high = projected ? this.share() : Infinity
     const fit = (columns, largest) => whole(Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width)
-    const beside = fit(3, LARGEST_PICTURE)
-    for (const model of this.models) model.size(beside >= small ? beside : fit(1, Math.max(STACKED_PICTURE, width)))
+    const beside = fit(3, Math.min(Math.max(projected, 1) * LARGEST_PICTURE, (high * width) / height))
+    const shown = beside >= small ? beside : fit(1, Math.max(STACKED_PICTURE, width))
+    for (const model of this.models) model.size(shown, projected ? (room - 2 * GAP) / 3 : 0)
+  }
+
+  share() {
+    // The height of a picture, in pixels, if all models are to be on one screen with the controls.
+    const line = parseFloat(getComputedStyle(document.documentElement).fontSize)
+    return (window.innerHeight - OUTSIDE * line) / this.models.length - AROUND * line
   }
 
   show() {

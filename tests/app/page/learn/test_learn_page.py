@@ -134,7 +134,7 @@ def test_the_epsilon_of_a_scene_changes_the_attack_and_not_the_question():
     asked = [line for line in said(page).splitlines() if "before and" in line]
     (slider,) = [one for one in page.slider if str(one.key).startswith("learn.epsilon")]
     check(slider.set_value(0.0).run())
-    assert "5 stays 5" in said(page)
+    assert "3 stays 3" in said(page)
     assert [line for line in said(page).splitlines() if "before and" in line] == asked
 
 
@@ -153,6 +153,7 @@ def test_a_tour_without_its_models_says_which_are_missing(tmp_path: Path, monkey
         ({"tour": "retina", "step": 6}, "at most 5"),
         ({"section": "glosary"}, "did you mean 'glossary'?"),
         ({"hide": "everything"}, "unknown hidden control"),
+        ({"present": "yes"}, "present should be a whole number in [0, 1]"),
         ({"epsilon": 99}, "epsilon should be a number in [0.0, 20.0]"),
         ({"left": "trades"}, "unknown method"),
         ({"arrows": "pgd,fgsm"}, "unknown kind of arrows"),
@@ -168,10 +169,38 @@ def test_a_bad_link_gives_one_clear_sentence_and_the_page_goes_on(query, sentenc
 
 def test_hidden_controls_are_gone_and_a_prediction_is_asked_for():
     page = open_page({"tour": "masking", "step": 1, "hide": ",".join(HIDEABLE)})
-    assert keys(page) == {"learn.choice.masking.1", "learn.reveal", "learn.back", "learn.next"}
+    walk = {"learn.reveal", "learn.back", "learn.next", "learn.enter"}
+    assert keys(page) == {"learn.choice.masking.1", *walk}
     assert page.button(key="learn.reveal").disabled
     check(page.radio(key="learn.choice.masking.1").set_value(0).run())
     assert not page.button(key="learn.reveal").disabled
+
+
+def test_next_waits_for_an_answer():
+    page = open_page({"tour": "adversarial"})
+    assert page.button(key="learn.next").disabled
+    press_key(page, "learn.reveal")
+    assert not page.button(key="learn.next").disabled
+
+
+def test_present_mode_shows_one_step_and_its_end_the_page():
+    page = open_page({"present": 1, "tour": "masking", "step": 2})
+    step = TOURS["masking"].steps[1]
+    assert [title.value for title in page.title] == [step.title] and not page.subheader
+    assert "learn.tour" not in keys(page) and "learn.enter" not in keys(page)
+    press_key(page, "learn.reveal")
+    assert step.lesson in said(page) and step.text not in said(page)
+    press_key(page, "learn.leave")
+    assert page.title[0].value == "Learn" and step.lesson in said(page)
+    press_key(page, "learn.enter")
+    assert [title.value for title in page.title] == [step.title]
+
+
+def test_a_tour_shows_an_image_that_fits_its_rule():
+    page = open_page({"tour": "training"})
+    press_key(page, "learn.reveal")
+    assert "PGD fools the standard model" in said(page)
+    assert "without any attack" not in said(page)
 
 
 def test_a_teachers_link_names_what_is_hidden():
