@@ -1,4 +1,4 @@
-# make app   open the dashboard (PORT=8501)
+# make app   open the dashboard (PORT=8501; LAN=1: for everyone on your network)
 # make test  run the test suite
 # make quick run its fast part: minutes less, for between two edits
 # make check formatter, linter, type checker
@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: app test quick check
 app: $(RUNTIME)
-	$(BIN)/robust-lab app --port $(PORT)
+	$(BIN)/robust-lab app --port $(PORT) $(if $(filter-out 0,$(LAN)),--lan)
 
 test: $(TESTS)
 	OMP_NUM_THREADS=1 $(PYTEST) -m "not browser" $(PARALLEL)

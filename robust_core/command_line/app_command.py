@@ -13,9 +13,11 @@ from collections.abc import Callable
 
 from robust_core.command_line.options import Parser, positive
 from robust_core.errors import InputError
+from robust_core.network import OPEN_WORDS, own_address
 from robust_core.paths import dashboard_file
 
 LAST_PORT = 65535
+ANY = "0.0.0.0"  # every network that this machine is on
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -32,6 +34,10 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         command.append(f"--server.port={options.port}")
     for name in options.trust_code:
         _trust(name)
+    if options.lan:
+        command += [f"--server.address={ANY}", f"--browser.serverAddress={own_address() or ANY}"]
+        sys.stdout.write(f"{OPEN_WORDS}\n")
+        sys.stdout.flush()
     # threads that wait leave their core to the processes beside them
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     if sys.platform != "win32":
@@ -42,8 +48,8 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         command="app",
-        description="Open the dashboard in the browser, accessible from this machine only. Ctrl-C "
-        "stops it; runs started from it continue.",
+        description="Open the dashboard in the browser, accessible from this machine only unless "
+        "--lan is given. Ctrl-C stops it; runs started from it continue.",
     )
     parser.add_argument("--port", type=_port, metavar="N", help="port (default 8501)")
     parser.add_argument(
@@ -54,6 +60,7 @@ def _parser() -> Parser:
         help="model that was imported with --factory, or its PACKAGE.MODULE:FUNCTION: the code may "
         "run in the dashboard; may be repeated",
     )
+    parser.add_argument("--lan", action="store_true", help=f"for a class: {OPEN_WORDS}")
     return parser
 
 

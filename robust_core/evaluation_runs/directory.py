@@ -29,6 +29,7 @@ from robust_core.jobs.directory import (
     chosen_name,
 )
 from robust_core.jobs.kinds import KINDS
+from robust_core.jobs.owner import owner_of
 
 Payload = dict[str, Any]  # what the file of a unit holds
 
@@ -138,6 +139,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
             attacks=tuple(map(chosen_name, attacks)) if isinstance(attacks, list) else (),
             created=created,
             status=status,
+            owner=owner_of(self.path),
         )
 
     def write_images(self, checkpoint: int, images: EvaluatedImages) -> None:

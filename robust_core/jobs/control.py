@@ -21,6 +21,7 @@ from robust_core.errors import InputError
 from robust_core.jobs.directory import SummaryT, WorkDirectory
 from robust_core.jobs.folders import one_at_a_time, remove
 from robust_core.jobs.kinds import kinds
+from robust_core.jobs.owner import owner_of, write_owner
 from robust_core.paths import REPOSITORY, checkpoints_folder
 from robust_core.registry import unknown_name
 
@@ -32,20 +33,28 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 JobT = TypeVar("JobT", bound=WorkDirectory[Any, Any])
 
 
-def start(plan: Any, *, max_jobs: int = MAX_JOBS) -> str:
+def start(
+    plan: Any, *, max_jobs: int = MAX_JOBS, owner: str = "", max_owned: int | None = None
+) -> str:
     """Start a job in a process of its own and return its id; it waits where no place is free.
 
     Args:
         plan: what to do: a `RunConfig`, an `EvaluationPlan`, whatever a kind of job takes.
         max_jobs: jobs of all kinds that may be active at once.
+        owner: whose it is; "" where nobody asks.
+        max_owned: jobs of this owner that may be active or wait; None: any number.
 
     Raises:
-        InputError: the queue is full, too, or the directory cannot be written.
+        InputError: the queue is full, too, the owner has enough jobs, or the directory cannot be
+            written.
     """
     kind = next(kind for kind in kinds() if isinstance(plan, kind.Plan))
     with one_at_a_time(checkpoints_folder()):
         _check_room(max_jobs)
+        _check_owned(owner, max_owned)
         job = kind.create(plan)
+        if owner:
+            _give(job, owner)
         _begin_in_turn(job, max_jobs)
     return job.run_id
 
@@ -64,11 +73,18 @@ def stop(job: WorkDirectory[Any, Any]) -> None:
     job.request_stop()
 
 
-def resume(job: WorkDirectory[Any, Any], *, max_jobs: int = MAX_JOBS) -> None:
+def resume(
+    job: WorkDirectory[Any, Any], *, max_jobs: int = MAX_JOBS, max_owned: int | None = None
+) -> None:
     """Go on with a job that was stopped, failed or lost, after the last piece that is complete.
 
+    Args:
+        job: the job.
+        max_jobs: as of `start`.
+        max_owned: as of `start`; it stays its owner's.
+
     Raises:
-        InputError: it is active, waiting or finished; the queue is full.
+        InputError: it is active, waiting or finished; the queue is full; its owner has enough jobs.
     """
     with one_at_a_time(checkpoints_folder()):
         status = job.status()
@@ -78,6 +94,7 @@ def resume(job: WorkDirectory[Any, Any], *, max_jobs: int = MAX_JOBS) -> None:
                 f"it is {status.state}"
             )
         _check_room(max_jobs)
+        _check_owned(owner_of(job.path), max_owned)
         _begin_in_turn(job, max_jobs)
 
 
@@ -165,6 +182,28 @@ def _check_room(max_jobs: int) -> None:
             f"at most {max_jobs} runs may be active at once and {MAX_WAITING} wait, and all of "
             "these places are taken; stop or delete one, or wait"
         )
+
+
+def _check_owned(owner: str, most: int | None) -> None:
+    """Raise `InputError` where `owner` has `most` jobs at work or waiting, or more."""
+    if most is None:
+        return
+    number = sum(owner_of(job.path) == owner and job.status().pending for job in _all())
+    if number >= most:
+        raise InputError(
+            f"a visitor may have at most {most} runs at work or waiting, and {number} are yours; "
+            "wait for one to end, stop one, or leave the queue with one"
+        )
+
+
+def _give(job: WorkDirectory[Any, Any], owner: str) -> None:
+    try:
+        write_owner(job.path, owner)
+    except OSError as error:
+        remove(job.path)
+        raise InputError(
+            f"the {job.kind} folder {job.path} cannot be written: {error.strerror}"
+        ) from None
 
 
 def _is_full(max_jobs: int) -> bool:

@@ -90,12 +90,14 @@ class WorkSummary:
         title: what the person called it.
         created: time of its making, seconds since 1970.
         status: where it stands.
+        owner: whose it is; "" where nobody asked.
     """
 
     run_id: str
     title: str
     created: float
     status: WorkStatus
+    owner: str = field(default="", kw_only=True)
 
 
 StatusT = TypeVar("StatusT", bound=WorkStatus)
@@ -106,10 +108,10 @@ SummaryT = TypeVar("SummaryT", bound=WorkSummary)
 class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
     """The files by which a process is started, watched and stopped.
 
-    status.json, log.txt, heartbeat (its time of change is the sign of life), stop (a request), lock
-    (held while a process is at work in it), launcher (held while a process that was started by
-    another is watched by that one). Whoever holds one of the locks is alive, nobody else is; the
-    heartbeat only tells one that hangs from one that works.
+    status.json, log.txt, owner, heartbeat (its time of change is the sign of life), stop (a
+    request), lock (held while a process is at work in it), launcher (held while a process that was
+    started by another is watched by that one). Whoever holds one of the locks is alive, nobody
+    else is; the heartbeat only tells one that hangs from one that works.
 
     Attributes:
         path: the folder.

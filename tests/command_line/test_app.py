@@ -14,6 +14,7 @@ import pytest
 
 from robust_core.command_line import app_command
 from robust_core.command_line.main import main
+from robust_core.network import OPEN_WORDS
 from robust_core.paths import REPOSITORY
 
 START_SECONDS = 60
@@ -81,6 +82,19 @@ def test_it_opens_from_any_folder_and_listens_to_this_machine_only(tmp_path: Pat
     with opened(tmp_path, sys.executable, "-P", "-c", code) as port:
         addresses = listening_addresses(port)
     assert addresses and addresses <= LOCALHOST
+
+
+def test_the_switch_for_a_class_listens_on_every_network_and_says_so(monkeypatch, capsys) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(app_command.sys, "platform", "win32")
+    monkeypatch.setattr(
+        app_command.subprocess, "call", lambda command, env: started.append(command) or 0
+    )
+    assert main(["app"]) == 0 and main(["app", "--lan"]) == 0
+    closed, opened = started
+    assert not any("address" in part.lower() for part in closed)
+    assert "--server.address=0.0.0.0" in opened
+    assert capsys.readouterr().out == f"{OPEN_WORDS}\n"
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "x"])

@@ -131,6 +131,23 @@ def test_a_full_queue_refuses() -> None:
 
 
 @pytest.mark.usefixtures("no_children")
+def test_one_person_has_so_many_runs_at_work_or_waiting_and_no_more(checkpoints) -> None:
+    theirs = [jobs.start(tiny_config(), owner="a", max_owned=2)]
+    theirs.append(jobs.start(make_plan(checkpoints), owner="a", max_owned=2))
+    with pytest.raises(InputError, match="at most 2 runs at work or waiting, and 2 are yours"):
+        jobs.start(tiny_config(), owner="a", max_owned=2)
+    other = jobs.start(tiny_config(), owner="b", max_owned=2)
+    assert {one.owner for one in jobs.summaries(RunDirectory)} == {"a", "b"}
+    assert jobs.start(tiny_config()) and len(jobs.summaries(RunDirectory)) == 3
+    end_processes()
+    jobs.delete(jobs.find(RunDirectory, theirs[0]))
+    jobs.start(tiny_config(), owner="a", max_owned=1)
+    with pytest.raises(InputError, match="1 are yours"):
+        jobs.resume(jobs.find(EvaluationDirectory, theirs[1]), max_owned=1)
+    assert jobs.find(RunDirectory, other).status().pending
+
+
+@pytest.mark.usefixtures("no_children")
 def test_resume_of_a_lost_run_forgets_the_request_to_stop() -> None:
     run = RunDirectory.create(tiny_config())
     run.write_status(RunStatus("running", epoch=1, num_epochs=2))
