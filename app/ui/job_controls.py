@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.ui import visitor
 from app.ui.forms import show_input_error
 from app.ui.plain import in_markdown
 from robust_core import jobs
@@ -55,7 +56,7 @@ def start(page: str, plan: Any, select: Callable[[str], None]) -> None:
     if time.monotonic() - st.session_state.get(key, -1e9) < DOUBLE_CLICK:
         return
     try:
-        run_id = jobs.start(plan)
+        run_id = jobs.start(plan, owner=visitor.own_id(), max_owned=visitor.most_runs())
     except InputError as error:
         show_input_error(error)
         return
@@ -65,6 +66,8 @@ def start(page: str, plan: Any, select: Callable[[str], None]) -> None:
 
 def show_main_action(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> None:
     """Draw the button that stops active work or resumes unfinished work."""
+    if not visitor.may("stop" if status.active else "resume", run):
+        return
     if status.active:
         stopping = run.stop_requested()
         st.button(
@@ -73,7 +76,7 @@ def show_main_action(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkSt
             disabled=stopping,
             help=kind.stop_help,
             on_click=_attempt,
-            args=(kind, jobs.stop, run),
+            args=(kind, _stop, run),
             key=f"{kind.page}.stop.{run.run_id}",
         )
     elif status.state not in ("finished", "queued"):
@@ -82,14 +85,14 @@ def show_main_action(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkSt
             icon=":material/resume:",
             help=kind.resume_help,
             on_click=_attempt,
-            args=(kind, jobs.resume, run),
+            args=(kind, _resume, run),
             key=f"{kind.page}.resume.{run.run_id}",
         )
 
 
 def show_delete(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> None:
     """Draw the button that deletes inactive work, with a confirmation."""
-    if status.active:
+    if status.active or not visitor.may(_end_of(status), run):
         return
     key = f"{kind.page}.delete.{run.run_id}"
     label = "Leave the queue" if status.state == "queued" else "Delete"
@@ -144,7 +147,27 @@ def _attempt(
         st.session_state[kind.problem_key] = error
 
 
+def _stop(run: WorkDirectory[Any, Any]) -> None:
+    visitor.check("stop", run)
+    jobs.stop(run)
+
+
+def _resume(run: WorkDirectory[Any, Any]) -> None:
+    visitor.check("resume", run)
+    jobs.resume(run, max_owned=visitor.most_runs())
+
+
+def _end(run: WorkDirectory[Any, Any]) -> None:
+    visitor.check(_end_of(run.status()), run)
+    jobs.delete(run)
+
+
+def _end_of(status: WorkStatus) -> visitor.Action:
+    """Return what deleting a run is: one that waits only leaves the queue."""
+    return "leave" if status.state == "queued" else "delete"
+
+
 def _delete(kind: JobKind, run: WorkDirectory[Any, Any]) -> None:
-    _attempt(kind, jobs.delete, run)
+    _attempt(kind, _end, run)
     if kind.problem_key not in st.session_state:
         kind.forget()

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 import streamlit as st
 
+from app.ui import visitor
 from robust_core import jobs
 from robust_core.jobs.directory import WorkStatus
 
@@ -40,6 +41,8 @@ def follow(
             st.rerun()  # to start or stop the timer
         draw(summaries)
 
+    visitor.remember()
+    visitor.show_openness()
     polling = _any_active(list_all())
     st.fragment(watch, run_every=POLLING if polling else None)(polling)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import streamlit as st
 
+from app.ui import visitor
 from app.ui.plain import in_markdown
 from app.ui.run_link import RUN_KEY, select_run
 from robust_core.jobs.directory import WorkStatus
@@ -72,4 +73,4 @@ def _label(run: RunSummary) -> str:
 def _caption(run: RunSummary) -> str:
     status = run.status
     made = f"{datetime.fromtimestamp(run.created).astimezone():%d %b %H:%M}"
-    return f"{status.words}, {status.epoch}/{status.num_epochs} · {made}"
+    return f"{status.words}, {status.epoch}/{status.num_epochs} · {made}{visitor.mark(run.owner)}"

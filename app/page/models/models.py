@@ -5,6 +5,8 @@ import streamlit as st
 from app.page.models.bring import bring_model
 from app.page.models.link import LINK, VIEW
 from app.page.models.table import show_table
+from app.ui import visitor
+from app.ui.page import input_errors
 
 STORY = (
     "All models of this laboratory with what was measured on them: the accuracy as reported beside "
@@ -20,7 +22,9 @@ def main() -> None:
     LINK.warn()
     view = VIEW.segmented("View", bare=True)
     if view == "bring":
-        bring_model()
+        with input_errors():
+            visitor.check("import")
+            bring_model()
     else:
         show_table()
     with corner:

@@ -5,6 +5,7 @@ import streamlit as st
 from app.navigation import PAGES, page_script
 from app.page.models.arrived import show_arrival
 from app.page.models.link import show_model
+from app.ui import visitor
 from app.ui.forms import show_input_error
 from app.ui.model_picker import is_denoiser
 from app.ui.models import base_name
@@ -52,6 +53,8 @@ def _delete(info: CheckpointInfo) -> None:
     if info.kind in UNDELETABLE:
         st.caption(UNDELETABLE[info.kind])
         return
+    if not visitor.may("delete"):
+        return
     name = base_name(info)
     with st.popover("Delete", icon=":material/delete:", key="models.delete"):
         st.markdown(
@@ -63,6 +66,7 @@ def _delete(info: CheckpointInfo) -> None:
 
 def _end(name: str) -> None:
     try:
+        visitor.check("delete")
         delete_model(name)
     except InputError as error:
         show_input_error(error)

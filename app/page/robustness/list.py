@@ -6,6 +6,7 @@ from datetime import datetime
 import streamlit as st
 
 from app.page.robustness.link import SHOWN_KEY, select_evaluation
+from app.ui import visitor
 from app.ui.units import count_words
 from robust_core.evaluation_runs import EvaluationSummary
 
@@ -43,4 +44,5 @@ def pick_evaluation(summaries: Sequence[EvaluationSummary], shown: EvaluationSum
 def _label(summary: EvaluationSummary) -> str:
     made = f"{datetime.fromtimestamp(summary.created).astimezone():%d %b %H:%M:%S}"
     attacks = count_words(len(summary.attacks), "attack")
-    return f"{evaluation_title(summary)} · {attacks} · {made} · {summary.status.words}"
+    mark = visitor.mark(summary.owner)
+    return f"{evaluation_title(summary)} · {attacks} · {made} · {summary.status.words}{mark}"

@@ -8,7 +8,7 @@ from app.page.start.checkpoint_table import checkpoint_table
 from app.page.start.example import Example, find_example, show_example
 from app.page.start.first_steps import ROBUST, STANDARD, TRAIN, first_steps
 from app.page.start.photograph import find_photograph, show_photograph
-from app.ui import models
+from app.ui import models, visitor
 from app.ui.forms import show_input_error
 from app.ui.plain import in_markdown
 from app.ui.run_list import run_title, state_badge
@@ -20,12 +20,15 @@ from robust_core.training.directory import RunDirectory
 NEWEST_RUNS = 5
 
 
-def show_contents(pictures: DeltaGenerator) -> None:
+def show_contents(words: DeltaGenerator, pictures: DeltaGenerator) -> None:
     """Draw everything but title and introduction.
 
     Args:
+        words: the place of these two, for who can open the page.
         pictures: the place beside them, for an example.
     """
+    with words:
+        visitor.show_openness()
     infos = {info.name: info for info in models.checkpoints()}
     photograph = find_photograph(list(infos.values()))
     example = None

@@ -17,7 +17,7 @@ def main() -> None:
     words.markdown(STORY)
     from app.page.start.contents import show_contents  # noqa: PLC0415 - takes seconds at first
 
-    show_contents(pictures)
+    show_contents(words, pictures)
 
 
 main()

@@ -12,11 +12,12 @@ FOLDER = Path(__file__).parent
 
 
 def register(name: str):
-    """Return the renderer of the component whose files are `<name>.css` and `<name>.js`."""
+    """Return the renderer of the component `<name>.js`; what it draws is styled by `<name>.css`."""
+    style = FOLDER / f"{name}.css"
     return v2.component(
         f"robust_lab_{name}",
         html='<div class="root"></div>',
-        css=(FOLDER / f"{name}.css").read_text(encoding="utf-8"),
+        css=style.read_text(encoding="utf-8") if style.is_file() else None,
         js=(FOLDER / f"{name}.js").read_text(encoding="utf-8"),
     )
 
