@@ -4,12 +4,13 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) != sys.path[0]:
     sys.path.insert(0, str(ROOT))  # `streamlit run` puts only app/ on the path
 
-from app.navigation import PAGES, page_script  # noqa: E402
+from app.navigation import ONLY_PAGE, PAGES, lesson, only_one_page, page_script  # noqa: E402
 
 STYLE = """
 @media (min-width: 900px) {
@@ -30,17 +31,38 @@ def main() -> None:
         page_title="Robustness laboratory", page_icon="🛡️", layout="wide", initial_sidebar_state=220
     )
     folder = Path(__file__).parent
-    pages = [
-        st.Page(file, title=title, icon=icon)
+    closed = only_one_page()
+    pages = {
+        name: st.Page(
+            file,
+            title=title,
+            icon=icon,
+            visibility="hidden" if closed and name != ONLY_PAGE else "visible",
+        )
         for name, (title, icon) in PAGES.items()
         if (file := folder / page_script(name)).is_file()
-    ]
-    page = st.navigation(pages)
+    }
+    page = st.navigation(list(pages.values()))
     st.html(f"<style>{STYLE}</style>")
     st.sidebar.caption(
         "Robustness laboratory: see attacks happen, and judge whether a classifier withstands them."
     )
-    page.run()
+    if closed and page is not pages[ONLY_PAGE]:
+        _lead_back(pages[ONLY_PAGE])
+    else:
+        page.run()
+
+
+def _lead_back(page: StreamlitPage) -> None:
+    """Say that this page is not part of the lesson, and lead back to the one that is."""
+    st.title("Not part of the lesson", anchor=False)
+    st.markdown(f"The link that was opened in this browser shows the page {page.title} only.")
+    st.page_link(
+        page,
+        label="Back to the lesson",
+        icon=":material/arrow_back:",
+        query_params=lesson(),
+    )
 
 
 main()

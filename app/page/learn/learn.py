@@ -3,8 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.navigation import HIDDEN_KEY, lesson
 from app.page.learn.glossary import show_glossary
-from app.page.learn.link import LINK, SECTION, SECTIONS, hidden
+from app.page.learn.link import LINK, SECTION, SECTIONS, hidden, keep_lesson
 from app.page.learn.playground import show_playground
 from app.page.learn.present import PRESENT, show_head, show_present_button
 from app.page.learn.teacher import show_teacher
@@ -16,6 +17,8 @@ STORY = "Predict first, then see the measurement: a prediction of your own helps
 
 def main() -> None:
     """Draw the page."""
+    if not st.query_params and HIDDEN_KEY not in st.session_state:
+        st.query_params.from_dict(lesson())
     LINK.follow()
     corner = None if PRESENT.value else _show_title()
     LINK.warn()
@@ -30,6 +33,7 @@ def main() -> None:
         show_glossary(hidden())
     else:
         show_teacher()
+    keep_lesson()
     if corner is not None:
         with corner:
             LINK.button()

@@ -1,16 +1,18 @@
 """The state of the Learn page in its address, and the controls that a link can hide."""
 
 from collections.abc import Collection
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from app.navigation import HIDDEN_KEY, OTHER_PAGES, lesson, lesson_cookie
 from app.page.learn.playground import PARTS
 from app.page.learn.present import PRESENT
 from app.page.learn.tours import STEP, TOUR
+from app.ui.browser.cookie import keep_cookie
 from app.ui.page_link import PageLink
 from app.ui.state import Choice, Part, listed
 
-HIDDEN_KEY = "learn.hidden"
 SECTIONS = {
     "tours": "Guided tours",
     "playground": "Playground",
@@ -27,13 +29,27 @@ HIDEABLE = {
     "links": "the links to the other pages",
     "training": "methods and settings of the playground's training",
     "layers": "the choice of the playground's arrows",
+    OTHER_PAGES: "all pages but this one",
 }
 SECTION = Choice("section", "learn.section", SECTIONS)
 
 
 def hidden() -> Collection[str]:
-    """Return the names of the controls that are hidden in this session."""
-    return st.session_state.setdefault(HIDDEN_KEY, ())
+    """Return the names of the controls that are hidden in this session.
+
+    A new one of a browser in which a link has hidden something begins with the same.
+    """
+    if HIDDEN_KEY not in st.session_state:
+        before = lesson().get("hide", "").split(",")
+        st.session_state[HIDDEN_KEY] = tuple(name for name in before if name in HIDEABLE)
+    return st.session_state[HIDDEN_KEY]
+
+
+def keep_lesson() -> None:
+    """Let the browser keep where it is in what a link shows, until it is closed."""
+    where = urlencode(LINK.state()) if hidden() else ""
+    if where or lesson():
+        keep_cookie(lesson_cookie(), where, key="learn.lesson")
 
 
 def _hide(text: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.navigation import page_script
+from app.navigation import OTHER_PAGES, page_script
 from app.page.attack.reliability_panel import show_reliability
 from app.page.attack.surface_panel import show_surface
 from app.page.compare.outcome import show_outcomes
@@ -85,7 +85,7 @@ def show_scene(
         scene = _with_epsilon(scene)
     with first or st.container():
         _DRAW[scene.kind](scene, infos, image)
-    if "links" not in hidden:
+    if not {"links", OTHER_PAGES} & set(hidden):
         page, state = page_state(scene, infos, image)
         st.page_link(
             page,

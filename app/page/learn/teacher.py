@@ -4,13 +4,15 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.navigation import page_script
+from app.navigation import OTHER_PAGES, page_script
 from app.page.learn.all_tours import TOURS
 from app.page.learn.link import HIDEABLE, SECTIONS
+from app.ui import visitor
 
 CHOICE_KEY, TOUR_KEY, STEP_KEY = "learn.teach.section", "learn.teach.tour", "learn.teach.step"
 HIDE_KEY = "learn.teach.hide"
-USUALLY_HIDDEN = ("tours", "skip", "teacher")
+PRESENT_CHOICE = "learn.teach.present"
+USUALLY_HIDDEN = ("tours", "skip", "teacher", OTHER_PAGES)
 STORY = (
     "Create a link for a class: it opens at the place that you choose and hides the controls that "
     "you select. Hiding is no protection: the address shows what is hidden."
@@ -26,8 +28,11 @@ def show_teacher() -> None:
         state = _fill_in()
     with result:
         st.markdown("**The link**")
-        address = f"{_base()}/learn?{urlencode(state, safe=',')}"
+        base = visitor.address_for_others()
+        address = f"{base}/learn?{urlencode(state, safe=',')}"
         st.code(address, language=None, wrap_lines=True)
+        st.markdown(visitor.reach_words())
+        visitor.show_openness()
         st.caption("Copy it with the button in its corner, or try it here first.")
         st.page_link(
             page_script("learn"),
@@ -35,7 +40,8 @@ def show_teacher() -> None:
             icon=":material/open_in_new:",
             query_params=state,
         )
-        st.caption("To show everything again, remove “hide” from the address.")
+        st.caption("To show everything again in a browser that has opened it:")
+        st.code(f"{base}/learn?hide=", language=None, wrap_lines=True)
 
 
 def _fill_in() -> dict[str, str]:
@@ -61,6 +67,9 @@ def _fill_in() -> dict[str, str]:
         st.session_state[STEP_KEY] = min(st.session_state.get(STEP_KEY, 1), last)
         step = st.number_input("Step", 1, last, key=STEP_KEY, persist_state="session")
         state |= {"tour": name, "step": str(step)}
+    st.session_state.setdefault(PRESENT_CHOICE, False)
+    if st.checkbox("Open in present mode", key=PRESENT_CHOICE, persist_state="session"):
+        state["present"] = "1"
     st.markdown("**Hide**")
     hidden = []
     for name, words in HIDEABLE.items():
@@ -70,9 +79,3 @@ def _fill_in() -> dict[str, str]:
         if st.checkbox(words, key=key, persist_state="session", disabled=where_it_opens):
             hidden += [] if where_it_opens else [name]
     return state | {"hide": ",".join(hidden)}
-
-
-def _base() -> str:
-    """Return the address of the dashboard in the visitor's browser."""
-    url = st.context.url or ""
-    return url.rstrip("/").removesuffix("/learn")

@@ -1,14 +1,17 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.navigation import page_script
+from app.navigation import lesson_cookie, page_script
 from app.page.learn import measures, playground, playground_measure, work
 from app.page.learn.all_tours import TOURS
 from app.page.learn.lesson import answers, models_of
@@ -209,7 +212,46 @@ def test_a_teachers_link_names_what_is_hidden():
     page.selectbox(key="learn.teach.tour").set_value("latent")
     page.checkbox(key="learn.teach.hide.links").set_value(True)
     check(page.run())
-    assert "tour=latent&step=1&hide=tours,teacher,skip,links" in page.code[0].value
+    assert "tour=latent&step=1&hide=tours,teacher,skip,links,pages" in page.code[0].value
+    assert "Only this computer" in said(page)
+    page.checkbox(key="learn.teach.present").set_value(True)
+    check(page.run())
+    assert "present=1" in page.code[0].value
+
+
+@pytest.mark.parametrize("start", ["session", "cookie"])
+def test_a_link_that_hides_the_other_pages_leads_back_from_them(start, monkeypatch):
+    lesson = {"hide": "pages,skip", "section": "tours", "tour": "masking", "step": "3"}
+    if start == "cookie":  # a new session of a browser that has followed the link
+        cookies = {lesson_cookie(): urlencode(lesson)}
+        context = SimpleNamespace(
+            cookies=cookies, headers={}, ip_address=None, url="", theme=st.context.theme
+        )
+        monkeypatch.setattr(st, "context", context)
+        page = open_view("attack")
+    else:
+        page = open_page(lesson)
+        page.query_params.clear()
+        page.switch_page(page_script("attack"))
+        check(page.run())
+    assert page.title[0].value == "Not part of the lesson"
+    assert "shows the page Learn only" in said(page)
+    (back,) = page.get("page_link")
+    assert back.proto.page == "learn"
+    page.switch_page(page_script("learn"))
+    check(page.run())
+    assert TOURS["masking"].steps[2].title in [heading.value for heading in page.subheader]
+    assert "skip" in page.session_state["learn.hidden"]
+
+
+def test_an_address_that_hides_nothing_ends_the_lesson():
+    page = open_page({"hide": "pages"})
+    page.query_params["hide"] = ""
+    check(page.run())
+    assert page.session_state["learn.hidden"] == ()
+    page.query_params.clear()
+    page.switch_page(page_script("start"))
+    assert "Not part of the lesson" not in [title.value for title in check(page.run()).title]
 
 
 def test_the_copied_link_leads_back_to_the_playground():
