@@ -2,7 +2,7 @@
 
 from app.page.latent.measure import distances
 from app.page.learn.lesson import Measure
-from app.page.learn.measured import Measured, each_model, model_name, sampled_images
+from app.page.learn.measured import Measured, each_model, model_name, points, sampled_images
 from app.page.learn.work import confusion, latent, targeted
 from app.ui.image_picker import ChosenImage
 from app.ui.units import count_words, percent
@@ -34,7 +34,8 @@ def overlap_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) ->
     listed = each_model(infos, [percent(share) for share in shares])
     return Measured(
         shares[0] - shares[1],
-        f"Share of its 10 nearest clean neighbours that an attacked image keeps: {listed}. "
+        f"Share of its 10 nearest clean neighbours that an attacked image keeps: {listed}; "
+        f"that of {model_name(infos[0])} is **{points(shares[0] - shares[1])}**. "
         f"{seeded_words(wanted.attack)}, {sampled_images(len(found[0].images))}.",
     )
 

@@ -35,7 +35,8 @@ def clean_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage) 
     """Return the clean accuracy of the first model minus that of the second."""
     one, other = (clean_accuracy(wanted, [info], image) for info in infos)
     difference = one.value - other.value
-    return Measured(difference, f"{one.words} {other.words} **{points(difference)}**.")
+    words = f"The accuracy of {model_name(infos[1])} is **{points(-difference)}**."
+    return Measured(difference, f"{one.words} {other.words} {words}")
 
 
 def accuracy_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -> Measured:
@@ -45,7 +46,8 @@ def accuracy_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) -
     difference = shares[0] - shares[1]
     return Measured(
         difference,
-        f"Accuracy under attack: {listed} ({points(difference)}). {seeded_words(wanted.attack)}, "
+        f"Accuracy under attack: {listed}; that of {model_name(infos[0])} is "
+        f"**{points(difference)}**. {seeded_words(wanted.attack)}, "
         f"{sampled_images(wanted.number)}.",
     )
 
@@ -60,7 +62,8 @@ def attack_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage)
         difference,
         f"{model_name(infos[0])} is correct on **{percent(one.value)}** under "
         f"{seeded_words(wanted.attack)}, and on **{percent(other.value)}** under "
-        f"{seeded_words(wanted.other)} ({points(-difference)}); {sampled_images(wanted.number)}.",
+        f"{seeded_words(wanted.other)}: **{points(-difference)}**; "
+        f"{sampled_images(wanted.number)}.",
     )
 
 
@@ -73,7 +76,7 @@ def surrogate_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) 
         transfer - direct,
         f"{model_name(model)} is correct on **{percent(transfer)}** if the attack is computed on "
         f"{model_name(surrogate)}, and on **{percent(direct)}** if it is computed on "
-        f"{model_name(model)} itself. "
+        f"{model_name(model)} itself: the first is **{points(transfer - direct)}**. "
         f"{seeded_words(wanted.attack)}, {sampled_images(wanted.number)}.",
     )
 
@@ -86,7 +89,8 @@ def same_surrogate_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenIm
     listed = each_model(infos, [percent(share) for share in shares])
     return Measured(
         shares[0] - shares[1],
-        f"Accuracy under attack: {listed} ({points(shares[0] - shares[1])}). "
+        f"Accuracy under attack: {listed}; that of {model_name(infos[0])} is "
+        f"**{points(shares[0] - shares[1])}**. "
         f"{seeded_words(wanted.attack)}, surrogate model {model_name(infos[1])}, "
         f"{sampled_images(wanted.number)}.",
     )

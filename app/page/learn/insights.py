@@ -2,7 +2,7 @@
 
 from app.page.gradients import measure as gradients
 from app.page.learn.lesson import Measure
-from app.page.learn.measured import Measured, each_model, model_name, sampled_images
+from app.page.learn.measured import Measured, each_model, model_name, points, sampled_images
 from app.page.learn.work import trace
 from app.ui import models, reliability
 from app.ui.image_picker import ChosenImage
@@ -69,7 +69,8 @@ def alignment_gap(wanted: Measure, infos: list[CheckpointInfo], _: ChosenImage) 
     listed = each_model(infos, [f"{mean:+.3f}" for mean in means])
     return Measured(
         means[0] - means[1],
-        f"Mean cosine of gradient and direction to the class mean: {listed}. "
+        f"Mean cosine of gradient and direction to the class mean: {listed}; "
+        f"difference **{means[0] - means[1]:+.3f}**. "
         f"{sampled_images(wanted.number).capitalize()}, all classes.",
     )
 
@@ -84,7 +85,8 @@ def morph_gap(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage) 
     listed = each_model(infos, [percent(share) for share in shares])
     return Measured(
         shares[0] - shares[1],
-        f"Mean probability of the target class at the end: {listed}. Targeted PGD, L2 "
+        f"Mean probability of the target class at the end: {listed}; that of "
+        f"{model_name(infos[0])} is **{points(shares[0] - shares[1])}**. Targeted PGD, L2 "
         f"{MORPH_RADIUS:g}, {gradients.MORPH_STEPS} steps, no random start, {image.image_id}, "
         "every class once.",
     )

@@ -35,5 +35,8 @@ def sampled_images(number: int) -> str:
 
 
 def points(difference: float) -> str:
-    """Return a difference of shares in percentage points, with its sign."""
-    return f"{round(100 * difference):+d} points"
+    """Return a difference of shares in percentage points: "3 points lower"."""
+    number = round(100 * abs(difference))
+    if number == 0:
+        return "the same to within half a point"
+    return f"{count_words(number, 'point')} {'higher' if difference > 0 else 'lower'}"

@@ -121,7 +121,7 @@ VIRTUAL = Tour(
             "it reaches best. Then we compare with the class where the untargeted attack ended.",
             Scene("pairs", (STANDARD,)),
             "For what share of the misclassified images are the two classes the same?",
-            answers("less than 1/3", 1 / 3, "1/3 to 2/3", 2 / 3, "more than 2/3"),
+            answers("less than 33 %", 0.33, "33 to 67 %", 0.67, "more than 67 %"),
             Measure("agreement", (STANDARD,), TEN_STEPS, number=FEW_TARGETED),
             "An untargeted attack acts like the easiest targeted attack. The pairs below are "
             "hard-class pairs: two classes that are often confused under attack.",
@@ -291,8 +291,8 @@ LATENT = Tour(
             "scores as more natural (IMT). The paper computed its attacks on the base network, "
             "without this step, and evaluated them with it.",
             Scene("side_by_side", (IMT, ATLD)),
-            "How many points of robust accuracy does the step add under that attack?",
-            answers("less than 0 points", 0.0, "0 to 10 points", 0.1, "more than 10 points"),
+            "How much higher is the accuracy with the step than without it under that attack?",
+            answers("not at all: it is lower", 0.0, "0 to 10 points", 0.1, "more than 10 points"),
             Measure("same_surrogate_gap", (IMT, ATLD)),
             "On the small model shipped here the step does not help. The paper reports a large "
             "gain on CIFAR-10 under this kind of attack.",
