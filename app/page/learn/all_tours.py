@@ -1,7 +1,8 @@
 """All guided tours, in the order of the list; links contain the name of a tour."""
 
 from app.page.learn.lesson import Tour
-from app.page.learn.tours_attacks import ADVERSARIAL, MASKING, REAL, TRAINING
+from app.page.learn.tour_first import ADVERSARIAL
+from app.page.learn.tours_attacks import MASKING, REAL, TRAINING
 from app.page.learn.tours_methods import GRADIENTS, LATENT, RETINA, VIRTUAL
 
 TOURS: dict[str, Tour] = {

@@ -99,6 +99,7 @@ class Step:
         question: what to predict. options: answers; their ranges cover every value once.
         measure: the measurement. lesson: the conclusion.
         before: shown until then, if the scene would give the answer away.
+        image: which one it shows, if another than the tour.
     """
 
     title: str
@@ -109,6 +110,7 @@ class Step:
     measure: Measure
     lesson: str
     before: Scene | None = None
+    image: "ImageRule | None" = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class ImageRule:
     """Which test image a tour shows: the first one that fits.
 
     All of these models classify it correctly without an attack; the attack fools all models in
-    `fooled` and none in `safe`. If no image fits, the first one is taken.
+    `fooled` and none in `safe`. If no image fits, the first one is taken. A rule without models is
+    that of all pages: the data set's default image.
     """
 
     fooled: tuple[str, ...] = ()
@@ -126,12 +129,16 @@ class ImageRule:
 
 @dataclass(frozen=True)
 class Tour:
-    """A guided tour: its title, a sentence about it, the image it shows, and its steps."""
+    """A guided tour: its title, a sentence about it, the image it shows, and its steps.
+
+    rather: the same tour, step by step, with models that are not always installed.
+    """
 
     title: str
     summary: str
     steps: tuple[Step, ...]
     image: ImageRule = field(default_factory=ImageRule)
+    rather: "Tour | None" = None
 
 
 def answers(*words_and_bounds: str | float) -> tuple[Option, ...]:

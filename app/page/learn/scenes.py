@@ -41,7 +41,7 @@ from robust_core.threat_model import Norm
 
 Infos = Sequence[CheckpointInfo]
 WITH_EPSILON = ("play", "side_by_side")  # scenes with a slider of epsilon
-PICTURE_WIDTH = 160
+PICTURE_WIDTH = 224
 TAB_KEY, DISCRIMINATOR = "latent.tabs", "Discriminator"
 SURFACE_KEY = "attack.surface"
 ATTACK, COMPARE, GRADIENTS = page_script("attack"), page_script("compare"), page_script("gradients")

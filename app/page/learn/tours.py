@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.page.learn import measures
 from app.page.learn.all_tours import TOURS
-from app.page.learn.lesson import Scene, Step, models_of
+from app.page.learn.lesson import Scene, Step, Tour, models_of
 from app.page.learn.measured import Measured
 from app.page.learn.present import PRESENT, show_head
 from app.page.learn.scenes import show_scene
@@ -15,6 +15,7 @@ from app.ui.image_picker import ChosenImage
 from app.ui.page import input_errors
 from app.ui.state import Choice, Number
 from app.ui.units import count_words
+from robust_core.data import data_source
 from robust_core.errors import InputError
 
 ANSWERS_KEY = "learn.answers"
@@ -81,7 +82,7 @@ def show_tours(catalogue: Models, hidden: Collection[str]) -> None:
 
 def _show_tour(catalogue: Models, hidden: Collection[str]) -> None:
     name, number = TOUR.value, STEP.value
-    tour = TOURS[name]
+    tour = _fitting(TOURS[name], catalogue)
     step, total = tour.steps[number - 1], len(tour.steps)
     if PRESENT.value:
         show_head(f"**{tour.title}** · step {number} of {total}")
@@ -98,9 +99,19 @@ def _show_tour(catalogue: Models, hidden: Collection[str]) -> None:
         st.subheader(step.title, anchor=False)
         st.markdown(step.text)
     with input_errors():
-        image = find_image(tour.image, catalogue, catalogue[models_of(tour)[0]])
+        first = models_of(tour)[0] if step.image is None else step.scene.models[0]
+        image = find_image(step.image or tour.image, catalogue, catalogue[first])
         show = _present_step if PRESENT.value else _show_step
         show(step, catalogue, image, (name, number), hidden)
+
+
+def _fitting(tour: Tour, catalogue: Models) -> Tour:
+    """Return the tour with the models that are better, where these and their images are here."""
+    if tour.rather is None:
+        return tour
+    infos = [catalogue.get(name) for name in models_of(tour.rather)]
+    here = all(info and data_source(info.config.data.name).is_available() for info in infos)
+    return tour.rather if here else tour
 
 
 def _show_step(

@@ -16,16 +16,18 @@ from app.page.learn import measures, playground, playground_measure, work
 from app.page.learn.all_tours import TOURS
 from app.page.learn.lesson import answers, models_of
 from app.page.learn.link import HIDEABLE
+from app.page.learn.measured import points
 from app.page.learn.scenes import TITLES
 from app.page.learn.terms import PAPERS, TERMS, find_terms, paper_words
 from app.ui.plain import in_markdown
 from robust_core.analysis.toy_2d_moves import MOVES, ToyRecipe, TrainedToy, moves
+from robust_core.data import DATA
 from tests.app.conftest import ROOT
 from tests.app.page_driver import check, check_no_error, open_view, said
 from tests.shelves import use_only
 
 EXPECTED = {  # the right answers for the shipped models, which the lessons rely on
-    "adversarial": [2, 2, 0, 1, 0, 2],
+    "adversarial": [0, 2, 2, 0, 1, 0, 2],
     "masking": [2, 2, 0, 0, 2, 2],
     "gradients": [0, 2, 1, 2, 1],
     "training": [2, 1, 1, 2, 1],
@@ -89,8 +91,8 @@ def test_every_scene_of_the_other_tours_is_drawn_with_fewer_images(name, monkeyp
 
 
 def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
-    page = open_page({"tour": "adversarial"})
-    check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
+    page = open_page({"tour": "adversarial", "step": 2})
+    check(page.radio(key="learn.choice.adversarial.2").set_value(0).run())
     press_key(page, "learn.reveal")
     assert "Measured: more than 95 %" in page.warning[0].value
     assert "of a sample of 60 test images correctly" in said(page)
@@ -124,15 +126,16 @@ def test_answers_meet_at_their_bounds():
 
 
 def test_a_measurement_names_attack_norm_epsilon_steps_seed_and_images():
-    page = open_page({"tour": "adversarial", "step": 4})
+    page = open_page({"tour": "adversarial", "step": 5})
     press_key(page, "learn.reveal")
     words = said(page)
+    assert re.search(r"\*\*\d+ points lower\*\*", words)
     assert re.search(r"under PGD-20, Linf 25.5/255, seed 0", words)
     assert "a sample of 60 test images" in words
 
 
 def test_the_epsilon_of_a_scene_changes_the_attack_and_not_the_question():
-    page = open_page({"tour": "adversarial", "step": 5})
+    page = open_page({"tour": "adversarial", "step": 6})
     press_key(page, "learn.reveal")
     asked = [line for line in said(page).splitlines() if "before and" in line]
     (slider,) = [one for one in page.slider if str(one.key).startswith("learn.epsilon")]
@@ -197,6 +200,30 @@ def test_present_mode_shows_one_step_and_its_end_the_page():
     assert page.title[0].value == "Learn" and step.lesson in said(page)
     press_key(page, "learn.enter")
     assert [title.value for title in page.title] == [step.title]
+
+
+def test_a_loss_is_told_as_a_loss():
+    assert points(-0.034) == "3 points lower" and points(0.01) == "1 point higher"
+    assert points(0.004) == points(-0.004) == "the same to within half a point"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_first_step_is_a_change_that_cannot_be_seen_and_a_collapse(installed, monkeypatch):
+    if not installed:
+        monkeypatch.setattr(DATA.get("imagenet_samples"), "is_available", lambda: False)
+    elif not DATA.get("imagenet_samples").is_available():
+        pytest.skip("Foolbox's photographs are not installed")
+    page = open_page({"tour": "adversarial"})
+    expected = ("photographs", "2/255") if installed else ("drawn shapes", "8/255")
+    assert all(words in said(page) for words in expected)
+    check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
+    press_key(page, "learn.reveal")
+    assert page.success[0].value == "You predicted it: less than 10 %."
+
+
+def test_a_tour_with_optional_models_has_as_many_steps():
+    for tour in TOURS.values():
+        assert tour.rather is None or len(tour.rather.steps) == len(tour.steps)
 
 
 def test_a_tour_shows_an_image_that_fits_its_rule():
