@@ -128,6 +128,7 @@ def train_toy(
     seed: int = 0,
     epsilon: float = EPSILON,
     on_epoch: Callable[[int], None] | None = None,
+    on_network: Callable[[int, ToyNetwork], None] | None = None,
 ) -> ToyNetwork:
     """Return the network of the best epoch, in eval mode: Adam with learning rate 0.01.
 
@@ -143,6 +144,8 @@ def train_toy(
         seed: of the initial weights and of the order.
         epsilon: of the training attack, if there is one, in units of the plane.
         on_epoch: called with each epoch's number, from 0; an exception it raises ends training.
+        on_network: called after each epoch with its number, from 1, and the network as it is then,
+            to be looked at only.
 
     Raises:
         InputError: another method.
@@ -173,6 +176,8 @@ def train_toy(
             correct = accuracy_count(predict_logits(network, x), y)
             if correct >= best:
                 best, kept = correct, copy.deepcopy(network.state_dict())
+            if on_network is not None:
+                on_network(epoch + 1, network)
         network.load_state_dict(kept)
     return network.eval()
 

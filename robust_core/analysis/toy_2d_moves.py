@@ -46,6 +46,7 @@ NUM_ARROWS = 16
 GRADIENT_LENGTH = 10.0  # of a gradient's arrow, in units of the plane: only its direction counts
 DISCRIMINATOR_EPOCHS = 12
 REACH, GRID = 80.0, 81
+NUM_FRAMES = 20  # of a training, about
 RADII = (0.0, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 17.5, 20.0)
 
 
@@ -114,17 +115,30 @@ def points_of(recipe: ToyRecipe, seed: int) -> ToyPoints:
     return draw_points(recipe.num_points // 4, seed, FEW_CENTRES)
 
 
-def train_recipe(recipe: ToyRecipe, *, on_epoch: Callable[[int], None] | None = None) -> TrainedToy:
+def train_recipe(
+    recipe: ToyRecipe,
+    *,
+    on_epoch: Callable[[int], None] | None = None,
+    on_frame: Callable[[int, DecisionMap], None] | None = None,
+) -> TrainedToy:
     """Train a network in the plane and find out what `TrainedToy` knows of it.
 
     Args:
         recipe: what to train.
         on_epoch: called with each epoch's number, from 0; an exception it raises ends training.
+        on_frame: called about `NUM_FRAMES` times with the number of epochs that are done, and the
+            decision of the network as it is then.
 
     Raises:
         InputError: unknown data, or an unknown method.
     """
     points, test = points_of(recipe, recipe.seed), points_of(recipe, recipe.seed + 1)
+    interval = max(1, recipe.epochs // NUM_FRAMES)
+
+    def look(epoch: int, network: ToyNetwork) -> None:
+        if on_frame is not None and epoch % interval == 0:
+            on_frame(epoch, decision_map(network, REACH, GRID))
+
     network = train_toy(
         recipe.method,
         points,
@@ -133,6 +147,7 @@ def train_recipe(recipe: ToyRecipe, *, on_epoch: Callable[[int], None] | None = 
         seed=recipe.seed,
         epsilon=recipe.epsilon,
         on_epoch=on_epoch,
+        on_network=look,
     )
     discriminator = _discriminator(network, points, recipe)
     network.requires_grad_(False)

@@ -84,6 +84,14 @@ def test_epochs_are_told_and_can_end_training():
         train_recipe(RECIPE, on_epoch=stop)
 
 
+def test_the_boundary_is_shown_while_it_moves_and_looking_changes_nothing(network):
+    frames = []
+    watched = train_recipe(RECIPE, on_frame=lambda epoch, shown: frames.append((epoch, shown)))
+    assert [epoch for epoch, _ in frames] == list(range(1, RECIPE.epochs + 1))
+    assert not torch.equal(frames[0][1].probability, frames[-1][1].probability)
+    assert torch.equal(watched.map.probability, network.map.probability)
+
+
 def test_unknown_data_is_refused():
     with pytest.raises(InputError, match="unknown data in the plane 'spiral'"):
         train_recipe(ToyRecipe("spiral", "standard", 40, 1, 10.0, 0))

@@ -12,13 +12,19 @@ from app.page.learn import playground_measure as toy
 from app.ui.charts import PLAIN_CHART
 from app.ui.state import Choice, Names, Number
 from app.ui.units import percent
-from robust_core.analysis.toy_2d import ATTACK_STEP_SIZE, ATTACK_STEPS
+from robust_core.analysis.toy_2d import (
+    ATTACK_STEP_SIZE,
+    ATTACK_STEPS,
+    DecisionMap,
+    ToyPoints,
+)
 from robust_core.analysis.toy_2d_moves import (
     LARGEST_EPSILON,
     RADII,
     Arrows,
     ToyRecipe,
     TrainedToy,
+    points_of,
 )
 
 DATA = {"line": "Clusters on a line", "moons": "Two moons"}
@@ -46,10 +52,13 @@ SEED = Number("seed", "learn.play.seed", 0, 999, 1)
 EPSILON = Number("epsilon", "learn.play.epsilon", 0.0, LARGEST_EPSILON, 10.0)
 ARROWS = Names("arrows", "learn.play.layers", lambda: LAYERS, start=["pgd"], kind="kind of arrows")
 PARTS = (POINTS_OF, LEFT, RIGHT, POINTS, EPOCHS, RADIUS, SEED, EPSILON, ARROWS)
+BEGUN = Number(
+    "begun", "learn.play.begun", 0, 1, 0
+)  # once a session: what it opens with is trained
 SIDES = ("left", "right")
 STORY = (
-    "Two networks are trained on the same points with different methods. Change epsilon to see how "
-    "an attack of that size affects each of them."
+    "Two networks learn the same points with different methods: see their boundaries move. Then "
+    "change epsilon to see how an attack of that size affects each of them."
 )
 EXPLANATIONS = {
     "gradient": "Gradient: where the loss increases fastest; all arrows have the same length.",
@@ -81,7 +90,8 @@ def show_playground(hidden: Collection[str]) -> None:
         )
         st.caption("Takes a few seconds; networks trained before are shown at once.")
     with stage:
-        networks = _networks(_recipes(), pressed)
+        networks = _networks(_recipes(), pressed or not BEGUN.value)
+        BEGUN.put(1)
         if networks is None:
             st.info(
                 "Press Train both to train two small networks.",
@@ -92,7 +102,7 @@ def show_playground(hidden: Collection[str]) -> None:
 
 
 def _pick_training() -> None:
-    POINTS_OF.segmented("Points")
+    POINTS_OF.select("Points")
     LEFT.select("Left network")
     RIGHT.select("Right network")
     with st.expander("More settings", icon=":material/tune:"):
@@ -118,10 +128,51 @@ def _recipes() -> list[ToyRecipe]:
 def _networks(recipes: Sequence[ToyRecipe], pressed: bool) -> list[TrainedToy] | None:
     """Return both networks; None if one is not trained yet and training was not requested."""
     if pressed:
-        return [toy.train(recipe, f"Training {METHODS[recipe.method]}") for recipe in recipes]
+        return _learn(recipes)
     found = [toy.known_network(recipe) for recipe in recipes]
     there = [one for one in found if one is not None]
     return there if len(there) == len(recipes) else None
+
+
+def _learn(recipes: Sequence[ToyRecipe]) -> list[TrainedToy]:
+    """Train both networks, the second after the first, and draw them while they learn."""
+    board = st.empty()
+    with board.container():
+        places = [column.empty() for column in st.columns(2)]
+    networks = []
+    for recipe, place in zip(recipes, places, strict=True):
+        points = points_of(recipe, recipe.seed)
+
+        def draw(epoch: int, shown: DecisionMap, recipe=recipe, place=place, points=points) -> None:
+            with place.container():
+                _frame(recipe, epoch, shown, points)
+
+        networks.append(toy.train(recipe, f"Training {METHODS[recipe.method]}", draw))
+    board.empty()
+    return networks
+
+
+def _frame(recipe: ToyRecipe, epoch: int, shown: DecisionMap, points: ToyPoints) -> None:
+    """Draw a network that is learning, with its training points."""
+    words = f"epoch {epoch} of {recipe.epochs}"
+    st.markdown(f"**{METHODS[recipe.method]}**: {words}")
+    st.plotly_chart(
+        charts.plane_map(_plane_of(shown, points, {}), theme()),
+        config=PLAIN_CHART,
+        alt=f"Decision regions of the network that learns with {METHODS[recipe.method]}, {words}.",
+    )
+
+
+def _plane_of(shown: DecisionMap, points: ToyPoints, arrows: Mapping[str, Arrows]) -> charts.Plane:
+    return charts.Plane(
+        shown.first.numpy(),
+        shown.second.numpy(),
+        shown.probability.numpy(),
+        points.points.numpy(),
+        points.y.numpy(),
+        {layer: (moved.start.numpy(), moved.end.numpy()) for layer, moved in arrows.items()},
+        LAYERS,
+    )
 
 
 @st.fragment
@@ -149,17 +200,8 @@ def _plane(one: TrainedToy, arrows: Mapping[str, Arrows], right_now: int, side: 
     number, name = len(one.test.y), METHODS[one.recipe.method]
     clean, attacked = percent(one.correct[0] / number), percent(right_now / number)
     st.markdown(f"**{name}**: {clean} correct, **{attacked}** under PGD")
-    plane = charts.Plane(
-        one.map.first.numpy(),
-        one.map.second.numpy(),
-        one.map.probability.numpy(),
-        one.test.points.numpy(),
-        one.test.y.numpy(),
-        {layer: (moved.start.numpy(), moved.end.numpy()) for layer, moved in arrows.items()},
-        LAYERS,
-    )
     st.plotly_chart(
-        charts.plane_map(plane, theme()),
+        charts.plane_map(_plane_of(one.map, one.test, arrows), theme()),
         key=f"learn.play.plane.{side}",
         config={"toImageButtonOptions": {"format": "png", "filename": f"plane-{side}", "scale": 2}},
         alt=f"Decision regions of the network trained with {name}: {clean} of {number} test points "

@@ -1,8 +1,9 @@
 """The networks of the playground, trained once and cached."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.ui.measure import Run, known, run
+from robust_core.analysis.toy_2d import DecisionMap
 from robust_core.analysis.toy_2d_moves import (
     Arrows,
     ToyRecipe,
@@ -35,10 +36,20 @@ def moved(
     )
 
 
-def train(recipe: ToyRecipe, words: str) -> TrainedToy:
-    """Train a network, or return the one trained before; `words` describe the progress."""
+def train(
+    recipe: ToyRecipe, words: str, draw: Callable[[int, DecisionMap], None] | None = None
+) -> TrainedToy:
+    """Train a network, or return the one trained before.
+
+    Args:
+        recipe: of the network.
+        words: describe the progress.
+        draw: called now and then while it learns: epochs done, its decision as it is.
+    """
 
     def work(job: Run) -> TrainedToy:
-        return train_recipe(recipe, on_epoch=lambda epoch: job.done(epoch, recipe.epochs + 1))
+        return train_recipe(
+            recipe, on_epoch=lambda epoch: job.done(epoch, recipe.epochs + 1), on_frame=draw
+        )
 
     return run(KIND, (recipe,), work, words)

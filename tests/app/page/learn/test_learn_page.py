@@ -284,8 +284,12 @@ def test_an_address_that_hides_nothing_ends_the_lesson():
 def test_the_copied_link_leads_back_to_the_playground():
     query = {"section": "playground", "data": "moons", "right": "pag", "seed": "7"}
     query |= {"epsilon": "3.5", "arrows": "pgd,lmae", "hide": "teacher", "epochs": "20"}
+    query |= {"points": "40"}
     page = open_page(query)
+    assert len(page.get("plotly_chart")) == 3  # trained at once, not empty
+    check(page.slider(key="learn.play.epochs").set_value(10).run())
     assert "Press Train both" in said(page)
+    check(page.slider(key="learn.play.epochs").set_value(20).run())
     page.session_state["learn.copy_link"] = {"copied": "anything"}
     check(page.run())
     state = {name: "".join(value) for name, value in page.query_params.items()}
