@@ -22,6 +22,10 @@ STYLE = """
   }
   .stMainBlockContainer [data-testid=stColumn] { min-width: min(15rem, 100%); }
 }
+[data-testid=stSidebar] :is(a, button):focus-visible, [data-testid=stPageLink] a:focus-visible {
+  outline: 2px solid currentColor; outline-offset: -2px;
+}
+.st-key-page-skip { position: absolute; z-index: 1; }
 """  # the theme sets the padding above and below only; Streamlit squeezes columns until 640 pixels
 
 
@@ -44,6 +48,8 @@ def main() -> None:
     }
     page = st.navigation(list(pages.values()))
     st.html(f"<style>{STYLE}</style>")
+    if closed:  # of a single page the navigation shows nothing
+        st.sidebar.page_link(pages[ONLY_PAGE])
     st.sidebar.caption(
         "Robustness laboratory: see attacks happen, and judge whether a classifier withstands them."
     )

@@ -50,7 +50,8 @@ class ChosenImage:
 
 def pick_image(info: CheckpointInfo) -> ChosenImage | None:
     """Draw the picker and return the chosen image; None, with a message, if there is none yet."""
-    st.session_state.setdefault(SOURCE_KEY, GALLERY)
+    # set anew: of a choice that two pages share the browser forgets the mark at a change of page
+    st.session_state[SOURCE_KEY] = st.session_state.get(SOURCE_KEY, GALLERY)
     source = st.segmented_control(
         "Image", [GALLERY, UPLOAD], key=SOURCE_KEY, required=True, persist_state="session"
     )

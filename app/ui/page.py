@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.ui.browser.skip_link import skip_link
 from app.ui.forms import show_input_error
 from app.ui.page_link import PageLink
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 
+RESULT = "page.result"
 NO_MODELS = "There is no model yet: train one on the page Train, then return here."
 Infos = Sequence[CheckpointInfo]
 
@@ -51,8 +53,19 @@ def open_page(
         return None
     followed = link(infos)
     followed.warn()
-    controls, stage = st.columns([1, 3.2], gap="large")
+    controls, stage = areas([1, 3.2])
     return Page(followed, corner, controls, stage)
+
+
+def areas(widths: Sequence[float]) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Return places for controls and results, and draw the link over the controls.
+
+    Args:
+        widths: of both, relative to each other.
+    """
+    skip_link("Skip to the result", to=RESULT, key="page.skip")
+    controls, results = st.columns(widths, gap="large")
+    return controls, results.container(key=RESULT)
 
 
 @contextmanager

@@ -123,6 +123,7 @@ class Choice(_Kept):
         if bare:
             more["label_visibility"] = "collapsed"
         offered = self._offered(among)
+        self.put(self.value)  # or the browser forgets the mark when two pages share the choice
         kept = self._widget(**{"format_func": self.words, "required": True, **more})
         return str(st.segmented_control(label, offered, **kept))
 

@@ -77,9 +77,11 @@ def learn(visitor: Visitor) -> Views:
     yield "answer"
     for name in ("Playground", "Glossary", "For teachers"):
         choose(visitor, name)
-        if name == "Playground":
-            press(visitor, "Train both")
         yield name
+    visitor.open("/learn?present=1&tour=adversarial&step=2")
+    yield "question, presented"
+    press(visitor, "I cannot tell: show me")
+    yield "answer, presented"
 
 
 def press(visitor: Visitor, name: str) -> None:

@@ -40,7 +40,10 @@ def test_the_attack_page_works_by_keyboard_alone(visit: Visitor):
     press = page.keyboard.press
     tab_to(visit, "Skip to main content")
     press("Enter")
-    tab_to(visit, "Model")
+    tab_to(visit, "Skip to the result")
+    press("Enter")
+    assert page.evaluate("document.activeElement.matches('.st-key-page-result')")
+    tab_to(visit, "Model", "Shift+Tab")
     page.keyboard.type(ROBUST)
     press("Enter")
     visit.settle()

@@ -10,6 +10,7 @@ from app.page.gradients.controls import theme
 from app.page.learn import charts
 from app.page.learn import playground_measure as toy
 from app.ui.charts import PLAIN_CHART
+from app.ui.page import areas
 from app.ui.state import Choice, Names, Number
 from app.ui.units import percent
 from robust_core.analysis.toy_2d import (
@@ -81,7 +82,7 @@ def show_playground(hidden: Collection[str]) -> None:
     if "training" in hidden:
         controls = stage = st.container()
     else:
-        controls, stage = st.columns([1, 3.2], gap="large")
+        controls, stage = areas([1, 3.2])
     with controls:
         if "training" not in hidden:
             _pick_training()

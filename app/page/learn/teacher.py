@@ -40,8 +40,9 @@ def show_teacher() -> None:
             icon=":material/open_in_new:",
             query_params=state,
         )
-        st.caption("To show everything again in a browser that has opened it:")
-        st.code(f"{base}/learn?hide=", language=None, wrap_lines=True)
+        st.markdown(
+            f"To show everything again in a browser that has opened it: `{base}/learn?hide=`"
+        )
 
 
 def _fill_in() -> dict[str, str]:

@@ -12,7 +12,7 @@ from app.page.learn.present import PRESENT, show_head
 from app.page.learn.scenes import show_scene
 from app.page.learn.work import Models, find_image
 from app.ui.image_picker import ChosenImage
-from app.ui.page import input_errors
+from app.ui.page import areas, input_errors
 from app.ui.state import Choice, Number
 from app.ui.units import count_words
 from robust_core.data import data_source
@@ -64,7 +64,7 @@ def show_tours(catalogue: Models, hidden: Collection[str]) -> None:
     if "tours" in hidden or PRESENT.value:
         _show_tour(catalogue, hidden)
         return
-    choice, stage = st.columns([1, 3.2], gap="large")
+    choice, stage = areas([1, 3.2])
     with choice:
         st.radio(
             "Tour",

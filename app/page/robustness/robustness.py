@@ -16,6 +16,7 @@ from app.ui.forms import show_input_error
 from app.ui.job_controls import show_log
 from app.ui.job_watch import follow
 from app.ui.model_picker import in_order
+from app.ui.page import areas
 from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationSummary
@@ -39,7 +40,7 @@ def main() -> None:
     st.title("Robustness", anchor=False)
     st.markdown(STORY)
     LINK.warn()
-    controls, stage = st.columns([1.3, 3.4], gap="large")
+    controls, stage = areas([1.3, 3.4])
     with controls:
         infos = in_order(models.checkpoints())
         if infos:

@@ -8,6 +8,7 @@ from app.navigation import page_script
 from app.page.train.form import new_run
 from app.page.train.progress import show_run
 from app.ui.job_watch import follow
+from app.ui.page import areas
 from app.ui.run_link import LINK
 from app.ui.run_list import pick_run, shown_run
 from robust_core import jobs
@@ -29,7 +30,7 @@ def main() -> None:
     st.title("Train", anchor=False)
     st.markdown(STORY)
     LINK.warn()
-    controls, progress = st.columns([1.15, 3.2], gap="large")
+    controls, progress = areas([1.15, 3.2])
     with controls:
         new_run()
         st.page_link(

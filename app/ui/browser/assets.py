@@ -1,6 +1,7 @@
 """What the components-v2 components share: their style and script, read from files; pictures."""
 
 import base64
+import re
 from pathlib import Path
 
 from streamlit.components import v2
@@ -20,6 +21,11 @@ def register(name: str):
         css=style.read_text(encoding="utf-8") if style.is_file() else None,
         js=(FOLDER / f"{name}.js").read_text(encoding="utf-8"),
     )
+
+
+def key_class(key: str) -> str:
+    """Return the class that Streamlit gives to an element with a key."""
+    return "st-key-" + re.sub(r"[^a-zA-Z0-9_-]", "-", key)
 
 
 def data_url(x: Tensor) -> str:

@@ -11,7 +11,7 @@ export default function ({ data }) {
     const name = data.keys[event.key]
     if (!name || event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return
     const busy = event.key === "Escape" ? document.querySelector(OPEN) : event.composedPath().some((node) => node.matches?.(BUSY))
-    const button = document.querySelector(`.st-key-${name} button`)
+    const button = document.querySelector(`.${name} button`)
     if (busy || !button) return
     event.preventDefault()
     button.click() // one that is disabled does nothing

@@ -1,9 +1,8 @@
 """Keys that press buttons of the page."""
 
-import re
 from collections.abc import Mapping
 
-from app.ui.browser.assets import register
+from app.ui.browser.assets import key_class, register
 
 _render = register("keys")
 
@@ -15,5 +14,5 @@ def keys_press(buttons: Mapping[str, str], *, key: str) -> None:
         buttons: name of a key, such as "ArrowRight", to the key of the button that it presses.
         key: of the component.
     """
-    names = {pressed: re.sub(r"[^a-zA-Z0-9_-]", "-", name) for pressed, name in buttons.items()}
-    _render(key=key, data={"keys": names})
+    classes = {pressed: key_class(name) for pressed, name in buttons.items()}
+    _render(key=key, data={"keys": classes})
