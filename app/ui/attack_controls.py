@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.ui.forms import has_form, parameter_form, show_input_error
+from app.ui.state import kept
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.attacks.description import attack_title
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -66,9 +67,8 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
         "Attack",
         names,
         format_func=attack_title,
-        key=ATTACK_KEY,
-        persist_state="session",
         help=_summary(ATTACKS.get(st.session_state[ATTACK_KEY])),
+        **kept(ATTACK_KEY),
     )
     attack = parameter_form(
         ATTACKS.get(name),
@@ -89,9 +89,8 @@ def _pick_target(info: CheckpointInfo, label: int) -> int | None:
     targeted_key, target_key = target_keys(info)
     if not st.checkbox(
         "Targeted attack",
-        key=targeted_key,
-        persist_state="session",
         help="Attack towards one chosen class instead of any wrong class.",
+        **kept(targeted_key),
     ):
         return None
     if st.session_state.get(target_key) not in range(info.num_classes):
@@ -100,9 +99,8 @@ def _pick_target(info: CheckpointInfo, label: int) -> int | None:
         "Target",
         range(info.num_classes),
         format_func=lambda k: info.class_names[k],
-        key=target_key,
-        persist_state="session",
         label_visibility="collapsed",
+        **kept(target_key),
     )
 
 

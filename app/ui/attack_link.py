@@ -12,7 +12,7 @@ from app.ui.model_picker import chosen_model, model_part
 from app.ui.page_link import PageLink, State
 from app.ui.state import Part
 from robust_core.aliases import renamed_parameters
-from robust_core.attacks.base import ATTACKS
+from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
@@ -30,6 +30,11 @@ def link_state(info: CheckpointInfo, image: ChosenImage, plan: AttackPlan) -> di
     for name, value in plan.attack.model_dump(mode="json").items():
         state[name] = AUTOMATIC if value is None else str(value)
     return state
+
+
+def attack_state(info: CheckpointInfo, image: ChosenImage, attack: Attack) -> dict[str, str]:
+    """Return the query parameters of an untargeted attack on an image."""
+    return link_state(info, image, AttackPlan(attack, None))
 
 
 def attack_link(page: str, infos: Infos, more: Sequence[Part] = ()) -> PageLink:

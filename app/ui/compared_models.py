@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.ui.model_picker import chosen_model, is_denoiser
-from app.ui.state import Part, listed
-from app.ui.words import defended, short_name
+from app.ui.model_picker import chosen_model
+from app.ui.state import Part, kept, listed
+from app.ui.words import defended, is_denoiser, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 MOST_MODELS = 4
@@ -44,10 +44,9 @@ def pick_models(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> list[C
         "Compared with",
         list(others),
         format_func=lambda name: short_name(others[name]),
-        key=key,
         max_selections=MOST_MODELS - 1,
-        persist_state="session",
         placeholder="No other model",
+        **kept(key),
     )
     return [info, *(others[name] for name in chosen)]
 

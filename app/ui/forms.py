@@ -12,6 +12,7 @@ import streamlit as st
 from pydantic.fields import FieldInfo
 
 from app.ui.plain import in_markdown
+from app.ui.state import kept
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, OneOf, Parameters
 from robust_core.threat_model import LARGEST_EPSILON, Norm
@@ -189,7 +190,7 @@ class _Builder:
             automatic = _automatic_key(self.key, spec.name)
             st.session_state.setdefault(automatic, start is None)
             label = f"{spec.label}: {'automatic' if 'automatic' in spec.help else 'none'}"
-            if st.checkbox(label, key=automatic, help=spec.help, persist_state="session"):
+            if st.checkbox(label, help=spec.help, **kept(automatic)):
                 return None
         widget_key = _value_key(self.key, spec.name, unit)
         if widget_key not in st.session_state:
@@ -218,7 +219,7 @@ def _number(spec: FieldSpec, key: str, unit: Norm | None, end: float | None) -> 
         end = SLIDER_END[unit] if not spec.optional else None
     step = 1 if number is int else SLIDER_STEP[unit] if unit else _float_step(spec)
     label = f"{spec.label} (n/255)" if unit is Norm.LINF else spec.label
-    common: dict[str, Any] = {"key": key, "persist_state": "session"}
+    common = kept(key)
     common["help"] = None if spec.optional else spec.help
     shown: Any
     if end is not None:
@@ -240,7 +241,7 @@ def _number(spec: FieldSpec, key: str, unit: Norm | None, end: float | None) -> 
 
 
 def _other(spec: FieldSpec, key: str) -> Any:
-    common: dict[str, Any] = {"key": key, "persist_state": "session"}
+    common = kept(key)
     common["help"] = None if spec.optional else spec.help
     match spec.kind:
         case "bool":

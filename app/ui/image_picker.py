@@ -12,8 +12,9 @@ from app.ui import models
 from app.ui.browser.gallery import gallery
 from app.ui.forms import show_input_error
 from app.ui.model_picker import chosen_model
+from app.ui.open_in import open_menu
 from app.ui.plain import in_markdown
-from app.ui.state import Part
+from app.ui.state import Part, kept
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import ImageSet, data_source
 from robust_core.data.images import decode_image
@@ -52,9 +53,7 @@ def pick_image(info: CheckpointInfo) -> ChosenImage | None:
     """Draw the picker and return the chosen image; None, with a message, if there is none yet."""
     # set anew: of a choice that two pages share the browser forgets the mark at a change of page
     st.session_state[SOURCE_KEY] = st.session_state.get(SOURCE_KEY, GALLERY)
-    source = st.segmented_control(
-        "Image", [GALLERY, UPLOAD], key=SOURCE_KEY, required=True, persist_state="session"
-    )
+    source = st.segmented_control("Image", [GALLERY, UPLOAD], required=True, **kept(SOURCE_KEY))
     try:
         return _uploaded(info) if source == UPLOAD else _from_gallery(info)
     except InputError as error:
@@ -96,10 +95,9 @@ def _from_gallery(info: CheckpointInfo) -> ChosenImage:
     split = left.selectbox(
         "Split",
         splits,
-        key=split_key,
         format_func=lambda split: split.replace("_", " "),
-        persist_state="session",
         help="Test images were never used for training; training images cannot be chosen.",
+        **kept(split_key),
     )
     images = models.load_images(info, split)
     class_key = f"attack.class.{data}"
@@ -107,14 +105,14 @@ def _from_gallery(info: CheckpointInfo) -> ChosenImage:
     wanted = right.selectbox(
         "Class",
         [ALL_CLASSES, *images.y.unique().tolist()],  # of those that have an image here
-        key=class_key,
         format_func=lambda k: "all" if k == ALL_CLASSES else images.class_names[k],
-        persist_state="session",
+        **kept(class_key),
     )
     positions = torch.arange(len(images)) if wanted < 0 else torch.where(images.y == wanted)[0]
     filtered = wanted != ALL_CLASSES and len(positions) > 0
     first = int(positions[0]) if filtered else models.first_correct(info, split)
     chosen = _chosen_position(images, f"{data}/{split}", positions, first)
+    open_menu(info, images.image_id(chosen), key="attack.open")
     return ChosenImage(images.x[chosen], int(images.y[chosen]), images.image_id(chosen))
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.ui.state import Choice
-from app.ui.words import card_help, card_words, checkpoint_title, defended
+from app.ui.state import Choice, remember_model
+from app.ui.words import card_help, card_words, checkpoint_title, defended, is_denoiser
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import data_source
 
@@ -13,9 +13,18 @@ MODEL_KEY = "attack.model"
 PHOTOGRAPHS = "imagenet-efficientnet_lite0"
 
 
+class _Model(Choice):
+    """The choice of a checkpoint; pages with a choice of their own are told of it."""
+
+    def read(self, text: str) -> str:
+        """Return `text`, which was chosen by an address."""
+        remember_model(super().read(text))
+        return text
+
+
 def model_part(infos: Sequence[CheckpointInfo]) -> Choice:
     """Return the choice of a checkpoint, shared by all pages."""
-    return Choice("model", MODEL_KEY, lambda: [info.name for info in infos])
+    return _Model("model", MODEL_KEY, lambda: [info.name for info in infos])
 
 
 def chosen_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
@@ -35,6 +44,7 @@ def pick_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo:
         "Model",
         format_func=lambda name: checkpoint_title(by_name[name]),
         help="Grouped by data set: shipped models, your own runs and imported files.",
+        on_change=lambda: remember_model(st.session_state[MODEL_KEY]),
     )
     st.caption(card_words(by_name[name]), help=card_help(by_name[name]))
     return by_name[name]
@@ -54,6 +64,11 @@ def in_order(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
     return sorted(infos, key=place)
 
 
+def classifiers(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+    """Return the checkpoints that classify images."""
+    return [info for info in infos if not is_denoiser(info)]
+
+
 def photograph_model(infos: Sequence[CheckpointInfo]) -> CheckpointInfo | None:
     """Return the shipped model of photographs; None where it or the photographs are not here."""
     found = next((info for info in infos if info.name == PHOTOGRAPHS), None)
@@ -65,8 +80,3 @@ def photographs_first(infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
     """Return the checkpoints with the model of photographs before all others, if it is here."""
     first = photograph_model(infos)
     return [*([first] if first else []), *(info for info in infos if info is not first)]
-
-
-def is_denoiser(info: CheckpointInfo) -> bool:
-    """Return whether a checkpoint is a denoiser, which is not used as a classifier."""
-    return info.config.model.name == "denoiser"

@@ -11,6 +11,7 @@ from app.ui.browser.player import player
 from app.ui.chance import warn_of_chance
 from app.ui.charts import PLAIN_CHART
 from app.ui.plain import in_markdown
+from app.ui.state import kept
 from app.ui.units import duration_words, percent
 from app.ui.words import attack_outcome, distance_words, permissions, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -55,9 +56,8 @@ def show_players(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace])
         "Gain of the perturbation picture",
         1,
         50,
-        key=GAIN_KEY,
-        persist_state="session",
         help="The picture shows 0.5 + gain * perturbation / 2: mid-grey is no change.",
+        **kept(GAIN_KEY),
     )
     with below or st.container():
         names = [short_name(info) for info in infos]

@@ -33,6 +33,15 @@ class Page:
             self.link.button(more)
 
 
+def open_head(title: str, story: str) -> DeltaGenerator:
+    """Draw title and introduction of a page; return the corner for the button "Copy link"."""
+    left, corner = st.columns([6, 1], vertical_alignment="center")
+    left.title(title, anchor=False)
+    if story:
+        st.markdown(story)
+    return corner
+
+
 def open_page(
     title: str, story: str, infos: Infos, link: Callable[[Infos], PageLink]
 ) -> Page | None:
@@ -44,10 +53,7 @@ def open_page(
         infos: the checkpoints that the page offers.
         link: returns the link of the page for them.
     """
-    left, corner = st.columns([6, 1], vertical_alignment="center")
-    left.title(title, anchor=False)
-    if story:
-        st.markdown(story)
+    corner = open_head(title, story)
     if not infos:
         st.info(NO_MODELS)
         return None

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.ui.browser.copy_link import copy_link
 from app.ui.plain import in_markdown
-from app.ui.state import Part
+from app.ui.state import CHOSEN, Part, arrive
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
 
@@ -18,18 +18,28 @@ Rest = Callable[[State], None]  # takes what no part is named after; raises Inpu
 class PageLink:
     """What a page keeps in its address, and how its widgets follow it.
 
-    Each part checks its own text; where it raises `InputError` its widgets stay as they are.
+    Each part checks its own text; where it raises `InputError` its widgets stay as they are. An
+    address is followed once, and again when a person comes to the page by it once more.
     """
 
-    def __init__(self, page: str, parts: Sequence[Part], rest: Rest | None = None) -> None:
+    def __init__(
+        self,
+        page: str,
+        parts: Sequence[Part],
+        rest: Rest | None = None,
+        carry: Callable[[str], None] | None = None,
+    ) -> None:
         """Take the parts in the order in which they are to be followed.
 
         Args:
             page: name of the page, for its keys in the session state.
             parts: the values that the address may have.
             rest: follows what is named otherwise, after the parts; None complains of it.
+            carry: takes the name of the model that a person chose on another page, where the
+                address says nothing. For pages whose choice of models is not the shared one.
         """
         self._page, self.parts, self._rest = page, parts, rest or self._complain
+        self._carry, self._carried = carry, f"{page}.carried"
         self._applied, self._problems = f"{page}.link", f"{page}.link_problems"
 
     def follow(self) -> list[str]:
@@ -39,11 +49,23 @@ class PageLink:
             One sentence for each part that could not be used.
         """
         state = st.query_params.to_dict()
+        if arrive(self._page):
+            st.session_state.pop(self._applied, None)
+            if not state:
+                self._take_along()
         if state and st.session_state.get(self._applied) != state:
             st.session_state[self._applied] = state
             cut = {name[:LONGEST_VALUE]: value[:LONGEST_VALUE] for name, value in state.items()}
             st.session_state[self._problems] = self.take(cut)
         return st.session_state.get(self._problems, []) if state else []
+
+    def _take_along(self) -> None:
+        """Carry over the model chosen on another page since the last visit."""
+        chosen = st.session_state.get(CHOSEN)
+        if self._carry is None or chosen in (None, st.session_state.get(self._carried)):
+            return
+        st.session_state[self._carried] = chosen
+        _attempt(lambda carry=self._carry: carry(chosen))
 
     def warn(self) -> None:
         """Follow the address and draw one warning for each part that could not be used."""
@@ -75,8 +97,14 @@ class PageLink:
             more: what the page knows better than its parts.
         """
         state = self.state() | dict(more or {})
+        st.session_state[f"{self._page}.linked"] = state
         if copy_link(state, key=f"{self._page}.copy_link"):
             self.write(state)
+
+    def keep_up(self) -> None:
+        """Within a fragment: draw the page again where the button's state is no longer true."""
+        if st.session_state.get(f"{self._page}.linked", self.state()) != self.state():
+            st.rerun()
 
     def _settle(self) -> None:
         st.session_state[self._applied] = st.query_params.to_dict()

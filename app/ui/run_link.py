@@ -5,6 +5,7 @@ import streamlit as st
 from app.ui.page_link import PageLink
 from app.ui.state import Choice, Part
 from robust_core import jobs
+from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.config.presets import NO_OPTION, list_options
 from robust_core.data import data_source, list_data, own_data
 from robust_core.methods import list_methods
@@ -36,8 +37,18 @@ def _take_run(run_id: str) -> None:
     st.session_state[RUN_KEY] = run_id
 
 
+def _take_data_of(model: str) -> None:
+    """Choose the data set of a model, if it can be trained on."""
+    data = checkpoint_info(model).config.data.name
+    DATA.put(DATA.read(data))
+
+
 DATA = Choice("data", "train.data", data_names, start="digits", kind="data set")
 METHOD = Choice("method", "train.method", list_methods, start="pgd_at")
 OPTION = Choice("option", "train.option", options_of_all, start=NO_OPTION)
 BUDGET = Choice("budget", "train.budget", BUDGET_WORDS)
-LINK = PageLink("train", [DATA, METHOD, OPTION, BUDGET, Part("run", _take_run)])
+LINK = PageLink(
+    "train",
+    [DATA, METHOD, OPTION, BUDGET, Part("run", _take_run, lambda: st.session_state.get(RUN_KEY))],
+    carry=_take_data_of,
+)

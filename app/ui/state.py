@@ -13,9 +13,52 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
+
+CHOSEN = "state.chosen_model"  # name of the model that a person, not a page, chose last
+HERE = "state.here"  # name of the page that is shown
+SHOWN_ON = "state.shown_on"  # key of a widget -> the page that drew it last
+
+
+def page_now() -> str:
+    """Return what tells the page that is being drawn from the others."""
+    context = get_script_run_ctx()
+    return "" if context is None else context.page_script_hash
+
+
+def page_here() -> str:
+    """Return the name of the page that is shown, once it has followed its address."""
+    return st.session_state.get(HERE, "")
+
+
+def arrive(page: str) -> bool:
+    """Note which page is shown; return whether a person has come from another one."""
+    before, st.session_state[HERE] = page_here(), page
+    return before != page
+
+
+def remember_model(name: str) -> None:
+    """Remember which model a person chose, for pages with a choice of models of their own."""
+    st.session_state[CHOSEN] = name
+
+
+def kept(key: str) -> dict[str, Any]:
+    """Return the arguments of a widget that keeps its value when a person changes the page.
+
+    Streamlit gives the widget another identity on each page. So its value is set again where it is
+    drawn on another page than before; else the browser would begin at the widget's default.
+
+    Args:
+        key: of the widget, the same on all pages that share the value.
+    """
+    shown_on = st.session_state.setdefault(SHOWN_ON, {})
+    if key in st.session_state and shown_on.get(key) != page_now():
+        st.session_state[key] = st.session_state[key]
+    shown_on[key] = page_now()
+    return {"key": key, "persist_state": "session"}
 
 
 class Part:
@@ -65,7 +108,7 @@ class _Kept(Part):
     def _widget(self, **more: Any) -> dict[str, Any]:
         """Return what every widget of a part is called with; its first value is set."""
         st.session_state.setdefault(self.key, self.start)
-        return {"key": self.key, "persist_state": "session", **more}
+        return {**kept(self.key), **more}
 
 
 class Choice(_Kept):

@@ -177,6 +177,11 @@ def defended(info: CheckpointInfo) -> bool:
     return info.config.method.name not in ("standard", UNKNOWN_METHOD)
 
 
+def is_denoiser(info: CheckpointInfo) -> bool:
+    """Return whether a checkpoint is a denoiser, which is not used as a classifier."""
+    return info.config.model.name == "denoiser"
+
+
 def _kind(info: CheckpointInfo) -> str:
     """Return what to call a model: "robust" only if its card supports it."""
     if info.shown_robust:

@@ -79,7 +79,7 @@ def test_a_training_is_watched_stopped_resumed_and_its_model_attacked(
 
     page.reload()
     expect(page.get_by_text(f"Epoch {EPOCHS} of {EPOCHS} complete")).to_be_visible()
-    page.get_by_role("link", name="Attack this model").click()
+    page.get_by_test_id("stMain").get_by_role("link", name="Attack").click()
     expect(page.get_by_role("heading", name="Attack", exact=True)).to_be_visible()
     model = page.get_by_role("combobox", name="Model")
     expect(model).to_have_value(re.compile("runs/digits-pgd_at-"))

@@ -18,7 +18,7 @@ from app.ui.attacked_image import pick_attacked_image
 from app.ui.compared_models import compared_part, pick_models
 from app.ui.image_picker import ChosenImage
 from app.ui.measure import ask, cost_of
-from app.ui.model_picker import in_order, is_denoiser, pick_model
+from app.ui.model_picker import classifiers, in_order, pick_model
 from app.ui.outcome import CAUTION, show_players
 from app.ui.page import input_errors, open_page
 from app.ui.page_link import PageLink
@@ -33,7 +33,7 @@ STORY = (
 
 def main() -> None:
     """Draw the page."""
-    infos = [info for info in in_order(models.checkpoints()) if not is_denoiser(info)]
+    infos = classifiers(in_order(models.checkpoints()))
     page = open_page("Compare", STORY, infos, compare_link)
     if page is None:
         return

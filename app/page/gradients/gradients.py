@@ -14,7 +14,7 @@ from app.page.gradients.synthesis import show_synthesis
 from app.ui import models
 from app.ui.compared_models import pick_models
 from app.ui.image_picker import ChosenImage, pick_image
-from app.ui.model_picker import in_order, is_denoiser, pick_model
+from app.ui.model_picker import classifiers, in_order, pick_model
 from app.ui.page import input_errors, open_page
 from robust_core.checkpoints.catalog import CheckpointInfo
 
@@ -22,7 +22,7 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 def main() -> None:
     """Draw the page."""
     every = in_order(models.checkpoints())
-    infos = [info for info in every if not is_denoiser(info)]
+    infos = classifiers(every)
     page = open_page("Gradients", "", infos, gradients_link)
     if page is None:
         return

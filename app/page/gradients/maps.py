@@ -15,11 +15,10 @@ from app.page.gradients.controls import theme, warn_of_masking
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
-from app.ui.model_picker import is_denoiser
 from app.ui.pictures import picture_bytes
 from app.ui.plain import in_markdown
 from app.ui.state import Choice
-from app.ui.words import short_name
+from app.ui.words import is_denoiser, short_name
 from robust_core.analysis.alignment import (
     ScoreName,
     channel_sum,

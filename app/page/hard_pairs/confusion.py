@@ -10,9 +10,9 @@ from app.navigation import page_script
 from app.page.hard_pairs import map_charts
 from app.page.hard_pairs.charts import class_bars
 from app.page.hard_pairs.controls import AMONG, cell_keys
-from app.ui.attack_controls import AttackPlan
-from app.ui.attack_link import link_state
+from app.ui.attack_link import attack_state
 from app.ui.image_picker import ChosenImage
+from app.ui.open_in import open_menu
 from app.ui.pictures import png, shown_pixels
 from app.ui.plain import in_markdown
 from app.ui.units import count_words, percent
@@ -178,14 +178,16 @@ def _show_image(run: ConfusionRun, info: CheckpointInfo, place: int) -> None:
         alt=f"{names[label]}, predicted as {names[before]}, under attack as {names[after]}",
     )
     image = ChosenImage(x, label, images.image_id(place))
+    state = attack_state(info, image, run.attack)
     st.page_link(
         page_script("attack"),
         label=in_markdown(words),
         icon=":material/bolt:",
         width="stretch",
         help=f"Open {in_markdown(str(image.image_id))} with this attack on the page Attack.",
-        query_params=link_state(info, image, AttackPlan(run.attack, None)),
+        query_params=state,
     )
+    open_menu(info, image.image_id, key=f"hard_pairs.open.{place}", attack=state)
 
 
 def _show_classes(found: Confusion, info: CheckpointInfo) -> None:

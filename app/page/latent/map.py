@@ -8,13 +8,13 @@ from typing import Any, cast
 import numpy as np
 import streamlit as st
 
-from app.navigation import page_script
 from app.page.latent import charts
 from app.page.latent.link import COLOUR, DIMENSIONS, LAYOUT, LAYOUTS
 from app.page.latent.measure import KeptPath, KeptSample, lay_out
 from app.ui.browser.assets import data_url
 from app.ui.forms import show_input_error
 from app.ui.image_picker import choose_image
+from app.ui.open_in import open_menu
 from app.ui.plain import in_html
 from app.ui.units import count_words, percent
 from robust_core.analysis.latent import ProjectionName
@@ -164,9 +164,7 @@ def _one(role: str, i: int, info: CheckpointInfo, sample: KeptSample) -> None:
         if st.button("Show its path", icon=":material/route:", key="latent.follow"):
             choose_image(info, image_id)
             st.rerun()
-        if st.button("Open in Attack", icon=":material/bolt:", key="latent.open"):
-            choose_image(info, image_id)
-            st.switch_page(page_script("attack"))
+        open_menu(info, image_id, key="latent.open")
 
 
 def _picture(role: str, i: int, sample: KeptSample) -> None:

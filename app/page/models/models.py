@@ -1,12 +1,10 @@
 """The page of models: all that there are, and bringing one from elsewhere."""
 
-import streamlit as st
-
 from app.page.models.bring import bring_model
 from app.page.models.link import LINK, VIEW
 from app.page.models.table import show_table
 from app.ui import visitor
-from app.ui.page import input_errors
+from app.ui.page import input_errors, open_head
 
 STORY = (
     "All models of this laboratory with what was measured on them: the accuracy as reported beside "
@@ -16,9 +14,7 @@ STORY = (
 
 def main() -> None:
     """Draw the page."""
-    left, corner = st.columns([6, 1], vertical_alignment="center")
-    left.title("Models", anchor=False)
-    st.markdown(STORY)
+    corner = open_head("Models", STORY)
     LINK.warn()
     view = VIEW.segmented("View", bare=True)
     if view == "bring":

@@ -2,20 +2,18 @@
 
 import streamlit as st
 
-from app.navigation import PAGES, page_script
 from app.page.models.arrived import show_arrival
 from app.page.models.link import show_model
 from app.ui import visitor
 from app.ui.forms import show_input_error
-from app.ui.model_picker import is_denoiser
 from app.ui.models import base_name
+from app.ui.open_in import open_links
 from app.ui.plain import in_markdown
 from app.ui.words import card_help, card_words
 from robust_core.checkpoints.catalog import CheckpointInfo, delete_model
 from robust_core.config.imported import ImportConfig
 from robust_core.errors import InputError
 
-OPEN_IN = ("attack", "compare", "gradients", "hard_pairs", "latent", "robustness")
 UNDELETABLE = {
     "shipped": "It ships with the laboratory, so it stays.",
     "run": "It goes with its run, on the page Train.",
@@ -30,23 +28,8 @@ def show_details(info: CheckpointInfo) -> None:
             show_arrival(info)
         else:
             st.markdown(card_words(info), help=card_help(info))
-        _links(info)
+        open_links(info)
         _delete(info)
-
-
-def _links(info: CheckpointInfo) -> None:
-    if is_denoiser(info):
-        st.caption("A denoiser classifies nothing: the page Gradients offers its targets.")
-        return
-    pages = [*OPEN_IN, "retina"] if info.config.model.name == "retinotopic" else [*OPEN_IN]
-    with st.container(horizontal=True):
-        st.markdown("Open it in", width="content")
-        for page in pages:
-            title, icon = PAGES[page]
-            query = {"model": info.name}
-            st.page_link(
-                page_script(page), label=title, icon=icon, query_params=query, width="content"
-            )
 
 
 def _delete(info: CheckpointInfo) -> None:

@@ -76,4 +76,11 @@ def data_names() -> list[str]:
 
 
 DATA = Choice("data", "robustness.data", data_names, start="digits")
-LINK = PageLink("robustness", [Part("evaluation", _take_evaluation), Part("model", _take_model)])
+LINK = PageLink(
+    "robustness",
+    [
+        Part("evaluation", _take_evaluation, lambda: st.session_state.get(SHOWN_KEY)),
+        Part("model", _take_model),
+    ],
+    carry=_take_model,
+)

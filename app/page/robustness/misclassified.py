@@ -10,10 +10,10 @@ from app.navigation import page_script
 from app.page.robustness.reproduction import MOST_SECONDS, reproduce_attack, seeded_attack
 from app.page.robustness.rows import Row, check_words
 from app.ui import models
-from app.ui.attack_controls import AttackPlan
-from app.ui.attack_link import link_state
+from app.ui.attack_link import attack_state
 from app.ui.forms import has_form, show_input_error
 from app.ui.image_picker import ChosenImage
+from app.ui.open_in import OF_IMAGE, open_links, open_menu
 from app.ui.pictures import shown_pixels
 from app.ui.plain import in_markdown
 from app.ui.units import count_words
@@ -97,6 +97,8 @@ def _gallery(
         )
     else:
         where = {int(index): place for place, index in enumerate(images.index)}
+    if info is not None:
+        open_links(info)
     grid = st.container(horizontal=True)  # wraps, and reads in the order of the images
     for place in places:
         with grid.container(width=CELL, gap="small"):
@@ -106,6 +108,7 @@ def _gallery(
                 _picture(images.x[position], outcome)
                 image = ChosenImage(images.x[position], int(result.y[place]), name)
                 _open(info, attack, image, place // batch_size, f"{key}.{place}")
+                open_menu(info, name, key=f"{key}.{place}.open", pages=OF_IMAGE[1:])
             else:
                 st.markdown(f"{in_markdown(name)}  \n{in_markdown(outcome)}")
 
@@ -165,6 +168,4 @@ def _open(
             "the whole batch, and none of the seeds tried here reproduces that."
         )
         return
-    st.switch_page(
-        page_script("attack"), query_params=link_state(info, image, AttackPlan(found, None))
-    )
+    st.switch_page(page_script("attack"), query_params=attack_state(info, image, found))

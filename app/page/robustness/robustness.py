@@ -16,7 +16,7 @@ from app.ui.forms import show_input_error
 from app.ui.job_controls import show_log
 from app.ui.job_watch import follow
 from app.ui.model_picker import in_order
-from app.ui.page import areas
+from app.ui.page import areas, open_head
 from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationSummary
@@ -37,8 +37,7 @@ INCOMPLETE = (
 
 def main() -> None:
     """Draw the page."""
-    st.title("Robustness", anchor=False)
-    st.markdown(STORY)
+    corner = open_head("Robustness", STORY)
     LINK.warn()
     controls, stage = areas([1.3, 3.4])
     with controls:
@@ -49,12 +48,15 @@ def main() -> None:
             st.info(
                 "There is no checkpoint yet: train a model on the Train page, then evaluate it."
             )
+    with corner:
+        LINK.button()
     with stage:
         follow(lambda: jobs.summaries(EvaluationDirectory), _draw)
 
 
 def _draw(summaries: Sequence[EvaluationSummary]) -> None:
     """Draw the chosen evaluation and the list of all."""
+    LINK.keep_up()
     shown = shown_evaluation(summaries)
     if shown is None:
         st.info(EMPTY, icon=":material/verified_user:")

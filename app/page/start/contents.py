@@ -10,6 +10,7 @@ from app.page.start.first_steps import ROBUST, STANDARD, TRAIN, first_steps
 from app.page.start.photograph import find_photograph, show_photograph
 from app.ui import models, visitor
 from app.ui.forms import show_input_error
+from app.ui.page_link import PageLink
 from app.ui.plain import in_markdown
 from app.ui.run_list import run_title, state_badge
 from robust_core import jobs
@@ -27,6 +28,7 @@ def show_contents(words: DeltaGenerator, pictures: DeltaGenerator) -> None:
         words: the place of these two, for who can open the page.
         pictures: the place beside them, for an example.
     """
+    PageLink("start", []).warn()
     with words:
         visitor.show_openness()
     infos = {info.name: info for info in models.checkpoints()}

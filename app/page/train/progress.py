@@ -4,12 +4,12 @@ import math
 
 import streamlit as st
 
-from app.navigation import page_script
 from app.ui import charts as plots
 from app.ui.chance import chance_words
 from app.ui.charts import PLAIN_CHART
 from app.ui.forms import show_input_error
 from app.ui.job_controls import JobKind, explain, show_delete, show_log, show_main_action
+from app.ui.open_in import open_links
 from app.ui.plain import in_markdown
 from app.ui.run_list import run_title, select_run, state_badge
 from app.ui.units import count_words, percent
@@ -81,14 +81,12 @@ def _progress(status: RunStatus) -> None:
 def _actions(summary: RunSummary, run: RunDirectory) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         show_main_action(RUN, run, summary.status)
-        if summary.has_model:
-            st.page_link(
-                page_script("attack"),
-                label="Attack this model",
-                icon=":material/bolt:",
-                query_params={"model": f"runs/{summary.run_id}"},
-            )
         show_delete(RUN, run, summary.status)
+    if summary.has_model:
+        try:
+            open_links(checkpoint_info(f"runs/{summary.run_id}"))
+        except InputError as error:
+            show_input_error(error)
 
 
 def _numbers(config: RunConfig, metrics: list[EpochMetrics]) -> None:

@@ -8,7 +8,7 @@ from app.navigation import page_script
 from app.page.train.form import new_run
 from app.page.train.progress import show_run
 from app.ui.job_watch import follow
-from app.ui.page import areas
+from app.ui.page import areas, open_head
 from app.ui.run_link import LINK
 from app.ui.run_list import pick_run, shown_run
 from robust_core import jobs
@@ -27,8 +27,7 @@ EMPTY = (
 
 def main() -> None:
     """Draw the page."""
-    st.title("Train", anchor=False)
-    st.markdown(STORY)
+    corner = open_head("Train", STORY)
     LINK.warn()
     controls, progress = areas([1.15, 3.2])
     with controls:
@@ -39,12 +38,15 @@ def main() -> None:
             icon=":material/upload_file:",
             query_params={"view": "bring"},
         )
+    with corner:
+        LINK.button()
     with progress:
         follow(lambda: jobs.summaries(RunDirectory), _draw)
 
 
 def _draw(runs: Sequence[RunSummary]) -> None:
     """Draw the chosen run and the list of all runs."""
+    LINK.keep_up()
     shown = shown_run(runs)
     if shown is None:
         st.info(EMPTY, icon=":material/fitness_center:")

@@ -137,6 +137,7 @@ def test_values_survive_a_change_of_page():
     page.slider(key=f"{FORM}.epsilon.Linf").set_value(12.0)
     page.selectbox(key="attack.model").set_value(ROBUST)
     check(page.run())
+    page.query_params.clear()  # as the sidebar does
     check(page.switch_page(page_script("start")).run())
     check(page.switch_page(page_script("attack")).run())
     assert page.slider(key=f"{FORM}.epsilon.Linf").value == 12.0

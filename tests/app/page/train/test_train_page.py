@@ -119,7 +119,7 @@ def test_a_finished_run_shows_its_card_and_leads_to_the_attack_page() -> None:
     give_model(run.best, run.config())
     page = open_page()
     assert "**80 %** as reported, under PGD-50, 5 restarts, Linf 25.5/255" in page.success[0].value
-    link = next(link for link in page.get("page_link") if link.proto.label == "Attack this model")
+    link = next(link for link in page.get("page_link") if link.proto.label == "Attack")
     assert f"model=runs%2F{run.run_id}" in link.proto.query_string
 
 
