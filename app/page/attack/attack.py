@@ -8,8 +8,10 @@ from app.ui import measure, models, outcome
 from app.ui.attack_controls import is_large
 from app.ui.attack_link import attack_link
 from app.ui.attacked_image import pick_attacked_image
+from app.ui.copy_recipe import copy_recipe
 from app.ui.model_picker import in_order, photographs_first, pick_model
 from app.ui.page import input_errors, open_page
+from app.ui.recipes import trace_recipe
 from app.ui.traces import attack_image, known_trace
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
@@ -49,10 +51,10 @@ def main() -> None:
             if trace is None:
                 st.info("This attack takes a while: press Run attack to start it.")
             else:
-                _draw(trace, info)
+                _draw(trace, info, image.image_id)
 
 
-def _draw(trace: AttackTrace, info: CheckpointInfo) -> None:
+def _draw(trace: AttackTrace, info: CheckpointInfo, image_id: str | None) -> None:
     """Draw pictures in the centre, numbers on the right, checks and threat model below."""
     pictures, numbers = st.columns([2.2, 1], gap="medium")
     with pictures:
@@ -66,9 +68,19 @@ def _draw(trace: AttackTrace, info: CheckpointInfo) -> None:
         outcome.show_permissions(trace, info)
         outcome.show_survival(trace, info)
         outcome.show_downloads(trace)
+        if image_id is not None:
+            _copy(trace, info, image_id)
     with checks:  # last: nothing on the page waits for the checks
         show_reliability(trace, info)
         show_surface(trace, info)
+
+
+def _copy(trace: AttackTrace, info: CheckpointInfo, image_id: str) -> None:
+    """Offer the lines that make the result again."""
+    _, split, index = image_id.rsplit("/", 2)
+    position = models.load_images(info, split).index.tolist().index(int(index))
+    found = trace_recipe(info, image_id, position, trace.attack, trace.target)
+    copy_recipe(found, key="attack.recipe")
 
 
 main()

@@ -82,10 +82,10 @@ def _compare(
         show_image_transfer(infos, traces)
     with many:
         st.markdown("**Test images**")
-        show_sample_transfer(infos, plan)
+        show_sample_transfer(infos, plan.attack)
     if plan.attack.name != "spatial":  # which has no epsilon
         st.subheader("Accuracy against epsilon", anchor=False)
-        show_curves(infos, plan)
+        show_curves(infos, plan.attack)
 
 
 main()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.page.compare import charts, measure
+from app.page.compare.recipe import copy_transfer
 from app.ui import models
 from app.ui.accuracy_charts import accuracy_figure
-from app.ui.attack_controls import AttackPlan
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import offer
 from app.ui.plain import in_markdown
@@ -61,18 +61,18 @@ def show_image_transfer(infos: Sequence[CheckpointInfo], traces: Sequence[Attack
         )
 
 
-def show_sample_transfer(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
+def show_sample_transfer(infos: Sequence[CheckpointInfo], attack: Attack) -> None:
     """Draw the accuracy matrix over test images, behind a button with its cost."""
     SAMPLE.segmented("Number of images")
-    number, attack = sample_size(infos), plan.attack
+    number = sample_size(infos)
     matrix = measure.sample_transfer(infos, attack, number)
     if matrix is not None:
         _draw_sample(infos, attack, matrix, number)
 
 
-def show_curves(infos: Sequence[CheckpointInfo], plan: AttackPlan) -> None:
+def show_curves(infos: Sequence[CheckpointInfo], attack: Attack) -> None:
     """Draw accuracy against epsilon, one line per model, behind a button with its cost."""
-    number, attack = sample_size(infos), plan.attack
+    number = sample_size(infos)
     curves = measure.curves(infos, attack, number)
     if curves is None:
         return
@@ -130,6 +130,7 @@ def _draw_sample(
                 [surrogate.name, evaluated.name, number, cell.clean_accuracy, cell.robust_accuracy]
             )
     offer(table.getvalue().encode(), None, "transfer", "csv")
+    copy_transfer(infos, attack, number)
 
 
 def _warn_of_masking(matrix: TransferMatrix, titles: Sequence[str]) -> None:

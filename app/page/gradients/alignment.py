@@ -10,8 +10,10 @@ import streamlit as st
 from app.page.gradients import charts, measure
 from app.page.gradients.controls import theme
 from app.page.gradients.maps import find_denoiser, pick_kind
+from app.page.gradients.recipe import alignment_recipe
 from app.ui.charts import PLAIN_CHART
 from app.ui.compared_models import comparable_models
+from app.ui.copy_recipe import copy_recipe
 from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import result_words, short_name
@@ -35,6 +37,8 @@ def show_alignment(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> Non
     if found is None:
         return
     _draw_scatter(models, found, kind, number)
+    lines = alignment_recipe(info, kind, denoiser, number)
+    copy_recipe(lines, key="gradients.alignment.recipe")
     conflict = float(found[0].conflict.mean())
     st.markdown(f"Conflict between the targets of an image: **{conflict:.2f}**.")
     st.caption(

@@ -7,7 +7,9 @@ import streamlit as st
 
 from app.page.gradients import charts, measure
 from app.page.gradients.controls import theme
+from app.page.gradients.recipe import attribution_recipe
 from app.ui.charts import PLAIN_CHART
+from app.ui.copy_recipe import copy_recipe
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import picture_bytes
@@ -54,6 +56,9 @@ def show_attribution(models: Sequence[CheckpointInfo], image: ChosenImage) -> No
         return
     maps = np.stack([each for each, _ in found])  # [R, M, C, H, W]
     _draw(maps, models, names[label])
+    if image.image_id is not None:
+        found_by = attribution_recipe(models[0], image.image_id, label)
+        copy_recipe(found_by, key="gradients.attribution.recipe")
     _list_reasons([reasons for _, reasons in found], models)
     _show_quality(models, image, label)
 

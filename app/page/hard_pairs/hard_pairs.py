@@ -11,8 +11,10 @@ from app.page.hard_pairs.controls import (
     plan_state,
 )
 from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
+from app.page.hard_pairs.recipe import confusion_recipe
 from app.page.hard_pairs.views import show_view
 from app.ui import models
+from app.ui.copy_recipe import copy_recipe
 from app.ui.measure import ask
 from app.ui.model_picker import in_order, pick_model
 from app.ui.page import input_errors, open_page
@@ -52,6 +54,7 @@ def main() -> None:
                 st.info(EMPTY, icon=":material/grid_on:")
             else:
                 show_view(run, info, among, view)
+                copy_recipe(confusion_recipe(info, run.plan), key="hard_pairs.recipe")
         if plan is not None:
             page.copy_link(plan_state(plan))
 

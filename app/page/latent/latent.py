@@ -14,6 +14,7 @@ from app.page.latent.measure import (
     sampled_images,
 )
 from app.page.latent.numbers import show_numbers, summary
+from app.page.latent.recipe import copy_sample
 from app.ui import models
 from app.ui.attack_controls import AttackPlan
 from app.ui.attacked_image import pick_attacked_image
@@ -76,6 +77,7 @@ def _draw(info: CheckpointInfo, plan: AttackPlan, sample: KeptSample, path: Kept
         show_map(info, sample, path, plan.attack.seed)
     with numbers:
         show_numbers(sample, info)
+    copy_sample(info, plan.attack, plan.target, int(IMAGES.value))
     st.divider()
     show_details(info, sample, plan.attack)
 

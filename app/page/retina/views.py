@@ -10,10 +10,13 @@ from torch import Tensor
 
 from app.page.retina import charts
 from app.page.retina.fixation import fixation_picker
+from app.page.retina.recipe import views_recipe
 from app.page.retina.settings import fixate, fixation
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.charts import PLAIN_CHART
+from app.ui.copy_recipe import copy_recipe
 from app.ui.image_picker import ChosenImage
+from app.ui.recipes import Recipe
 from app.ui.units import count_words, percent
 from robust_core.analysis.retina import SampledView, sampled_values, sampled_views
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -63,7 +66,10 @@ def show_views(
         )
         if image.x.shape[0] == 1:
             st.caption("A grey image is sampled in three channels with independent noise.")
-        _downloads(settings, view, path)
+        found = None
+        if image.image_id is not None:
+            found = views_recipe(info, image.image_id, settings, centre, seed)
+        _downloads(settings, view, path, found)
     _curves(image.x, settings, view)
 
 
@@ -118,7 +124,10 @@ def _pictures(
 
 
 def _downloads(
-    settings: RetinotopicParameters, view: SampledView, path: Sequence[SampledView]
+    settings: RetinotopicParameters,
+    view: SampledView,
+    path: Sequence[SampledView],
+    found: Recipe | None,
 ) -> None:
     arrays = io.BytesIO()
     np.savez_compressed(
@@ -144,6 +153,8 @@ def _downloads(
             st.download_button(
                 label, content, name, kind, icon=":material/download:", on_click="ignore"
             )
+        if found is not None:
+            copy_recipe(found, key="retina.recipe")
 
 
 def _curves(x: Tensor, settings: RetinotopicParameters, view: SampledView) -> None:

@@ -12,9 +12,11 @@ from app.page.robustness.rows import Row, check_words, exact_words, result_rows,
 from app.ui import measure
 from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure
 from app.ui.charts import PLAIN_CHART
+from app.ui.copy_recipe import copy_recipe
 from app.ui.finding_list import show_findings
 from app.ui.finding_words import SEVERITY_WORDS
 from app.ui.plain import in_markdown
+from app.ui.recipes import evaluation_recipe
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationResults
 from robust_core.threat_model import Norm
@@ -128,6 +130,7 @@ def _downloads(results: EvaluationResults, run_id: str) -> None:
                 help=help_text,
                 key=f"robustness.download.{suffix}.{run_id}",
             )
+        copy_recipe(evaluation_recipe(results.plan), key="robustness.recipe")
 
 
 def _curves(results: EvaluationResults, run_id: str) -> None:

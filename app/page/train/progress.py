@@ -1,21 +1,18 @@
 """One run: its state, actions, curves, numbers and log."""
 
-import math
-
 import streamlit as st
 
-from app.ui import charts as plots
-from app.ui.chance import chance_words
-from app.ui.charts import PLAIN_CHART
+from app.page.train.curves import show_curves
+from app.page.train.model import open_model, show_card
+from app.ui.copy_recipe import copy_recipe
 from app.ui.forms import show_input_error
 from app.ui.job_controls import JobKind, explain, show_delete, show_log, show_main_action
-from app.ui.open_in import open_links
 from app.ui.plain import in_markdown
+from app.ui.recipes import training_recipe
 from app.ui.run_list import run_title, select_run, state_badge
-from app.ui.units import count_words, percent
-from app.ui.words import card_help, card_words, exact_words
+from app.ui.units import percent
+from app.ui.words import exact_words
 from robust_core import jobs
-from robust_core.checkpoints.catalog import checkpoint_info
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.training.directory import RunDirectory, RunStatus, RunSummary
@@ -58,11 +55,12 @@ def show_run(summary: RunSummary) -> None:
         show_input_error(InputError(f"{damage}; the epochs before it are shown"))
     if metrics:
         _numbers(config, metrics)
-        _curves(summary.run_id, metrics)
+        show_curves(summary.run_id, metrics)
     elif status.active:
         st.info("The curves appear after the first complete epoch.", icon=":material/show_chart:")
     if summary.has_model and status.state == "finished":
-        _card(summary.run_id)
+        show_card(summary.run_id)
+    copy_recipe(training_recipe(config), key="train.recipe")
     show_log(RUN, run)
 
 
@@ -83,10 +81,7 @@ def _actions(summary: RunSummary, run: RunDirectory) -> None:
         show_main_action(RUN, run, summary.status)
         show_delete(RUN, run, summary.status)
     if summary.has_model:
-        try:
-            open_links(checkpoint_info(f"runs/{summary.run_id}"))
-        except InputError as error:
-            show_input_error(error)
+        open_model(summary.run_id)
 
 
 def _numbers(config: RunConfig, metrics: list[EpochMetrics]) -> None:
@@ -113,52 +108,6 @@ def _numbers(config: RunConfig, metrics: list[EpochMetrics]) -> None:
         f"{percent(best.clean_accuracy)} clean, {percent(best.robust_accuracy)} robust; "
         f"{_clock(sum(record.seconds for record in metrics))} of training."
     )
-
-
-def _curves(run_id: str, metrics: list[EpochMetrics]) -> None:
-    epochs = [record.epoch for record in metrics]
-    clean = [record.clean_accuracy for record in metrics]
-    robust = [record.robust_accuracy for record in metrics]
-    terms = {
-        name: [record.terms.get(name, math.nan) for record in metrics] for name in metrics[-1].terms
-    }
-    words = ", ".join(f"{name} {values[-1]:.3g}" for name, values in terms.items())
-    left, right = st.columns(2)
-    left.plotly_chart(
-        plots.accuracy_curves(epochs, clean, robust),
-        config=PLAIN_CHART,
-        key=f"train.accuracy.{run_id}",
-        alt=f"Validation accuracy over {count_words(len(epochs), 'epoch')}: at the end "
-        f"{percent(clean[-1])} clean, {percent(robust[-1])} robust.",
-    )
-    right.plotly_chart(
-        plots.term_curves(epochs, terms),
-        config=PLAIN_CHART,
-        key=f"train.terms.{run_id}",
-        alt=f"Terms of the training loss over {count_words(len(epochs), 'epoch')}: at the end "
-        f"{words.replace('_', ' ')}.",
-    )
-    last = metrics[-1]
-    for name, floor in last.floors.items():
-        right.caption(
-            f"The {in_markdown(name.replace('_', ' '))} has a lower bound of {floor:.3f}, "
-            "whatever the network: "
-            f"now {last.terms.get(name, floor) - floor:.3f} above it."
-        )
-
-
-def _card(run_id: str) -> None:
-    try:
-        info = checkpoint_info(f"runs/{run_id}")
-    except InputError as error:
-        show_input_error(error)
-        return
-    words = f"{card_words(info)}\n\n{card_help(info)}"
-    chance = chance_words(info)
-    if chance:
-        st.warning(f"{in_markdown(chance)}\n\n{words}", icon=":material/casino:")
-    else:
-        st.success(words, icon=":material/verified:")
 
 
 def _clock(seconds: float) -> str:

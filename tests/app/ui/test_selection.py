@@ -2,6 +2,7 @@
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import MenuButton
 
 from app.navigation import PAGES, page_script
 from app.ui.open_in import OF_IMAGE, pages_for
@@ -81,6 +82,7 @@ def test_a_model_opens_on_the_pages_that_can_show_it(monkeypatch):
 def test_the_menu_of_an_image_leads_to_it():
     page = open_view("attack", {"model": "digits-standard", "image": IMAGE})
     (menu,) = page.get("menu_button")
+    assert isinstance(menu, MenuButton)
     check(menu.click("hard_pairs").run())
     assert [title.value for title in page.title] == ["Hard pairs"]
     assert dict(page.query_params) == {"model": "digits-standard", "image": IMAGE}
