@@ -1,6 +1,6 @@
 """A list of findings: icon and word for the severity, sentence, value, threshold and advice."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -17,18 +17,27 @@ _ICONS = {
 _COLOURS = {Severity.OK: "green", Severity.WARN: "orange", Severity.FAIL: "red"}
 
 
-def show_findings(findings: Sequence[Finding], *, key: str, measured: bool = True) -> None:
+def show_findings(
+    findings: Sequence[Finding],
+    *,
+    key: str,
+    measured: bool = True,
+    offer: Callable[[Finding], None] | None = None,
+) -> None:
     """List the findings: warnings and failures first, passed checks in an expander.
 
     Args:
         findings: in the order of the checks.
         key: of the expander.
         measured: with the value and the threshold, whose highest values are the worst.
+        offer: draws the button that runs the attack that an advice names, below the finding.
     """
     problems = [finding for finding in findings if finding.severity is not Severity.OK]
     passed = [finding for finding in findings if finding.severity is Severity.OK]
     for finding in sorted(problems, key=lambda f: f.severity is Severity.WARN):
         _show(finding, measured)
+        if offer is not None and finding.next_attack is not None:
+            offer(finding)
     if passed:
         count = "1 check" if len(passed) == 1 else f"{len(passed)} checks"
         with st.expander(f"{count} passed", icon=_ICONS[Severity.OK], key=key):

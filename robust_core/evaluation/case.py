@@ -181,6 +181,11 @@ class ReliabilityCase:
         """Return another attack in the same threat model and with the same seed."""
         return in_same_threat_model(self.attack, name, **parameters)
 
+    def like(self, name: str) -> Attack:
+        """Return another attack in the same threat model with as many steps and passes."""
+        length = self.attack.model_dump(include={"num_steps", "eot_samples"})
+        return changed(self.other(name), **length)
+
     def phrase(self, *, one: str, many: str) -> str:
         """Return the sentence for a single image, or the one for several."""
         return one if len(self.x) == 1 else many

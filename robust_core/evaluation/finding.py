@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +21,21 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class NextAttack:
+    """The attack that an advice names, so that it can be run.
+
+    Attributes:
+        name: as registered.
+        parameters: all of them, as plain JSON values.
+        transfer: whether it is to be computed on the other model of the transfer check.
+    """
+
+    name: str
+    parameters: dict[str, Any] = field(hash=False)
+    transfer: bool = False
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Finding:
     """The outcome of one check.
 
@@ -33,6 +49,7 @@ class Finding:
         accuracy: robust accuracy under the strongest attack of the check within the same threat
             model, in [0, 1]; None if the check runs no attack.
         cause: what that attack changed, as in "once the attack takes more steps".
+        next_attack: the attack that the advice names; None where it names none.
     """
 
     name: str
@@ -43,6 +60,7 @@ class Finding:
     advice: str = ""
     accuracy: float | None = None
     cause: str = ""
+    next_attack: NextAttack | None = None
 
     @field_validator("name", mode="before")
     @classmethod
@@ -78,6 +96,7 @@ def graded(
     otherwise: str,
     advice: str,
     cause: str = "",
+    next_attack: NextAttack | None = None,
 ) -> Finding:
     """Return a finding whose severity follows from `value` and the two thresholds.
 
@@ -90,11 +109,21 @@ def graded(
         otherwise: the sentence if not.
         advice: what to try next if not.
         cause: what the attack of the check changed, if not.
+        next_attack: the attack that the advice names, if not.
     """
     if value <= warn_above:
         return Finding(name, Severity.OK, value, warn_above, ok)
     severity = Severity.FAIL if value > fail_above else Severity.WARN
-    return Finding(name, severity, value, warn_above, otherwise, advice, cause=cause)
+    return Finding(
+        name,
+        severity,
+        value,
+        warn_above,
+        otherwise,
+        advice,
+        cause=cause,
+        next_attack=next_attack,
+    )
 
 
 def outcome_of_checks(findings: Sequence[Finding]) -> str:

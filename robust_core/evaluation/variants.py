@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from robust_core.attacks.base import Attack, attack_from
+from robust_core.attacks.description import describe_attack
 from robust_core.attacks.ensemble import AttackChoice, AutoAttack, WorstCase
 from robust_core.attacks.fgsm import FGSM
+from robust_core.evaluation.finding import NextAttack
 
 MOST_STEPS, MOST_QUERIES = 10_000, 1_000_000  # what the attacks offer at most
 
@@ -69,6 +71,12 @@ def in_same_threat_model(attack: Attack, name: str, **parameters: Any) -> Attack
     """Return another attack in the same threat model and with the same seed."""
     shared = {"norm": attack.norm, "epsilon": attack.epsilon, "seed": attack.seed}
     return attack_from(name, {**shared, **parameters})
+
+
+def suggested(*attacks: Attack | None, transfer: bool = False) -> NextAttack | None:
+    """Return the first of these attacks that there is, as the advice of a finding names it."""
+    found = next((attack for attack in attacks if attack is not None), None)
+    return None if found is None else NextAttack(**describe_attack(found), transfer=transfer)
 
 
 def takes_one_step(attack: Attack) -> bool:

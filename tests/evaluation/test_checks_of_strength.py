@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from robust_core.attacks.base import create_attack
+from robust_core.evaluation.checks.rivals import check_black_box
 from robust_core.evaluation.checks.strength import (
     check_converged,
     check_large_epsilon,
@@ -13,7 +14,6 @@ from robust_core.evaluation.checks.strength import (
     check_one_step,
     check_silent_success,
 )
-from robust_core.evaluation.checks.target import check_black_box
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
 from robust_core.models.heads import CosineHead
@@ -119,7 +119,7 @@ def test_a_weak_attack_without_gradients_is_not_blamed_on_the_gradients():
     attack = create_attack("random_search", epsilon=0.01, noise="gaussian", num_queries=1)
     found = {f.name: f for f in check_reliability(subject_of(LinearModel(SHAPE), attack))}
     assert found["large_epsilon"].severity is Severity.FAIL
-    assert found["large_epsilon"].advice == "Use a stronger attack."
+    assert found["large_epsilon"].advice == "Use a stronger attack, such as the adaptive one."
 
 
 class Band(torch.nn.Module):

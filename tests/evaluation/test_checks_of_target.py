@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from robust_core.attacks.base import create_attack
+from robust_core.evaluation.checks.rivals import check_black_box, check_transfer
 from robust_core.evaluation.checks.target import (
     check_attacked_model,
-    check_black_box,
     check_randomness,
     check_through_defence,
-    check_transfer,
 )
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robust_core.attacks.base import create_attack
+from robust_core.attacks.base import attack_from, create_attack
 from robust_core.attacks.notes import noted
 from robust_core.evaluation.check import CHECKS, PlannedCase
 from robust_core.evaluation.finding import Severity, graded, overall
@@ -16,6 +16,7 @@ from tests.evaluation.diseased import (
     Once,
     Probabilities,
     Quantised,
+    QuantisedPart,
     Saturated,
     severities,
     subject_of,
@@ -192,3 +193,24 @@ def test_a_time_limit_gives_up_the_check_at_work(monkeypatch):
     (sentence,) = notes
     assert sentence.startswith("the checks reached their time limit of 25 s; not run: ")
     assert sentence.endswith("outputs under attack")
+
+
+@pytest.mark.parametrize("model", [Quantised(SHAPE), QuantisedPart(SHAPE), Saturated(SHAPE)])
+def test_what_an_advice_names_can_be_run_and_finds_more(model):
+    attack = create_attack("pgd", epsilon=0.1, num_steps=5, random_start=False)
+    case = subject_of(model, attack, transfer_model=LinearModel(SHAPE))
+    found = check_reliability(case)
+    raised = [one for one in found if one.severity is Severity.FAIL]
+    assert raised
+    for one in raised:
+        named = one.next_attack
+        assert named is not None, one.name
+        following = attack_from(named.name, named.parameters)
+        assert following.threat_model == attack.threat_model
+        assert named.transfer == (one.name == "transfer")
+    assert all(one.next_attack is None for one in found if one.severity is Severity.OK)
+    gradients = next(one for one in found if one.name in ("gradients", "margin_loss"))
+    named = gradients.next_attack
+    if named is not None:
+        left = case.report(attack_from(named.name, named.parameters)).robust_accuracy
+        assert left < case.robust_accuracy

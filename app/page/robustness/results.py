@@ -1,12 +1,14 @@
 """Results of an evaluation: table, curves, misclassified images, findings, downloads."""
 
 import json
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from app.page.robustness.headline import show_headlines
 from app.page.robustness.misclassified import choose_misclassified, show_misclassified
+from app.page.robustness.next_attack import offer_next
 from app.page.robustness.report import report_html
 from app.page.robustness.rows import Row, check_words, exact_words, result_rows, share_words
 from app.ui import measure
@@ -188,4 +190,8 @@ def _findings(results: EvaluationResults, run_id: str) -> None:
         with st.expander(in_markdown(title), key=key):
             for note in one.report.notes:
                 st.caption(in_markdown(note))
-            show_findings(one.report.findings, key=f"{key}.quiet")
+            show_findings(
+                one.report.findings,
+                key=f"{key}.quiet",
+                offer=partial(offer_next, results, result, one, key=key),
+            )

@@ -16,11 +16,13 @@ from robust_core.evaluation.chance import (
 from robust_core.evaluation.check import Cost, check
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.outputs import are_probabilities, look_like_sigmoid
-from robust_core.evaluation.variants import averaging
+from robust_core.evaluation.variants import averaging, suggested
 from robust_core.gradients import input_gradient, repeatable_noise
+from robust_core.models.guard import masking_parts
 from robust_core.models.modes import evaluation_mode
 
 MOST_PROBABILITIES = 0.5  # share of the images whose outputs may be distributions by chance
+EOT_SAMPLES = 10  # passes that an attack on a stochastic model should average
 TINY_GRADIENT = 1e-12  # L2 norm; cross-entropy of a sure, sound model goes down to 1e-9
 
 
@@ -195,6 +197,7 @@ def check_deterministic(case: ReliabilityCase) -> Finding:
         ok="The same image gives the same output each time.",
         otherwise=f"The model is stochastic, but the attack {how}.",
         advice=advice,
+        next_attack=suggested(averaging(case.attack, EOT_SAMPLES), case.other("adaptive")),
     )
 
 
@@ -216,8 +219,10 @@ def check_gradients(case: ReliabilityCase) -> Finding | None:
     loss = _own_loss(case.attack)
     tiny, infinite = _without_direction(case, loss)
     advice = "Attack with BPDA through the part that masks it, or without gradients (Square)."
+    other = case.like("bpda") if masking_parts(case.attacked) else case.other("square")
     if tiny + infinite > 0 and loss != "margin" and sum(_without_direction(case, "margin")) == 0:
         advice = "Use the margin loss, whose gradient is finite and not zero."
+        other = case.changed(loss="margin") if case.has("loss") else case.like("pgd")
     return graded(
         "gradients",
         tiny + infinite,
@@ -227,6 +232,7 @@ def check_gradients(case: ReliabilityCase) -> Finding | None:
         otherwise=f"The gradient of {LOSS_WORDS[loss]} is {_blindness(case, tiny, infinite)}: a "
         "gradient attack fails there, which does not make the model robust.",
         advice=advice,
+        next_attack=suggested(other),
     )
 
 

@@ -15,6 +15,7 @@ from robust_core.evaluation.variants import (
     in_same_threat_model,
     longer,
     other_loss,
+    suggested,
     takes_one_step,
 )
 from robust_core.inference.scaled_logits import ScaledLogits
@@ -88,9 +89,11 @@ def check_one_step(case: ReliabilityCase) -> Finding | None:
         "gradients near the image mislead the attack",
         "Suspect masked gradients; try smaller steps and Square.",
     )
+    following = case.other("square")
     longer = case.longer() if gap > WARN_ABOVE else None
     if longer is not None and case.report(longer).robust_accuracy <= single:
         why, advice = "the attack takes too few steps", "Report the longer attack."
+        following = longer
     return graded(
         "one_step",
         gap,
@@ -105,6 +108,7 @@ def check_one_step(case: ReliabilityCase) -> Finding | None:
         + f": {why}.",
         advice=advice,
         cause="once the attack takes a single step",
+        next_attack=suggested(following),
     )
 
 
@@ -150,6 +154,7 @@ def check_margin_loss(case: ReliabilityCase) -> Finding | None:
         + f": the apparent robustness comes from the attack's loss, not from the model.{flat}",
         advice=f"Report the attack with {one}, or AutoAttack.",
         cause=f"once the attack uses {one}",
+        next_attack=suggested(case.changed(loss=other)),
     )
 
 
@@ -163,7 +168,10 @@ def _losses_disagree(case: ReliabilityCase, own: str, other: str, left: float) -
     if other == "cross_entropy":
         sentence += _flatness_of_cosines(case)
     advice = "Report the worst case of both losses per image."
-    return Finding("margin_loss", Severity.WARN, gap, LOSS_GAP, sentence, advice)
+    following = suggested(case.changed(loss=other))
+    return Finding(
+        "margin_loss", Severity.WARN, gap, LOSS_GAP, sentence, advice, next_attack=following
+    )
 
 
 @check(
@@ -182,6 +190,7 @@ def check_logit_scale(case: ReliabilityCase) -> Finding | None:
     lead = float((top[:, 0] - top[:, 1]).median().clamp_min(1e-6))
     scaled = ScaledLogits(case.attacked, 1.0 / lead)
     other = case.transferred(case.attack, scaled).robust_accuracy
+    own = case.attack.model_dump()["loss"]
     gap = case.robust_accuracy - other
     return graded(
         "logit_scale",
@@ -198,6 +207,7 @@ def check_logit_scale(case: ReliabilityCase) -> Finding | None:
         + _flatness_of_cosines(case),
         advice="Use a loss that ignores the scale (margin, DLR).",
         cause="once the logits are scaled for the attack",
+        next_attack=suggested(case.changed(loss="margin" if own != "margin" else "dlr")),
     )
 
 
@@ -260,6 +270,7 @@ def check_silent_success(case: ReliabilityCase) -> Finding | None:
         + ", but the last one, which is evaluated, does not.",
         advice="Keep the best step, as APGD does.",
         cause="once every step of the attack counts",
+        next_attack=suggested(case.like("apgd")),
     )
 
 
@@ -298,7 +309,8 @@ def check_large_epsilon(case: ReliabilityCase) -> Finding | None:
             one="The image stays correct", many=f"{left:.0%} of the images stay correct"
         )
         + f" at epsilon {reach:.2g}, which can turn every image grey: the attack fails.",
-        advice="Use a stronger attack." if attack.gradient_free else "Suspect masked gradients.",
+        advice="Use a stronger attack, such as the adaptive one.",
+        next_attack=suggested(case.other("adaptive")),
     )
 
 
@@ -334,4 +346,5 @@ def check_converged(case: ReliabilityCase) -> Finding | None:
         + ": the attack had not converged.",
         advice="Report the longer attack.",
         cause=f"once the attack takes {words}",
+        next_attack=suggested(longer),
     )

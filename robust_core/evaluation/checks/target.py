@@ -1,26 +1,16 @@
 """Checks of what was attacked: the whole evaluated model, or an easier surrogate or part?"""
 
-import torch
-from torch import Tensor, nn
-
 from robust_core.attacks.adaptive import Adaptive
-from robust_core.attacks.base import Attack, attack_from
+from robust_core.attacks.base import Attack
 from robust_core.attacks.bpda import BPDA
-from robust_core.attacks.description import LOSS_WORDS
-from robust_core.attacks.ensemble import WorstCase
-from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.accuracy import RobustnessReport
 from robust_core.evaluation.case import ReliabilityCase
 from robust_core.evaluation.check import Cost, PlannedCase, check
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.variants import (
     averaging,
-    has_parameter,
-    in_same_threat_model,
-    other_loss,
     scaled,
-    takes_one_step,
-    with_members,
+    suggested,
 )
 from robust_core.models.guard import masking_parts
 
@@ -35,15 +25,6 @@ def _averaging_attacks(attack: Attack, effort: float) -> list[Attack]:
     return [one for one in found if one is not None]
 
 
-def _blind_attacks(attack: Attack, effort: float) -> list[Attack]:
-    queries, samples = scaled(effort, 50, 10), scaled(effort, 32, 8)
-    return [
-        in_same_threat_model(attack, "random_search", noise="corner", num_queries=queries),
-        in_same_threat_model(attack, "square", num_queries=scaled(effort, 1000, 100)),
-        in_same_threat_model(attack, "spsa", num_steps=scaled(effort, 10, 3), num_samples=samples),
-    ]
-
-
 def _of_all_views(case: PlannedCase) -> Cost:
     fewer = case.stochastic and case.attack.averaged_passes < case.eot_samples
     return case.evaluations(averaging(case.attack, case.eot_samples) if fewer else None)
@@ -52,12 +33,6 @@ def _of_all_views(case: PlannedCase) -> Cost:
 def _of_averaging(case: PlannedCase) -> Cost:
     attacks = _averaging_attacks(case.attack, case.effort) if case.stochastic else []
     return case.evaluations(*attacks)
-
-
-def _of_blind_attacks(case: PlannedCase) -> Cost:
-    if not has_parameter(case.attack, "epsilon"):
-        return Cost()
-    return case.evaluations(*_blind_attacks(case.attack, case.effort))
 
 
 @check(
@@ -81,6 +56,7 @@ def check_attacked_model(case: ReliabilityCase) -> Finding:
             "The attack was computed on a surrogate instead of the evaluated model",
             "computed on the evaluated model, it",
             "Attack the evaluated model itself.",
+            case.attack,
         )
     averaged, decisive = case.attack.averaged_passes, case.eot_samples
     if averaged < decisive and case.stochastic:
@@ -95,25 +71,43 @@ def _fewer_views(case: ReliabilityCase, averaged: int, decisive: int) -> Finding
     if more is None:
         advice = "Use an attack that averages passes (EOT)."
         sentence = f"{fact}, and cannot average more."
-        return Finding("attacked_model", Severity.WARN, 0.0, 0.0, sentence, advice)
+        following = suggested(case.other("adaptive"))
+        return Finding(
+            "attacked_model", Severity.WARN, 0.0, 0.0, sentence, advice, next_attack=following
+        )
     return _elsewhere(
         case,
         case.direct(more).robust_accuracy,
         fact,
         f"with {more.averaged_passes}, it",
         f"Average {decisive} passes per {case.access} (EOT).",
+        more,
     )
 
 
 def _elsewhere(
-    case: ReliabilityCase, direct: float, fact: str, directly: str, advice: str
+    case: ReliabilityCase,
+    direct: float,
+    fact: str,
+    directly: str,
+    advice: str,
+    following: Attack,
 ) -> Finding:
     """Return a warning, or a failure if the attack on the evaluated model itself is stronger."""
     gap = case.robust_accuracy - direct
     severity = Severity.FAIL if gap > case.alarm_above(TRANSFER_GAP) else Severity.WARN
     sentence = f"{fact}: {directly} {case.compared(direct)}."
     cause = "once the evaluated model itself is attacked"
-    return Finding("attacked_model", severity, gap, 0.0, sentence, advice, cause=cause)
+    return Finding(
+        "attacked_model",
+        severity,
+        gap,
+        0.0,
+        sentence,
+        advice,
+        cause=cause,
+        next_attack=suggested(following),
+    )
 
 
 @check(
@@ -151,6 +145,7 @@ def check_through_defence(case: ReliabilityCase) -> Finding | None:
             ok="BPDA through the part of the model that may mask its gradient",
             otherwise="A part of the model masks its gradient from this attack; BPDA through it",
             advice="Report the attack with BPDA.",
+            following=case.like("bpda"),
             cause="once BPDA attacks through the part that masks the gradient",
         )
     return _not_through(
@@ -159,6 +154,7 @@ def check_through_defence(case: ReliabilityCase) -> Finding | None:
         ok="The attack ignored the test-time defence; computed through it, it",
         otherwise="The attack ignored the test-time defence; computed through it, it",
         advice="Attack through the whole defence (with BPDA where it masks the gradient).",
+        following=case.like("bpda") if hidden else case.attack,
         cause="once the attack is computed through the test-time defence",
     )
 
@@ -181,7 +177,14 @@ def _way_through(attack: Attack) -> str:
 
 
 def _not_through(
-    case: ReliabilityCase, through: float, *, ok: str, otherwise: str, advice: str, cause: str
+    case: ReliabilityCase,
+    through: float,
+    *,
+    ok: str,
+    otherwise: str,
+    advice: str,
+    following: Attack,
+    cause: str,
 ) -> Finding:
     gap = case.robust_accuracy - through
     stronger = "hardly stronger" if gap > 0 else "not stronger"
@@ -194,6 +197,7 @@ def _not_through(
         otherwise=f"{otherwise} {case.compared(through)}.",
         advice=advice,
         cause=cause,
+        next_attack=suggested(following),
     )
 
 
@@ -233,114 +237,5 @@ def check_randomness(case: ReliabilityCase) -> Finding | None:
         + f": part of the apparent robustness is noise in {noise}.",
         advice="Report robust accuracy with enough EOT samples.",
         cause=f"once the attack averages {most} passes",
+        next_attack=suggested(averaging(case.attack, most)),
     )
-
-
-@check(
-    "transfer",
-    title="Transfer from another model",
-    reason="an adversarial example of another model transfers",
-    order=180,
-    rank=5,
-    cost=lambda case: case.evaluations(case.attack),
-)
-def check_transfer(case: ReliabilityCase) -> Finding | None:
-    """Adversarial examples of another model should not be stronger than the direct attack."""
-    if case.transfer_model is None or not case.has("epsilon"):
-        return None
-    attack = _for_another(case.attack, case.transfer_model)
-    found = case.transferred(attack, case.transfer_model)
-    return _beaten("transfer", case, {"the attack on another model": found})
-
-
-def _for_another(attack: Attack, surrogate: nn.Module) -> Attack:
-    """Return the attack for another model: BPDA through the parts that it declares, if any."""
-    if isinstance(attack, WorstCase):
-        return with_members(attack, lambda member: _for_another(member, surrogate))
-    if not isinstance(attack, BPDA):
-        return attack
-    name = "bpda" if masking_parts(surrogate) else "pgd"
-    return attack_from(name, attack.model_dump(include=set(PGD.model_fields)))
-
-
-@check(
-    "black_box",
-    title="Gradient-free attacks",
-    reason="an attack without gradients fools the model",
-    order=190,
-    rank=1,
-    cost=_of_blind_attacks,
-)
-def check_black_box(case: ReliabilityCase) -> Finding | None:
-    """Black-box attacks should not be stronger than white-box ones.
-
-    Not for attacks without epsilon (rotations), which share no threat model with the others.
-    """
-    if not case.has("epsilon"):
-        return None
-    attacks = _blind_attacks(case.attack, case.effort)
-    found = {attack.name.replace("_", " "): case.direct(attack) for attack in attacks}
-    return _beaten("black_box", case, found)
-
-
-def _beaten(name: str, case: ReliabilityCase, found: dict[str, RobustnessReport]) -> Finding:
-    """Return the finding on images that other attacks, by name, fooled and the attack did not."""
-    remaining = case.report(case.attack).robust_correct
-    broken = {other: ~report.robust_correct & remaining for other, report in found.items()}
-    names = " and ".join(other for other, fooled in broken.items() if bool(fooled.any()))
-    missed = torch.stack(list(broken.values())).any(dim=0)
-    not_finite = torch.stack([report.not_finite for report in found.values()]).any(dim=0)
-    share = float(missed.float().mean())
-    where, why, advice = _why_missed(case, missed, not_finite)
-    return graded(
-        name,
-        share,
-        warn_above=case.warn_above(WARN_ABOVE),
-        fail_above=case.alarm_above(0.05),
-        ok=f"The attack is not beaten by {' or '.join(found)}.",
-        otherwise=f"{where}, {names} fooled the model on {case.images(share)} where the attack did "
-        f"not: {why}.",
-        advice=advice,
-        cause=f"under {names}",
-    )
-
-
-def _why_missed(case: ReliabilityCase, missed: Tensor, not_finite: Tensor) -> tuple[str, str, str]:
-    """Return where the attack missed adversarial examples, the likeliest cause, and advice.
-
-    Masked gradients are named only if nothing else explains it: a single step, too few steps,
-    outputs that are not finite, the loss.
-    """
-    attack, within = case.attack, "In the same threat model"
-    share = float(missed.float().mean())
-    if takes_one_step(attack):
-        advice = "Take more steps before suspecting the gradients."
-        return within, "one step is a weak attack", advice
-    if share <= WARN_ABOVE:
-        advice = "Report the worst case over both, and give the attack more queries."
-        return within, "it did not search long enough", advice
-    if float((missed & ~not_finite).float().mean()) <= WARN_ABOVE:
-        return within, "the outputs there are not finite", "Look for an overflow."
-    if _finds(case.longer(), case, missed):
-        length = "steps" if case.has("num_steps") else "queries"
-        return within, f"it takes too few {length}", f"Report the attack with more {length}."
-    loss = other_loss(case.attack)
-    if loss is not None and _finds(case.changed(loss=loss), case, missed):
-        words = LOSS_WORDS[loss]
-        return within, "its loss is too weak", f"Report the attack with {words}."
-    if attack.gradient_free:
-        advice = "Report the worst case over both, and give the attack more queries."
-        return within, "it did not search long enough", advice
-    return (
-        "Without gradients of this model",
-        "the gradients are masked",
-        "Report the worst case over both, and find what masks the gradients.",
-    )
-
-
-def _finds(longer: Attack | None, case: ReliabilityCase, missed: Tensor) -> bool:
-    """Return whether the longer attack fools the model on the images that the attack missed."""
-    if longer is None:
-        return False
-    still = missed & case.report(longer).robust_correct
-    return float(still.float().mean()) <= WARN_ABOVE
