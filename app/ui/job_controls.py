@@ -69,7 +69,7 @@ def show_main_action(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkSt
     if not visitor.may("stop" if status.active else "resume", run):
         return
     if status.active:
-        stopping = run.stop_requested()
+        stopping = status.stopping
         st.button(
             "Stopping …" if stopping else kind.stop_label,
             icon=":material/stop:",

@@ -13,10 +13,11 @@ from robust_core.training.directory import RunSummary
 
 CHOICE_KEY = "train.run_choice"
 MOST_WITHOUT_SCROLLING = 7
-STATES = {  # state -> icon, colour
+STATES = {  # state, or stopping -> icon, colour
     "queued": (":material/hourglass:", "violet"),
     "starting": (":material/hourglass_top:", "blue"),
     "running": (":material/directions_run:", "blue"),
+    "stopping": (":material/stop_circle:", "orange"),
     "finished": (":material/check_circle:", "green"),
     "stopped": (":material/pause_circle:", "gray"),
     "failed": (":material/error:", "red"),
@@ -31,7 +32,7 @@ def run_title(run: RunSummary) -> str:
 
 def state_badge(status: WorkStatus) -> None:
     """Draw the state as a badge with word, icon and colour."""
-    icon, colour = STATES[status.state]
+    icon, colour = STATES["stopping" if status.stopping else status.state]
     st.badge(status.words, icon=icon, color=colour)  # pyright: ignore[reportArgumentType]
 
 

@@ -47,10 +47,11 @@ def check_reliability(
         stop_at_alarm: strictly by cost, and no more after the first check that fails; a note
             (`attacks.notes`) names what was not run.
         seconds: time limit; the check at work then is given up, and a note names what was not run.
+            The checked attack itself is made in any case.
     """
     findings: list[Finding] = []
-    checks = _applicable(case, stop_at_alarm)
     until = None if seconds is None else time.monotonic() + seconds
+    checks = _applicable(case, stop_at_alarm)
     for number, check in enumerate(checks):
         if on_check is not None:
             on_check(check.title)

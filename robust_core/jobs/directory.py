@@ -46,6 +46,7 @@ class WorkStatus:
         error: one sentence, when failed.
         phase: what is being done now; "" at the end.
         note: one sentence about how the work ended.
+        stopping: whether it is being done and somebody has asked it to stop.
     """
 
     state: State
@@ -54,6 +55,7 @@ class WorkStatus:
     error: str | None = field(default=None, kw_only=True)
     phase: str = field(default="", kw_only=True)
     note: str | None = field(default=None, kw_only=True)
+    stopping: bool = field(default=False, kw_only=True)
 
     @property
     def active(self) -> bool:
@@ -74,7 +76,7 @@ class WorkStatus:
     def words(self) -> str:
         """The state, and since when a process that is there does not respond."""
         if not self.silent:
-            return self.state
+            return "stopping" if self.stopping else self.state
         if self.heartbeat_age is None:
             return f"{self.state}, not responding"
         since = datetime.now().astimezone() - timedelta(seconds=self.heartbeat_age)
@@ -198,16 +200,17 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
             status = self._stored_status()  # it may have ended since
             if status.active:
                 status = replace(status, state="lost", seconds_left=None)
-        return replace(status, heartbeat_age=self._heartbeat_age())
+        stopping = status.active and self.stop_requested()
+        return replace(status, heartbeat_age=self._heartbeat_age(), stopping=stopping)
 
     def is_held(self) -> bool:
         """Return whether a process is at work here, or one that was started for it lives."""
         return is_held(self.path / "lock") or is_held(self.path / "launcher")
 
     def write_status(self, status: StatusT) -> None:
-        """Replace status.json; the heartbeat's age is not stored."""
+        """Replace status.json; what the other files say is not stored."""
         values = asdict(status)
-        del values["heartbeat_age"]
+        del values["heartbeat_age"], values["stopping"]
         write_atomically(self.path / "status.json", (json.dumps(values) + "\n").encode())
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """One evaluation: its state, progress and actions."""
 
+import time
+
 import streamlit as st
 
 from app.page.robustness.link import select_evaluation
@@ -8,7 +10,7 @@ from app.ui.plain import in_markdown
 from app.ui.run_list import state_badge
 from app.ui.units import duration_words
 from robust_core.attacks.description import attack_title
-from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus, EvaluationSummary
+from robust_core.evaluation_runs import EvaluationDirectory, EvaluationSummary
 
 EVALUATION = JobKind(
     page="robustness",
@@ -30,19 +32,21 @@ def show_progress(summary: EvaluationSummary, run: EvaluationDirectory) -> None:
         show_main_action(EVALUATION, run, status)
         show_delete(EVALUATION, run, status)
     if status.state != "finished":
-        st.progress(min(1.0, max(0.0, status.share)), in_markdown(_words(status)))
+        st.progress(min(1.0, max(0.0, status.share)), in_markdown(_words(summary)))
     explain(EVALUATION, run, status)
 
 
-def _words(status: EvaluationStatus) -> str:
+def _words(summary: EvaluationSummary) -> str:
+    """Return how far it is; while it is at work something of it changes all the time."""
+    status = summary.status
     words = [f"{status.share:.0%} done"]
     if status.active:
         attack = attack_title(status.attack) if status.attack else ""
         words += filter(None, (status.checkpoint, attack, status.phase, status.check))
         if status.passes:
             words.append(f"{status.passes:,} passes of an image")
-        elif status.heartbeat_age is not None and status.state == "starting":
-            words.append(f"loading for {duration_words(status.heartbeat_age)}")
+        elif status.share == 0.0:
+            words.append(f"loading for {duration_words(max(0.0, time.time() - summary.created))}")
         if status.seconds_left is not None:
             words.append(f"about {duration_words(status.seconds_left)} left")
     return " · ".join(words)

@@ -296,6 +296,7 @@ def test_cancel_asks_the_process_to_stop() -> None:
     page = press(open_page(), "Cancel")
     assert run.stop_requested()
     assert "Stopping …" in labels(page)
+    assert "stopping" in said(page)
     bar = page.get("progress")[0].proto
     assert "about 30.0 s left" in bar.text
     assert bar.value == 40
