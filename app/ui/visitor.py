@@ -31,7 +31,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 ID = Text("visitor", "visitor.id")
 ID_SHAPE = re.compile(r"[0-9a-f]{32}")
 OF_OWN_RUNS = ("stop", "resume", "leave")
-REFUSALS = {
+REFUSALS: dict[Action, str] = {
     "stop": "only the person who started this run, or the one at the machine, may stop it",
     "resume": "only the person who started this run, or the one at the machine, may resume it",
     "leave": "only the person who started this run, or the one at the machine, may take it out of "

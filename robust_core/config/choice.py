@@ -33,3 +33,8 @@ def complete(kind: str, choice: ChoiceT, parameters: type[Parameters]) -> Choice
     except InputError as error:
         raise InputError(f"{kind} {choice.name}: {error}") from None
     return choice.model_copy(update={"parameters": values.model_dump(mode="json")})
+
+
+def chosen_name(choice: Any) -> str:
+    """Return the name in a choice of a plan that may be damaged; "" without one."""
+    return str(choice.get("name", "")) if isinstance(choice, dict) else ""

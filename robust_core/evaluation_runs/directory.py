@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from robust_core.checkpoints.catalog import checkpoint_info
+from robust_core.config.choice import chosen_name
 from robust_core.errors import InputError
 from robust_core.evaluation.accuracy import RobustnessReport, make_report
 from robust_core.evaluation.batch import BatchOutcome, PassCounts
@@ -26,7 +27,6 @@ from robust_core.jobs.directory import (
     WorkDirectory,
     WorkStatus,
     WorkSummary,
-    chosen_name,
 )
 from robust_core.jobs.kinds import KINDS
 from robust_core.jobs.owner import owner_of

@@ -344,8 +344,3 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
             return self.failed(f"status.json is damaged: {sentence}")
         except InputError as error:
             return self.failed(f"status.json is damaged: {error}")
-
-
-def chosen_name(choice: Any) -> str:
-    """Return the name in a choice of a plan that may be damaged; "" without one."""
-    return str(choice.get("name", "")) if isinstance(choice, dict) else ""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from robust_core.config.choice import chosen_name
 from robust_core.config.run import RunConfig
-from robust_core.jobs.directory import Count, WorkDirectory, WorkStatus, WorkSummary, chosen_name
+from robust_core.jobs.directory import Count, WorkDirectory, WorkStatus, WorkSummary
 from robust_core.jobs.kinds import KINDS
 from robust_core.jobs.owner import owner_of
 from robust_core.training.metrics import EpochMetrics, read_metrics, write_metrics

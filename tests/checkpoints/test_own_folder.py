@@ -82,9 +82,9 @@ def test_only_what_a_person_has_brought_can_be_deleted(own: Path) -> None:
         delete_model("imported/theirs")
 
 
-def test_files_that_wait_to_be_imported_are_listed_by_name(own: Path) -> None:
+def test_files_and_folders_that_wait_to_be_imported_are_listed_by_name(own: Path) -> None:
     assert incoming_files() == []
-    (incoming_folder() / "folder").mkdir(parents=True)
+    (incoming_folder() / "theirs").mkdir(parents=True)
     for name in ("b.pt", "A.pth", ".hidden"):
         (incoming_folder() / name).write_bytes(b"")
-    assert [path.name for path in incoming_files()] == ["A.pth", "b.pt"]
+    assert [path.name for path in incoming_files()] == ["A.pth", "b.pt", "theirs"]

@@ -12,13 +12,11 @@ from app.page.robustness.progress import EVALUATION, show_progress
 from app.page.robustness.results import read_results, show_results
 from app.page.robustness.stored import show_stored
 from app.ui import models
-from app.ui.forms import show_input_error
 from app.ui.job_controls import show_log
 from app.ui.job_watch import follow
 from app.ui.model_picker import in_order
-from app.ui.page import areas, open_head
+from app.ui.page import areas, input_errors, open_head
 from robust_core import jobs
-from robust_core.errors import InputError
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationSummary
 
 STORY = (
@@ -67,7 +65,7 @@ def _draw(summaries: Sequence[EvaluationSummary]) -> None:
 
 
 def _show(summary: EvaluationSummary) -> None:
-    try:
+    with input_errors():  # damaged, or deleted in another tab
         run = jobs.find(EvaluationDirectory, summary.run_id)
         show_progress(summary, run)
         show_edit(run.plan(), summary.run_id)
@@ -76,8 +74,6 @@ def _show(summary: EvaluationSummary) -> None:
             st.warning(INCOMPLETE, icon=":material/warning:")
         show_results(results, summary.run_id, active=summary.status.active)
         show_log(EVALUATION, run)
-    except InputError as error:  # damaged, or deleted in another tab
-        show_input_error(error)
 
 
 main()

@@ -263,7 +263,7 @@ def test_a_link_that_hides_the_other_pages_leads_back_from_them(start, monkeypat
         check(page.run())
     assert page.title[0].value == "Not part of the lesson"
     assert "shows the page Learn only" in said(page)
-    (back,) = page.get("page_link")
+    (back,) = page.main.get("page_link")
     assert back.proto.page == "learn"
     page.switch_page(page_script("learn"))
     check(page.run())
