@@ -22,14 +22,8 @@ from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult, EvaluationResults
 from robust_core.evaluation_runs.subjects import attacked_checkpoint
 from robust_core.files import parse_json_object, write_atomically
-from robust_core.jobs.directory import (
-    Count,
-    WorkDirectory,
-    WorkStatus,
-    WorkSummary,
-)
+from robust_core.jobs.directory import Count, WorkDirectory, WorkStatus, WorkSummary
 from robust_core.jobs.kinds import KINDS
-from robust_core.jobs.owner import owner_of
 
 Payload = dict[str, Any]  # what the file of a unit holds
 
@@ -139,7 +133,7 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
             attacks=tuple(map(chosen_name, attacks)) if isinstance(attacks, list) else (),
             created=created,
             status=status,
-            owner=owner_of(self.path),
+            owner=self.owner,
         )
 
     def write_images(self, checkpoint: int, images: EvaluatedImages) -> None:

@@ -1,10 +1,8 @@
 """A directory that a working process and a page share: status, heartbeat, log, request to stop."""
 
 import json
-import logging
 import os
 import shutil
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -22,12 +20,12 @@ from robust_core.errors import InputError
 from robust_core.files import parse_json_object, reason_words, write_atomically
 from robust_core.jobs.folders import free_path, make_whole, one_at_a_time
 from robust_core.jobs.lock import PATIENCE, is_held, take
+from robust_core.jobs.owner import owner_of
 from robust_core.parameters import validation_sentence
 from robust_core.paths import checkpoints_folder
 
 State = Literal["queued", "starting", "running", "finished", "stopped", "failed", "lost"]
 SILENT_AFTER = 20.0  # seconds without a heartbeat; importing torch on a busy machine takes a few
-HEARTBEAT_INTERVAL = 2.0  # seconds
 Seconds = Annotated[float, Field(ge=-1e12, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 LONGEST_LOG = 1_000_000  # bytes of the log's end that are looked at
@@ -189,6 +187,11 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
         return self.path.name
 
     @property
+    def owner(self) -> str:
+        """Whose it is; "" where nobody asked."""
+        return owner_of(self.path)
+
+    @property
     def log(self) -> Path:
         """The log file."""
         return self.path / "log.txt"
@@ -260,27 +263,6 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
     def beat(self) -> None:
         """Give a sign of life."""
         (self.path / "heartbeat").touch()
-
-    @contextmanager
-    def heartbeat(self, interval: float = HEARTBEAT_INTERVAL) -> Iterator[None]:
-        """Give a sign of life every `interval` seconds from a thread of this process."""
-        ended = threading.Event()
-
-        def keep_beating() -> None:
-            while not ended.wait(interval):
-                try:
-                    self.beat()
-                except OSError:
-                    logging.getLogger(__name__).warning("the heartbeat cannot be written")
-
-        self.beat()
-        thread = threading.Thread(target=keep_beating, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     @contextmanager
     def lock(self, patience: float = PATIENCE) -> Iterator[None]:

@@ -14,6 +14,7 @@ import torch
 from robust_core.errors import InputError
 from robust_core.files import reason_words
 from robust_core.jobs.directory import StatusT, WorkDirectory
+from robust_core.jobs.heartbeat import heartbeat
 
 STATUS_INTERVAL = 0.5  # seconds between two writings of the status
 
@@ -69,7 +70,7 @@ def recorded(
         kept: what is safe when the disk is full, such as "nothing was kept".
     """
     run = progress.run
-    with run.heartbeat(), _log_file(run):
+    with heartbeat(run.beat), _log_file(run):
         try:
             progress.update(now=True)
             yield

@@ -9,7 +9,6 @@ from robust_core.config.choice import chosen_name
 from robust_core.config.run import RunConfig
 from robust_core.jobs.directory import Count, WorkDirectory, WorkStatus, WorkSummary
 from robust_core.jobs.kinds import KINDS
-from robust_core.jobs.owner import owner_of
 from robust_core.training.metrics import EpochMetrics, read_metrics, write_metrics
 
 
@@ -105,7 +104,7 @@ class RunDirectory(WorkDirectory[RunStatus, RunSummary]):
             method=chosen_name(values.get("method")),
             created=created,
             status=status,
-            owner=owner_of(self.path),
+            owner=self.owner,
             has_model=self.best.is_file(),
         )
 

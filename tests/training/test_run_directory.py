@@ -7,6 +7,7 @@ import pytest
 
 from robust_core.errors import InputError
 from robust_core.files import write_atomically
+from robust_core.jobs.heartbeat import heartbeat
 from robust_core.training.directory import RunDirectory, RunStatus
 from tests.training.conftest import tiny_config
 
@@ -58,7 +59,7 @@ def test_ended_run_is_never_lost(run, state) -> None:
 
 def test_heartbeat_thread_beats_and_ends(run) -> None:
     past = time.time() - 30
-    with run.heartbeat(interval=0.02):
+    with heartbeat(run.beat, interval=0.02):
         os.utime(run.path / "heartbeat", (past, past))
         deadline = time.monotonic() + 5
         while run.status().heartbeat_age > 10 and time.monotonic() < deadline:
