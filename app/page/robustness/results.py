@@ -1,24 +1,21 @@
 """Results of an evaluation: table, curves, misclassified images, findings, downloads."""
 
-import json
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
+from app.page.robustness.downloads import show_downloads
 from app.page.robustness.headline import show_headlines
 from app.page.robustness.misclassified import choose_misclassified, show_misclassified
 from app.page.robustness.next_attack import offer_next
-from app.page.robustness.report import report_html
 from app.page.robustness.rows import Row, check_words, exact_words, result_rows, share_words
 from app.ui import measure
 from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure
 from app.ui.charts import PLAIN_CHART
-from app.ui.copy_recipe import copy_recipe
 from app.ui.finding_list import show_findings
 from app.ui.finding_words import SEVERITY_WORDS
 from app.ui.plain import in_markdown
-from app.ui.recipes import evaluation_recipe
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationResults
 from robust_core.threat_model import Norm
@@ -68,7 +65,7 @@ def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> No
         return
     show_headlines(results, active=active)
     _table(rows, run_id)
-    _downloads(results, run_id)
+    show_downloads(results, run_id)
     _curves(results, run_id)
     if results.plan.attacks:
         show_misclassified(results, rows, run_id)
@@ -104,35 +101,6 @@ def _cells(row: Row) -> dict[str, Any]:
         "Threat model": f"{row.norm} {row.epsilon}".strip(),
         "Steps × restarts": row.effort,
     }
-
-
-def _downloads(results: EvaluationResults, run_id: str) -> None:
-    def to_json() -> str:
-        return json.dumps(results.to_json(), indent=2) + "\n"
-
-    with st.container(horizontal=True):
-        for label, content, suffix, mime, help_text in (
-            ("CSV", results.to_csv, "csv", "text/csv", "One row per image."),
-            ("JSON", to_json, "json", "application/json", "All results, with the exact plan."),
-            (
-                "HTML report",
-                lambda: report_html(results, run_id),
-                "html",
-                "text/html",
-                "One file with table, findings and plan.",
-            ),
-        ):
-            st.download_button(
-                label,
-                content,
-                f"{run_id}.{suffix}",
-                mime,
-                icon=":material/download:",
-                on_click="ignore",
-                help=help_text,
-                key=f"robustness.download.{suffix}.{run_id}",
-            )
-        copy_recipe(evaluation_recipe(results.plan), key="robustness.recipe")
 
 
 def _curves(results: EvaluationResults, run_id: str) -> None:

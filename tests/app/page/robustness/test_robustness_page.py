@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.page.robustness.misclassified import choose_misclassified
 from app.page.robustness.report import report_html
+from app.page.robustness.report_pictures import broken_images
 from app.page.robustness.reproduction import reproduce_attack
 from app.page.robustness.rows import (
     LOWEST,
@@ -340,4 +341,24 @@ def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:
         assert outside not in text
     for row in result_rows(results.checkpoints[0]):
         assert f"{100 * row.accuracy:.1f} %" in text
-    assert json.dumps(MODEL) in text.replace("&quot;", '"')
+
+
+def test_the_report_begins_with_the_verdict_and_has_all_that_a_reviewer_asks_for() -> None:
+    results = the_only_run().results()
+    (result,) = results.checkpoints
+    pictures = broken_images(results.plan, result)
+    assert len(pictures) == 3
+    assert all(one.clean.startswith("data:image/png;base64,") for one in pictures)
+    assert any(one.adversarial not in ("", one.clean) for one in pictures)
+    infos = {MODEL: checkpoint_info(MODEL)}
+    text = report_html(results, "run", infos=infos, pictures={MODEL: pictures})
+    marks = (result.headline()[:8], "<table>", "<svg", "<img src=", "Model card", "torch", "Plan")
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert (
+        text.count("<polyline") == 4
+    )  # epsilon of two attacks, steps of one, and Square's epsilon
+    assert result.digest in text and "small_cnn" in text
+    assert "checks passed</summary>" in text or "check passed</summary>" in text
+    plan = text.partition("<h2>Plan")[2]
+    assert "parameter epsilon; values 0.0, 0.05, 0.1" in plan and "{" not in plan
