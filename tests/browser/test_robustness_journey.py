@@ -84,3 +84,25 @@ def test_a_model_is_evaluated_inspected_and_its_results_downloaded(
     visitor.check()
     page.reload()  # the address alone leads there, too
     expect(page.get_by_test_id("stAlert").first).to_contain_text("becomes")
+
+
+def test_a_masked_model_is_refuted_in_the_quick_verdict(visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open("/robustness?model=digits-masked")
+    for name in ("masked", "spat", "ciiv", "atld"):  # what the cards of shipped models say
+        verdict = re.compile(rf"-{name}.*(Not real|Holds so far|Overstated)")
+        expect(page.get_by_text(verdict).first).to_be_visible()
+    page.get_by_role("button", name=re.compile(r"Quick verdict: about")).click()
+    expect(page.get_by_text(re.compile(r"\d+% done"))).to_be_visible()
+    verdict = page.get_by_text(re.compile("Not real so far"))
+    expect(verdict).to_be_visible(timeout=EVALUATING)  # the adaptive attack goes on meanwhile
+    expect(page.get_by_text(re.compile(r"because the gradients are zero"))).to_be_visible()
+    expect(
+        page.get_by_role("button", name=re.compile(r"Run BPDA-20 on all 32 images"))
+    ).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text(re.compile("(stopping|stopped)$")).first).to_be_visible(timeout=10_000)
+    page.get_by_role("button", name="Edit and run again").first.click()
+    visitor.settle()
+    expect(page.get_by_text(re.compile(r"32 test images, 1 model, 2 attacks"))).to_be_visible()
+    visitor.check()

@@ -118,3 +118,15 @@ def test_a_signal_ends_an_evaluation_and_keeps_what_is_done(model, tmp_path) -> 
     assert b"results so far are saved" in out
     assert b"Traceback" not in err
     assert run.status().state == "stopped"
+
+
+def test_the_quick_verdict_is_a_plan_of_its_own(model, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("robust_core.evaluation_runs.quick.ADAPTIVE_SECONDS", 0.5)
+    monkeypatch.setattr("robust_core.evaluation_runs.quick.CHECK_SECONDS", 0.5)
+    arguments = ["evaluate", "--model", model, "--quick", "--num-images", "6", "--epsilon", "0.05"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "attack    pgd, Linf, epsilon 12.8/255" in out
+    assert "time_limit 0.5" in out and "lowest " in out
+    assert main([*arguments, "--attack", "fgsm"]) == 2
+    assert "--quick, which has its own attacks, or --attack" in capsys.readouterr().err

@@ -49,7 +49,13 @@ def show_misclassified(results: EvaluationResults, rows: Sequence[Row], run_id: 
         return
     key = _key(run_id)
     if st.session_state.get(key) not in words:
-        st.session_state[key] = next(iter(words))
+        broken = (
+            (one.name, attack.label)
+            for one in results.checkpoints
+            for attack in one.attacks
+            if len(one.fooled_by(attack.label))
+        )
+        st.session_state[key] = next(broken, next(iter(words)))
     model, label = st.selectbox(
         "Under attack", list(words), format_func=lambda one: words[one], key=key
     )

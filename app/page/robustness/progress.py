@@ -4,6 +4,7 @@ import time
 
 import streamlit as st
 
+from app.page.robustness.edit import show_edit
 from app.page.robustness.link import select_evaluation
 from app.ui.job_controls import JobKind, explain, show_delete, show_main_action
 from app.ui.plain import in_markdown
@@ -31,6 +32,8 @@ def show_progress(summary: EvaluationSummary, run: EvaluationDirectory) -> None:
         st.caption(summary.run_id, width="content")
         show_main_action(EVALUATION, run, status)
         show_delete(EVALUATION, run, status)
+        if summary.checkpoints:  # its plan can be read
+            show_edit(run.plan(), summary.run_id)
     if status.state != "finished":
         st.progress(min(1.0, max(0.0, status.share)), in_markdown(_words(summary)))
     explain(EVALUATION, run, status)

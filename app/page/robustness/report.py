@@ -24,7 +24,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
   color: #1f2328; background: #fff; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: 14px; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #d0d7de;
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: break-word; }
+th { white-space: nowrap; }
 .verdict { border-left: .4rem solid #57606a; background: #f6f8fa; padding: .6rem 1rem; }
 .images { display: flex; flex-wrap: wrap; gap: 1.2rem; }
 figure { margin: 0; max-width: 18rem; font-size: 13px; }
@@ -83,6 +84,8 @@ def report_html(
         for own in rows.values()
         for row in own
     ]
+    shown = [place for place, _ in enumerate(HEADER) if any(row[place] for row in cells)]
+    header = [HEADER[place] for place in shown]
     title = in_html(results.plan.title or run_id)
     parts = [f"<h1>Robustness: {title}</h1>"]
     parts += [
@@ -90,7 +93,11 @@ def report_html(
         for one in results.checkpoints
         if one.attacks
     ]
-    parts += [f"<p>{EXPLANATION}</p>", _table(HEADER, cells), f"<p>{NOTE}</p>"]
+    parts += [
+        f"<p>{EXPLANATION}</p>",
+        _table(header, [[row[place] for place in shown] for row in cells]),
+    ]
+    parts.append(f"<p>{NOTE}</p>")
     for result in results.checkpoints:
         parts.append(f"<h2>{in_html(result.name)}</h2>")
         parts += [bars_svg(rows[result.name]), *_curves(result)]

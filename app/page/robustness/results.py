@@ -17,6 +17,7 @@ from app.ui.finding_list import show_findings
 from app.ui.finding_words import SEVERITY_WORDS
 from app.ui.plain import in_markdown
 from robust_core.evaluation.curves import Curve
+from robust_core.evaluation.finding import Severity, overall
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationResults
 from robust_core.threat_model import Norm
 
@@ -74,8 +75,12 @@ def show_results(results: EvaluationResults, run_id: str, *, active: bool) -> No
 
 def _table(rows: list[Row], run_id: str) -> None:
     key = f"robustness.table.{run_id}"
+    cells = [_cells(row) for row in rows]
+    told = [name for name in cells[0] if any(one[name] for one in cells)]
+    if len({row.model for row in rows}) == 1:
+        told.remove("Model")  # the sentence above names it
     st.dataframe(
-        [_cells(row) for row in rows],
+        [{name: one[name] for name in told} for one in cells],
         hide_index=True,
         key=key,
         on_select=lambda: choose_misclassified(rows, st.session_state[key], run_id),
@@ -95,10 +100,10 @@ def _cells(row: Row) -> dict[str, Any]:
         "Attack": row.attack,
         "Surrogate": row.surrogate,
         "Accuracy": share_words(row.accuracy, row.interval),
+        "Threat model": f"{row.norm} {row.epsilon}".strip(),
         "Checks": row.checks,
         "Correct": f"{row.num_correct:,} of {row.num_images:,}",
         "Broken only by this": "" if row.num_broken_alone is None else f"{row.num_broken_alone:,}",
-        "Threat model": f"{row.norm} {row.epsilon}".strip(),
         "Steps × restarts": row.effort,
     }
 
@@ -151,11 +156,12 @@ def _findings(results: EvaluationResults, run_id: str) -> None:
         )
         return
     for result, one in checked:
-        if not one.report.findings:
+        if not one.report.findings and not one.report.notes:
             continue
         key = f"robustness.findings.{run_id}.{result.name}.{one.label}"
         title = f"{check_words(one)} · {result.name} · {exact_words(one)}"
-        with st.expander(in_markdown(title), key=key):
+        alarm = overall(one.report.findings) is Severity.FAIL
+        with st.expander(in_markdown(title), key=key, expanded=alarm):
             for note in one.report.notes:
                 st.caption(in_markdown(note))
             show_findings(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.page.robustness.edit import show_edit
 from app.page.robustness.form import new_evaluation
 from app.page.robustness.link import LINK
 from app.page.robustness.list import pick_evaluation, shown_evaluation
@@ -68,7 +67,6 @@ def _show(summary: EvaluationSummary) -> None:
     with input_errors():  # damaged, or deleted in another tab
         run = jobs.find(EvaluationDirectory, summary.run_id)
         show_progress(summary, run)
-        show_edit(run.plan(), summary.run_id)
         results = read_results(run)
         if summary.status.state == "finished" and not results.complete:
             st.warning(INCOMPLETE, icon=":material/warning:")
