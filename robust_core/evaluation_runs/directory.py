@@ -133,7 +133,6 @@ class EvaluationDirectory(WorkDirectory[EvaluationStatus, EvaluationSummary]):
             attacks=tuple(map(chosen_name, attacks)) if isinstance(attacks, list) else (),
             created=created,
             status=status,
-            owner=self.owner,
         )
 
     def write_images(self, checkpoint: int, images: EvaluatedImages) -> None:

@@ -153,7 +153,8 @@ def find(kind: type[JobT], run_id: str) -> JobT:
 
 def summaries(kind: type[WorkDirectory[Any, SummaryT]]) -> list[SummaryT]:
     """Return all jobs of a kind, the newest first; damaged ones are listed as failed."""
-    found = [kind(path).summary() for path in _folders(kind.folder())]
+    folders = _folders(kind.folder())
+    found = [replace(kind(path).summary(), owner=owner_of(path)) for path in folders]
     return sorted(found, key=lambda summary: (summary.created, summary.run_id), reverse=True)
 
 

@@ -20,7 +20,6 @@ from robust_core.errors import InputError
 from robust_core.files import parse_json_object, reason_words, write_atomically
 from robust_core.jobs.folders import free_path, make_whole, one_at_a_time
 from robust_core.jobs.lock import PATIENCE, is_held, take
-from robust_core.jobs.owner import owner_of
 from robust_core.parameters import validation_sentence
 from robust_core.paths import checkpoints_folder
 
@@ -185,11 +184,6 @@ class WorkDirectory(ABC, Generic[StatusT, SummaryT]):
     def run_id(self) -> str:
         """The folder's name."""
         return self.path.name
-
-    @property
-    def owner(self) -> str:
-        """Whose it is; "" where nobody asked."""
-        return owner_of(self.path)
 
     @property
     def log(self) -> Path:

@@ -104,7 +104,6 @@ class RunDirectory(WorkDirectory[RunStatus, RunSummary]):
             method=chosen_name(values.get("method")),
             created=created,
             status=status,
-            owner=self.owner,
             has_model=self.best.is_file(),
         )
 

@@ -32,6 +32,10 @@ def test_a_student_predicts_opens_the_page_and_plays_in_the_plane(visit: Visitor
     expect(page.locator("output")).to_have_text("step 20 of 20")
     visit.settle()
     assert "num_steps=20" in page.url and "image=digits" in page.url
+    page.get_by_role("link", name="Gradients", exact=True).click()
+    expect(page.get_by_role("heading", name="Gradients", exact=True)).to_be_visible()
+    visit.settle()
+    expect(page.get_by_role("radio", name="Gallery")).to_be_checked()  # the mark has come along
     page.get_by_role("link", name="Learn", exact=True).click()
     visit.settle()
     expect(page.get_by_text("1 of 7 answered")).to_be_visible()

@@ -121,7 +121,7 @@ class Model {
     for (const { img, figure } of this.pictures) {
       img.width = Math.floor(this.data.width * scale)
       img.height = Math.floor(this.data.height * scale)
-      img.style.imageRendering = scale < 1 ? "auto" : "pixelated"
+      img.style.imageRendering = Number.isInteger(scale) ? "pixelated" : "auto"
       figure.style.width = `${Math.max(img.width + 2, least)}px`
     }
   }
@@ -201,7 +201,11 @@ class Player {
     this.cards.style.setProperty("--least", projected ? "100%" : `${least}px`)
     const room = this.models[0].node.clientWidth
     const high = projected ? this.share() : Infinity
-    const fit = (columns, largest) => whole(Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width)
+    const smooth = projected && width > SMALL_PICTURE // enlarged by any factor, a photograph stays one
+    const fit = (columns, largest) => {
+      const factor = Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width
+      return smooth ? factor : whole(factor)
+    }
     const beside = fit(3, Math.min(Math.max(projected, 1) * LARGEST_PICTURE, (high * width) / height))
     const shown = beside >= small ? beside : fit(1, Math.max(STACKED_PICTURE, width))
     for (const model of this.models) model.size(shown, projected ? (room - 2 * GAP) / 3 : 0)
