@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.ui.forms import has_form, parameter_form, show_input_error
 from app.ui.state import kept
+from app.ui.units import capitalised
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.attacks.description import attack_title
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -66,7 +67,7 @@ def pick_attack(info: CheckpointInfo, label: int) -> AttackPlan | None:
     name = st.selectbox(
         "Attack",
         names,
-        format_func=attack_title,
+        format_func=lambda one: capitalised(attack_title(one)),
         help=_summary(ATTACKS.get(st.session_state[ATTACK_KEY])),
         **kept(ATTACK_KEY),
     )

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from app.ui.plain import in_markdown
 from app.ui.state import kept
+from app.ui.units import capitalised
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, OneOf, Parameters
 from robust_core.threat_model import LARGEST_EPSILON, Norm
@@ -163,12 +164,9 @@ def fill_form(model: type[Parameters], key: str, values: Mapping[str, Any]) -> N
 
 def show_input_error(error: InputError) -> None:
     """Show invalid input as one sentence: the only way in which a page shows an `InputError`."""
-    st.error(in_markdown(_sentence(error)), icon=":material/error:")
-
-
-def _sentence(error: InputError) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")
+    text = capitalised(str(error))
+    end = "" if text.endswith((".", "?", "!")) else "."
+    st.error(in_markdown(text + end), icon=":material/error:")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import streamlit as st
 from app.ui import visitor
 from app.ui.forms import show_input_error
 from app.ui.plain import in_markdown
+from app.ui.units import capitalised
 from robust_core import jobs
 from robust_core.errors import InputError
 from robust_core.jobs.directory import WorkDirectory, WorkStatus
@@ -122,13 +123,13 @@ def explain(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> 
         )
     elif status.silent:
         st.warning(
-            f"{status.words[:1].upper()}{status.words[1:]}: its process is there but gives no sign "
+            f"{capitalised(status.words)}: its process is there but gives no sign "
             f"of life. It may hang or be paused; end the process, and Resume continues after the "
             f"last complete {kind.piece}.",
             icon=":material/hourglass_disabled:",
         )
     if status.note:
-        st.info(in_markdown(status.note[:1].upper() + status.note[1:]), icon=":material/info:")
+        st.info(in_markdown(capitalised(status.note)), icon=":material/info:")
 
 
 def show_log(kind: JobKind, run: WorkDirectory[Any, Any]) -> None:

@@ -25,3 +25,8 @@ def count_words(number: int, noun: str) -> str:
         return f"1 {noun}"
     first, space, last = noun.rpartition(" ")
     return f"{number:,} {first}{space}{PLURALS.get(last, f'{last}s')}"
+
+
+def capitalised(text: str) -> str:
+    """Return a text as it stands at the beginning of a sentence; names within it stay."""
+    return text[:1].upper() + text[1:]

@@ -155,7 +155,7 @@ def card_help(info: CheckpointInfo) -> str:
     sentences = [first, f"95 % intervals: {low:.1f} to {high:.1f} % clean accuracy"]
     for result in info.results:
         low, high = (100 * bound for bound in result.interval)
-        sentences.append(f"{low:.1f} to {high:.1f} % under {result.attack.name.upper()}")
+        sentences.append(f"{low:.1f} to {high:.1f} % under {attack_title(result.attack.name)}")
     return in_markdown(sentences[0] + " " + ", ".join(sentences[1:]) + ".")
 
 

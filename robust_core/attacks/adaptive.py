@@ -69,6 +69,7 @@ class Adaptive(Attack):
     False Sense of Security", ICML 2018, arXiv:1802.00420 (BPDA, EOT).
     """
 
+    title: ClassVar[str] = "adaptive"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("Adaptive", 190),)
     advanced: ClassVar[tuple[str, ...]] = (*Attack.advanced, "autoattack", "time_limit")
 

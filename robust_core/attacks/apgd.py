@@ -46,6 +46,7 @@ class APGD(Attack):
     Difference: an image leaves the search as soon as it is fooled.
     """
 
+    title: ClassVar[str] = "APGD"
     presets: ClassVar[tuple[AttackPreset, ...]] = (
         AttackPreset("APGD", 60, {"loss": "cross_entropy"}),
         AttackPreset("APGD, targeted DLR", 70, {"loss": "targeted_dlr"}),

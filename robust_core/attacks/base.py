@@ -99,12 +99,14 @@ class Attack(ThreatModelParameters, ABC):
     the others are given the float32 one.
 
     Attributes:
+        title: what papers call it, as it stands within a sentence.
         presets: what evaluations offer of exactly this class; a subclass has its own or none.
         advanced: those parameters that a form shows only if it is asked to.
         for_stochastic_models: parameters that a preset takes besides where a model answers at
             random.
     """
 
+    title: ClassVar[str] = ""
     minimum_norm: ClassVar[bool] = False
     gradient_free: ClassVar[bool] = False
     searches_low_precision: ClassVar[bool] = False

@@ -47,6 +47,7 @@ class BPDA(PGD):
     Circumventing Defenses to Adversarial Examples", ICML 2018, arXiv:1802.00420, section 4.1.
     """
 
+    title: ClassVar[str] = "BPDA"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("BPDA", 160),)
     advanced: ClassVar[tuple[str, ...]] = (*Attack.advanced, "part", "backward")
 

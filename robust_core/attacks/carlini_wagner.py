@@ -40,6 +40,7 @@ class CarliniWagner(Attack):
     2017, arXiv:1608.04644, section VI-A, with the released code's binary search and early abort.
     """
 
+    title: ClassVar[str] = "CW"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("CW (L2 only)", 140),)
 
     minimum_norm: ClassVar[bool] = True

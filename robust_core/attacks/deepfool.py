@@ -39,6 +39,7 @@ class DeepFool(Attack):
     deep neural networks", CVPR 2016, arXiv:1511.04599, algorithm 2 and eq. 10.
     """
 
+    title: ClassVar[str] = "DeepFool"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("DeepFool", 130),)
 
     minimum_norm: ClassVar[bool] = True

@@ -20,8 +20,8 @@ LOSS_WORDS = {  # in a sentence
 
 
 def attack_title(name: str) -> str:
-    """Return how a registered attack is called: "PGD", "RANDOM SEARCH"."""
-    return name.replace("_", " ").upper()
+    """Return how a registered attack is called: "PGD", "random search"."""
+    return ATTACKS.get(name).title
 
 
 def describe_attack(attack: Attack) -> dict[str, Any]:
@@ -43,7 +43,9 @@ def short_words(name: str, parameters: Mapping[str, Any]) -> str:
         **{key: field.default for key, field in ATTACKS.get(name).model_fields.items()},
         **parameters,
     }
-    words = f"{attack_title(name)} {values.get('version', '')}".rstrip()
+    words = attack_title(name)
+    if "version" in values:
+        words += f" ({values['version']})"
     if "num_steps" in values:
         words += f"-{values['num_steps']}"
     if values.get("loss", "cross_entropy") != "cross_entropy":

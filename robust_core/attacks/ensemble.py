@@ -65,6 +65,7 @@ class WorstCase(Ensemble):
     RobustBench report: Croce and Hein, arXiv:2003.01690, section 5.
     """
 
+    title: ClassVar[str] = "worst case"
     attacks: Annotated[
         tuple[AttackChoice, ...],
         Field(
@@ -102,6 +103,7 @@ class AutoAttack(Ensemble):
     attack as soon as it is fooled, and every image draws its own random squares.
     """
 
+    title: ClassVar[str] = "AutoAttack"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("AutoAttack", 180),)
     for_stochastic_models: ClassVar[Mapping[str, Any]] = {"version": "rand"}
 

@@ -45,6 +45,7 @@ class FAB(Attack):
     segment is left out, as in the authors' AutoAttack.
     """
 
+    title: ClassVar[str] = "FAB"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("FAB", 120),)
 
     minimum_norm: ClassVar[bool] = True

@@ -52,6 +52,7 @@ class FeatureAttack(Attack):
     image is left alone as soon as it is fooled.
     """
 
+    title: ClassVar[str] = "feature"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("Feature", 150),)
 
     num_targets: Annotated[

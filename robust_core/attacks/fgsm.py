@@ -19,6 +19,7 @@ class FGSM(Attack):
     normalised gradient (the "fast gradient method").
     """
 
+    title: ClassVar[str] = "FGSM"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("FGSM", 10),)
 
     searches_low_precision: ClassVar[bool] = True

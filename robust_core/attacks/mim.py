@@ -32,6 +32,7 @@ class MIM(Attack):
     (theirs: epsilon / num_steps), and a random start is offered (theirs: none, the default here).
     """
 
+    title: ClassVar[str] = "MIM"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("MIM-20", 50, {"num_steps": 20}),)
     advanced: ClassVar[tuple[str, ...]] = (*Attack.advanced, "decay")
 

@@ -35,6 +35,7 @@ class PGD(Attack):
     size is 2.5 epsilon / num_steps (their section 5 value), and restarts skip fooled images.
     """
 
+    title: ClassVar[str] = "PGD"
     presets: ClassVar[tuple[AttackPreset, ...]] = (
         AttackPreset("PGD-20", 20, {"num_steps": 20}),
         AttackPreset("PGD-20, margin loss", 30, {"num_steps": 20, "loss": "margin"}),

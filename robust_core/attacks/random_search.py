@@ -25,6 +25,7 @@ class RandomSearch(Attack):
     Robustness", arXiv:1902.06705, section 5).
     """
 
+    title: ClassVar[str] = "random search"
     presets: ClassVar[tuple[AttackPreset, ...]] = (
         AttackPreset("Random search-100", 110, {"num_queries": 100}),
     )

@@ -27,6 +27,7 @@ class Spatial(Attack):
     5 values a shift and 31 angles for 32x32 images).
     """
 
+    title: ClassVar[str] = "spatial"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("Spatial (turns and shifts)", 170),)
 
     gradient_free: ClassVar[bool] = True

@@ -31,6 +31,7 @@ class SPSA(Attack):
     Evaluating Against Weak Attacks", ICML 2018, arXiv:1802.05666, algorithm 1.
     """
 
+    title: ClassVar[str] = "SPSA"
     presets: ClassVar[tuple[AttackPreset, ...]] = (AttackPreset("SPSA", 100),)
 
     gradient_free: ClassVar[bool] = True

@@ -32,6 +32,7 @@ class Square(Attack):
     every image draws its own squares; the released code shares them within a batch.
     """
 
+    title: ClassVar[str] = "Square"
     presets: ClassVar[tuple[AttackPreset, ...]] = (
         AttackPreset("Square-200", 80, {"num_queries": 200}),
         AttackPreset("Square-5,000", 90, {"num_queries": 5000}),

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from robust_core.attacks import list_attacks
 from robust_core.attacks.base import ATTACKS, Attack, AttackStep, attack_presets, create_attack
+from robust_core.attacks.description import attack_title, short_words
 from robust_core.errors import InputError
 from robust_core.gradients import predict_logits
 from robust_core.losses import is_correct
@@ -228,3 +229,10 @@ def test_advanced_parameters_are_there():
     for name in ATTACKS.names():
         attack = ATTACKS.get(name)
         assert set(attack.advanced) - set(Attack.advanced) <= attack.model_fields.keys()
+
+
+def test_every_attack_is_called_what_papers_call_it():
+    titles = {name: attack_title(name) for name in list_attacks()}
+    assert all(titles.values()) and len({*titles.values()}) == len(titles)
+    assert (titles["autoattack"], titles["random_search"]) == ("AutoAttack", "random search")
+    assert short_words("autoattack", {}) == "AutoAttack (standard)"

@@ -52,7 +52,7 @@ def test_a_model_is_evaluated_inspected_and_its_results_downloaded(
     expect(table).to_be_visible(timeout=EVALUATING)
     expect(page.get_by_text(re.compile("finished$")).first).to_be_visible(timeout=EVALUATING)
     visitor.settle()
-    for attack in ("PGD", "APGD", "SQUARE"):
+    for attack in ("PGD", "APGD", "Square"):
         badge = re.compile(rf"({SEVERITIES}) · {MODEL} · {attack}[-,]")
         expect(page.get_by_text(badge)).to_be_visible()
     cells = table.locator("canvas td")

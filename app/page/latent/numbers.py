@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.page.latent.link import AGAINST
 from app.page.latent.measure import KeptSample, distances
-from app.ui.units import percent
+from app.ui.units import capitalised, percent
 from robust_core.analysis.latent_distances import ClassDistances
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title
@@ -19,7 +19,7 @@ def summary(sample: KeptSample, attack: Attack) -> str:
         times = moved.drift / noise.drift
         compared = f" (**{times:.1f} times** as far as random noise of the same budget)"
     return (
-        f"{attack_title(attack.name)} lowers the accuracy from "
+        f"{capitalised(attack_title(attack.name))} lowers the accuracy from "
         f"**{percent(sample.accuracy('clean'))}** to **{percent(sample.accuracy('adversarial'))}** "
         f"and shifts the mean feature by **{moved.drift:.3g}**{compared}. On average, "
         f"**{percent(moved.overlap)}** of the 10 nearest clean neighbours of an image remain."

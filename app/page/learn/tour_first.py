@@ -38,12 +38,12 @@ _WITH_DRAWINGS = Tour(
     (
         _invisible(
             "shapes-standard",
-            "The model below was trained in the standard way on drawn shapes.",
+            "The model shown was trained in the standard way on drawn shapes.",
             create_attack("pgd", norm="Linf", epsilon=8 / 255, num_steps=20),
         ),
         Step(
             "A model that classifies digits",
-            "The model below was trained in the standard way, too, on handwritten digits. They are "
+            "The model shown was trained in the standard way, too, on handwritten digits. They are "
             "small and grey, so that everything can be tried on many of them at once.",
             Scene("picture", (STANDARD,)),
             "What share of 60 test images does it classify correctly?",
@@ -124,7 +124,7 @@ ADVERSARIAL = replace(
         steps=(
             _invisible(
                 PHOTOGRAPHS,
-                "The model below was trained in the standard way on photographs of 1,000 things.",
+                "The model shown was trained in the standard way on photographs of 1,000 things.",
                 create_attack("pgd", norm="Linf", epsilon=2 / 255, num_steps=10),
             ),
             *_WITH_DRAWINGS.steps[1:],

@@ -19,7 +19,7 @@ def offer_next(
     finding: Finding,
     key: str,
 ) -> None:
-    """Draw the button "Run SQUARE, 1,000 queries on all 100 images"; nothing where it cannot be.
+    """Draw the button "Run Square, 1,000 queries on all 100 images"; nothing where it cannot be.
 
     Args:
         results: of the evaluation.

@@ -10,7 +10,7 @@ from app.ui.job_controls import start
 from app.ui.plain import in_markdown
 from app.ui.run_link import BUDGET, DATA, LINK, METHOD, OPTION, select_run
 from app.ui.state import Choice
-from app.ui.units import count_words
+from app.ui.units import capitalised, count_words
 from app.ui.words import exact_words
 from robust_core.config.choice import DataChoice
 from robust_core.config.presets import NO_OPTION, Budget, list_options, preset
@@ -32,6 +32,7 @@ OPTION_HELP = (
     "and class weights, with a margin."
 )
 PARTS = ("data", "model", "method", "optimiser", "schedule", "evaluation")
+OPTIMISERS = {"sgd": "SGD", "adam": "Adam"}
 
 
 def new_run() -> None:
@@ -103,7 +104,7 @@ def _data_summary(name: str) -> str:
         details = data_source(name).title.partition(" (")[2].removesuffix(")")
     except InputError:
         return ""
-    return f"{details[:1].upper()}{details[1:]}." if details else ""
+    return f"{capitalised(details)}." if details else ""
 
 
 def _summary(method: str) -> str:
@@ -116,15 +117,15 @@ def _describe_run(config: RunConfig) -> None:
     validation, test = exact_words(config.validation_attack()), exact_words(config.test_attack())
     st.caption(
         f"{count_words(config.epochs, 'epoch')} of {config.model.name}, "
-        f"{config.optimiser.name.upper()} at {config.optimiser.learning_rate:g}. Evaluated after "
-        f"each epoch on {images} validation images under {validation}; at "
+        f"{OPTIMISERS[config.optimiser.name]} at {config.optimiser.learning_rate:g}. Evaluated "
+        f"after each epoch on {images} validation images under {validation}; at "
         f"the end on test images under {test}."
     )
     for warning in config.warnings():
-        st.caption(f":material/warning: {in_markdown(warning[:1].upper() + warning[1:])}.")
+        st.caption(f":material/warning: {in_markdown(capitalised(warning))}.")
     try:
         for note in data_notes(config.data.name, config.data.parameters):
-            st.caption(in_markdown(f"{note[:1].upper()}{note[1:]}."))
+            st.caption(in_markdown(f"{capitalised(note)}."))
     except InputError as error:
         show_input_error(error)
 

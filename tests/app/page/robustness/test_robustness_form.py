@@ -117,7 +117,7 @@ def test_the_cost_names_attacks_with_another_threat_model() -> None:
     page = open_page()
     assert "3 attacks with Linf 25.5/255. Cost" in said(page)
     page.multiselect(key="robustness.attacks").set_value(["FGSM", "Spatial (turns and shifts)"])
-    words = "2 attacks with Linf 25.5/255, SPATIAL with its own limits. Cost"
+    words = "2 attacks with Linf 25.5/255, spatial with its own limits. Cost"
     assert words in said(check(page.run()))
     page.multiselect(key="robustness.attacks").set_value(["CW (L2 only)"])
     assert "1 attack, CW with its own L2 0.5. Cost" in said(check(page.run()))

@@ -123,7 +123,7 @@ def test_a_finished_evaluation_shows_every_number_with_attack_and_images() -> No
         "None (clean accuracy)",
         "FGSM",
         "PGD-5",
-        "SQUARE, 3 queries",
+        "Square, 3 queries",
         LOWEST,
     ]
     for place, row in enumerate(result_rows(result)):
