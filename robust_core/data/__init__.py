@@ -1,8 +1,8 @@
 """Image sets: two embedded ones, the common benchmarks, and a person's own."""
 
-from robust_core.data.base import DATA, DataSource, ImageSet
+from robust_core.data.base import DATA, DataPreview, DataSource, ImageSet
 from robust_core.data.loading import (
-    data_notes,
+    data_preview,
     data_source,
     find_image,
     list_data,
@@ -12,9 +12,10 @@ from robust_core.data.loading import (
 
 __all__ = [
     "DATA",
+    "DataPreview",
     "DataSource",
     "ImageSet",
-    "data_notes",
+    "data_preview",
     "data_source",
     "find_image",
     "list_data",

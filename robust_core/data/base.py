@@ -1,7 +1,7 @@
 """The contract of a data set and the registry."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -21,6 +21,7 @@ from robust_core.threat_model import Norm, ThreatModel
 DATA: Registry["DataSource"] = Registry("data set", "robust_core.data")
 
 CUSTOMARY = ThreatModel(Norm.LINF, 8 / 255)
+MOST_PREVIEWED = 12  # pictures in a preview
 NO_DATA = "no data set"  # the name of the data of a model that was imported without any
 
 
@@ -100,6 +101,31 @@ class StoredImages:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class DataPreview:
+    """What a look at a set of a person's own finds, before any of it is loaded.
+
+    Attributes:
+        class_names: K names.
+        counts: split -> number of images of each class, [K], as a run with this seed divides them.
+        x: the first training image of each of the first classes, uint8 [P,C,H,W], at the size used.
+        y: their classes, int64 [P].
+        notes: what is left out or changed, as `ImageSet.notes` will say.
+    """
+
+    class_names: tuple[str, ...]
+    counts: Mapping[str, NDArray[np.int64]]
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+def first_of_classes(y: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the position of the first image of each of the first classes, ascending."""
+    positions = np.unique(y, return_index=True)[1][:MOST_PREVIEWED]
+    return np.sort(positions).astype(np.int64)
+
+
 class Extent(NamedTuple):
     """How large a data set is: images that a run trains on, and classes."""
 
@@ -169,14 +195,6 @@ class DataSource(ABC):
         """Return whether there is a validation file; the train file is not divided then."""
         return False
 
-    def notes(self, parameters: Any, root: Path) -> tuple[str, ...]:
-        """Return what `ImageSet.notes` will say, by a quick look before loading.
-
-        Raises:
-            InputError: as `read`.
-        """
-        return ()
-
     def extent(self, root: Path) -> Extent | None:
         """Return how large the set is, by a quick look; None: that takes loading.
 
@@ -184,6 +202,31 @@ class DataSource(ABC):
             InputError: as `read`.
         """
         return None
+
+    def preview(self, parameters: Any, root: Path, seed: int) -> DataPreview | None:
+        """Return what is in a set of a person's own, by a quick look; None of other sets.
+
+        Raises:
+            InputError: as `read`.
+        """
+        return None
+
+    def _counts(
+        self,
+        labels: Mapping[str, NDArray[np.int64]],
+        class_names: tuple[str, ...],
+        root: Path,
+        seed: int,
+    ) -> dict[str, NDArray[np.int64]]:
+        """Return the number of images of each class in each split, from the labels of the files."""
+        found = dict(labels)
+        if not self.stores_validation(root):
+            y = found["train"]
+            parts = stratified_split(y, self.validation_fraction, seed, class_names)
+            found |= {"train": y[parts[0]], "validation": y[parts[1]]}
+        return {
+            split: np.bincount(found[split], minlength=len(class_names)) for split in self.splits
+        }
 
     def _extent(self, num_images: int, num_classes: int, root: Path) -> Extent:
         """Return the extent of a set with `num_images` images in its train file."""

@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robust_core.data.base import DataSource, Extent, StoredImages
+from robust_core.data.base import (
+    DataPreview,
+    DataSource,
+    Extent,
+    StoredImages,
+    first_of_classes,
+)
 from robust_core.data.cache import cached_arrays
-from robust_core.data.images import LARGEST_FILE, decode_pixels
+from robust_core.data.images import LARGEST_FILE, decode_pixels, measure_picture
 from robust_core.data.npz import LARGEST_ARRAY, MOST_CLASSES, check_labels
 from robust_core.data.picture_files import (
     SUFFIXES,
@@ -72,14 +78,29 @@ class ImageFolder(DataSource):
         """Return whether there is a val folder."""
         return self.path.is_dir() and "validation" in _part_folders(self.path)
 
-    def notes(self, parameters: Any, root: Path) -> tuple[str, ...]:
-        """Return what is left out, and how the pictures are brought to one size."""
-        return _notes(list_pictures(self.path), parameters.size)
-
     def extent(self, root: Path) -> Extent:
         """Return how many pictures a run trains on, and of how many classes."""
         listed = list_pictures(self.path)
         return self._extent(len(listed.parts["train"][0]), len(listed.class_names), root)
+
+    def preview(self, parameters: Any, root: Path, seed: int) -> DataPreview:
+        """Return the pictures of each class and split, after a look at the head of every file."""
+        listed = list_pictures(self.path)
+        for paths, _ in listed.parts.values():
+            for path in paths:
+                if measure_picture(path) is None:
+                    _decode(path, self.path, parameters.size)  # says what is wrong with it
+        files, y = listed.parts["train"]
+        shown = first_of_classes(y)
+        return DataPreview(
+            listed.class_names,
+            self._counts(
+                {part: y for part, (_, y) in listed.parts.items()}, listed.class_names, root, seed
+            ),
+            np.stack([_decode(files[i], self.path, parameters.size) for i in shown]),
+            y[shown],
+            _notes(listed, parameters.size),
+        )
 
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
         """Return the train, validation or test pictures, decoded or from the cache."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from robust_core.data.base import DATA, NO_DATA, DataSource, ImageSet
+from robust_core.data.base import DATA, NO_DATA, DataPreview, DataSource, ImageSet
 from robust_core.data.image_folder import ImageFolder, is_image_folder, list_pictures
 from robust_core.data.npz import NpzFile
 from robust_core.data.picture_files import is_visible
@@ -121,21 +121,29 @@ def load_data(
     return source.load(split, values, root or data_folder(), seed)
 
 
-def data_notes(
-    name: str, parameters: Mapping[str, Any] | None = None, *, root: Path | None = None
-) -> tuple[str, ...]:
-    """Return what `ImageSet.notes` will say of a person's own data, by a quick look at the files.
+def data_preview(
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    root: Path | None = None,
+    seed: int = 0,
+) -> DataPreview | None:
+    """Return what is in a person's own set, by a quick look at the files; None of other sets.
+
+    Every file's head and every label is looked at, few pictures are decoded.
 
     Args:
         name: as in `load_data`.
         parameters: the data set's own choices; None takes their defaults.
         root: the data folder; None takes `paths.data_folder()`.
+        seed: of the division into training and validation images, as in `load_data`.
 
     Raises:
         InputError: as in `load_data`.
     """
     source = data_source(name, root)
-    return source.notes(source.Parameters.create(parameters or {}), root or data_folder())
+    values = source.Parameters.create(parameters or {})
+    return source.preview(values, root or data_folder(), seed)
 
 
 def find_image(

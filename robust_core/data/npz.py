@@ -7,12 +7,18 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_core.data.base import DataSource, Extent, StoredImages
+from robust_core.data.base import (
+    DataPreview,
+    DataSource,
+    Extent,
+    StoredImages,
+    first_of_classes,
+)
 from robust_core.errors import InputError
 
 LAYOUT = (
@@ -51,6 +57,18 @@ class NpzFile(DataSource):
         with _opened(self.path) as archive:
             labels, class_names = _labels(archive, self.path.name, _keys(archive), ())
         return self._extent(len(labels["train"]), len(class_names), root)
+
+    def preview(self, parameters: Any, root: Path, seed: int) -> DataPreview:
+        """Return the images of each class and split, after a look at heads and labels."""
+        with _opened(self.path) as archive:
+            keys = _keys(archive)
+            labels, class_names = _labels(archive, self.path.name, keys, ())
+            whole = {part: y.astype(np.int64) for part, y in labels.items()}
+            shown = first_of_classes(whole["train"])
+            x = _images_at(archive, self.path.name, keys["train"][0], shown)
+            notes = _notes(archive, self.path.name, keys)
+        counts = self._counts(whole, class_names, root, seed)
+        return DataPreview(class_names, counts, x, whole["train"][shown], notes)
 
     def read(self, file: str, parameters: Any, root: Path) -> StoredImages:
         """Return the "train", "validation" or "test" arrays."""
@@ -125,11 +143,36 @@ def _read(
 ) -> StoredImages:
     keys = _keys(archive)
     labels, class_names = _labels(archive, name, keys, known_names or ())
-    x = _array(archive, keys[file][0])
-    x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-    others = sorted(_held(archive) - {"class_names"}.union(*keys.values()))
-    notes = (f"left out: the arrays {_listed(others)} of {name}",) if others else ()
+    x = _channels_first(_array(archive, keys[file][0]))
+    notes = _notes(archive, name, keys)
     return StoredImages(x, labels[file].astype(np.int64), class_names, notes)
+
+
+def _notes(archive: zipfile.ZipFile, name: str, keys: Keys) -> tuple[str, ...]:
+    others = sorted(_held(archive) - {"class_names"}.union(*keys.values()))
+    return (f"left out: the arrays {_listed(others)} of {name}",) if others else ()
+
+
+def _channels_first(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+
+
+def _images_at(
+    archive: zipfile.ZipFile, name: str, key: str, positions: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Return some images of an array of uint8, [P,C,H,W], without keeping the others in memory."""
+    shape, _, in_columns = _header(archive, name, key)
+    if in_columns:  # the values of one image are spread over the whole array
+        return _channels_first(_array(archive, key)[positions])
+    length = int(np.prod(shape[1:]))
+    images = np.empty((len(positions), *shape[1:]), dtype=np.uint8)
+    with archive.open(f"{key}.npy") as member:
+        _read_header(member, name, key)
+        begin = member.tell()
+        for place, position in enumerate(positions):
+            member.seek(begin + int(position) * length)
+            images[place] = np.frombuffer(member.read(length), np.uint8).reshape(shape[1:])
+    return _channels_first(images)
 
 
 def _labels(
@@ -205,7 +248,7 @@ def check_labels(
         raise InputError(f"{name}: class {empty!r} has no train images")
 
 
-Header = tuple[tuple[int, ...], np.dtype[Any]]
+Header = tuple[tuple[int, ...], np.dtype[Any], bool]  # shape, type, in the order of Fortran
 
 
 def _header(archive: zipfile.ZipFile, name: str, key: str) -> Header:
@@ -213,22 +256,26 @@ def _header(archive: zipfile.ZipFile, name: str, key: str) -> Header:
     if f"{key}.npy" not in archive.namelist():
         raise InputError(f"{name} must hold {LAYOUT}; {key} is missing")
     with archive.open(f"{key}.npy") as member:
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        version = np.lib.format.read_magic(member)
-        if version not in readers:
-            raise InputError(f"{name}: {key} is in an unknown npy format, version {version}")
-        shape, _, dtype = readers[version](member)
+        return _read_header(member, name, key)
+
+
+def _read_header(member: IO[bytes], name: str, key: str) -> Header:
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(member)
+    if version not in readers:
+        raise InputError(f"{name}: {key} is in an unknown npy format, version {version}")
+    shape, in_columns, dtype = readers[version](member)
     if dtype.hasobject:
         raise InputError(f"{name}: {key} holds Python objects (pickled), which are never loaded")
-    return shape, dtype
+    return shape, dtype, in_columns
 
 
 def _check_headers(name: str, keys: Keys, headers: Mapping[str, Header]) -> None:
     for x_key, y_key in keys.values():
-        (x_shape, x_type), (y_shape, y_type) = headers[x_key], headers[y_key]
+        (x_shape, x_type, _), (y_shape, y_type, _) = headers[x_key], headers[y_key]
         got = f"got {x_type} {list(x_shape)}"
         if x_type != np.uint8:
             raise InputError(f"{name}: {x_key} must be uint8 (0 to 255), {got}")
@@ -259,7 +306,7 @@ def _check_headers(name: str, keys: Keys, headers: Mapping[str, Header]) -> None
 def _class_names(archive: zipfile.ZipFile, name: str) -> tuple[str, ...] | None:
     if "class_names.npy" not in archive.namelist():
         return None
-    shape, dtype = _header(archive, name, "class_names")
+    shape, dtype, _ = _header(archive, name, "class_names")
     if dtype.kind != "U" or len(shape) != 1 or shape[0] > MOST_CLASSES:
         raise InputError(
             f"{name}: class_names must be at most {MOST_CLASSES} strings, got {dtype} {list(shape)}"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from robust_core.data import data_notes, data_source, load_data, own_data
+from robust_core.data import data_preview, data_source, load_data, own_data
 from robust_core.data.images import encode_png
 from robust_core.errors import InputError
 
@@ -201,7 +201,7 @@ def test_what_is_left_out_is_counted_and_said(flat):
     )
     for part in ("train", "validation", "test"):
         assert load_data("pets", part, {"size": 12}, root=flat).notes == (expected,)
-    assert data_notes("pets", {"size": 12}, root=flat) == (expected,)
+    assert previewed("pets", {"size": 12}, root=flat).notes == (expected,)
 
 
 def test_the_sizes_of_the_pictures_and_the_size_used_are_said(tmp_path):
@@ -240,3 +240,31 @@ def test_a_corrupt_picture_is_named(flat):
 def test_a_size_out_of_range_is_refused(flat):
     with pytest.raises(InputError, match="size must be <= 256, got 1000"):
         load_data("pets", "test", {"size": 1000}, root=flat)
+
+
+def previewed(name, parameters=None, **where):
+    found = data_preview(name, parameters, **where)
+    assert found is not None
+    return found
+
+
+def test_a_preview_shows_what_a_run_will_get(flat):
+    sizes = {"size": 12}
+    found = previewed("pets", sizes, root=flat, seed=3)
+    for split in ("train", "validation", "test"):
+        whole = load_data("pets", split, sizes, root=flat, seed=3)
+        assert found.class_names == whole.class_names
+        counts = torch.bincount(whole.y, minlength=whole.num_classes)
+        assert found.counts[split].tolist() == counts.tolist()
+    assert found.y.tolist() == list(range(len(found.class_names)))
+    assert found.x.shape[1:] == (3, 12, 12)
+
+
+def test_a_preview_finds_a_picture_that_cannot_be_read(flat):
+    (flat / "pets" / "cat" / "zz_broken.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="zz_broken"):
+        data_preview("pets", {"size": 12}, root=flat)
+
+
+def test_only_a_persons_own_sets_have_a_preview():
+    assert data_preview("digits") is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust_core.data import data_source, load_data
+from robust_core.data import data_preview, data_source, load_data
 from robust_core.errors import InputError
 
 
@@ -264,3 +264,26 @@ def test_a_header_cut_short_is_refused(tmp_path):
 def test_a_path_that_cannot_be_is_one_sentence(name):
     with pytest.raises(InputError, match="cannot be looked for"):
         load_data(name)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_preview_shows_what_a_run_will_get(tmp_path, save, order):
+    content = arrays(num_classes=3)
+    content["x_train"] = np.asarray(content["x_train"], order=order)
+    save(tmp_path / "own.npz", **content, more=[1])
+    found = data_preview("own", root=tmp_path, seed=2)
+    assert found is not None and found.notes == ("left out: the arrays more of own.npz",)
+    for split in ("train", "validation", "test"):
+        whole = load_data("own", split, root=tmp_path, seed=2)
+        assert found.counts[split].tolist() == torch.bincount(whole.y, minlength=3).tolist()
+    assert found.y.tolist() == [0, 1, 2]
+    expected = content["x_train"][:3].transpose(0, 3, 1, 2)  # the first of each class
+    assert np.array_equal(found.x, expected)
+
+
+def test_a_preview_says_what_is_wrong_before_anything_is_trained(tmp_path):
+    content = arrays()
+    np.savez(tmp_path / "own.npz", **{**content, "x_train": content["x_train"] / 255})
+    with pytest.raises(InputError, match="x_train must be uint8"):
+        data_preview("own", root=tmp_path)

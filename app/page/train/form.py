@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import streamlit as st
 
+from app.page.train.preview import say_where, show_preview
 from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
 from app.ui.plain import in_markdown
@@ -15,7 +16,7 @@ from app.ui.words import exact_words
 from robust_core.config.choice import DataChoice
 from robust_core.config.presets import NO_OPTION, Budget, list_options, preset
 from robust_core.config.run import EvaluationConfig, OptimiserConfig, RunConfig, ScheduleConfig
-from robust_core.data import data_notes, data_source
+from robust_core.data import data_source
 from robust_core.errors import InputError
 from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
@@ -43,7 +44,7 @@ def new_run() -> None:
     config = None if proposed is None else _all_settings(proposed)
     with place:
         if config is not None:
-            _describe_run(config)
+            config = _describe_run(config)
         elif proposed is not None:
             st.error("A setting is not valid; see All settings.")
         pressed = st.button(
@@ -60,6 +61,7 @@ def new_run() -> None:
 def _pick_preset() -> RunConfig | None:
     data = DATA.select("Data set", format_func=_data_title, **_remembered(DATA))
     st.caption(in_markdown(_data_summary(data)))
+    say_where()
     method = METHOD.select("Method", **_remembered(METHOD))
     st.caption(_summary(method))
     option = _pick_option(method)
@@ -111,7 +113,8 @@ def _summary(method: str) -> str:
     return (METHODS.get(method).__doc__ or method).strip().split("\n\n")[0].replace("\n    ", " ")
 
 
-def _describe_run(config: RunConfig) -> None:
+def _describe_run(config: RunConfig) -> RunConfig | None:
+    """Say what a run will do and show its data; None, with the reason, if they are of no use."""
     limit = config.evaluation.num_images
     images = "all" if limit is None else f"up to {limit:,}"
     validation, test = exact_words(config.validation_attack()), exact_words(config.test_attack())
@@ -124,10 +127,11 @@ def _describe_run(config: RunConfig) -> None:
     for warning in config.warnings():
         st.caption(f":material/warning: {in_markdown(capitalised(warning))}.")
     try:
-        for note in data_notes(config.data.name, config.data.parameters):
-            st.caption(in_markdown(f"{capitalised(note)}."))
+        show_preview(config)
     except InputError as error:
         show_input_error(error)
+        return None
+    return config
 
 
 def _all_settings(start: RunConfig) -> RunConfig | None:
