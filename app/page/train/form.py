@@ -5,14 +5,13 @@ from typing import Any, cast
 
 import streamlit as st
 
-from app.page.train.preview import say_where, show_preview
+from app.page.train.preview import describe_run, say_where
 from app.ui.forms import parameter_form, show_input_error
 from app.ui.job_controls import start
 from app.ui.plain import in_markdown
 from app.ui.run_link import BUDGET, DATA, LINK, METHOD, OPTION, select_run
 from app.ui.state import Choice
-from app.ui.units import capitalised, count_words
-from app.ui.words import exact_words
+from app.ui.units import capitalised
 from robust_core.config.choice import DataChoice
 from robust_core.config.presets import NO_OPTION, Budget, list_options, preset
 from robust_core.config.run import EvaluationConfig, OptimiserConfig, RunConfig, ScheduleConfig
@@ -33,7 +32,6 @@ OPTION_HELP = (
     "and class weights, with a margin."
 )
 PARTS = ("data", "model", "method", "optimiser", "schedule", "evaluation")
-OPTIMISERS = {"sgd": "SGD", "adam": "Adam"}
 
 
 def new_run() -> None:
@@ -44,7 +42,7 @@ def new_run() -> None:
     config = None if proposed is None else _all_settings(proposed)
     with place:
         if config is not None:
-            config = _describe_run(config)
+            config = describe_run(config)
         elif proposed is not None:
             st.error("A setting is not valid; see All settings.")
         pressed = st.button(
@@ -111,27 +109,6 @@ def _data_summary(name: str) -> str:
 
 def _summary(method: str) -> str:
     return (METHODS.get(method).__doc__ or method).strip().split("\n\n")[0].replace("\n    ", " ")
-
-
-def _describe_run(config: RunConfig) -> RunConfig | None:
-    """Say what a run will do and show its data; None, with the reason, if they are of no use."""
-    limit = config.evaluation.num_images
-    images = "all" if limit is None else f"up to {limit:,}"
-    validation, test = exact_words(config.validation_attack()), exact_words(config.test_attack())
-    st.caption(
-        f"{count_words(config.epochs, 'epoch')} of {config.model.name}, "
-        f"{OPTIMISERS[config.optimiser.name]} at {config.optimiser.learning_rate:g}. Evaluated "
-        f"after each epoch on {images} validation images under {validation}; at "
-        f"the end on test images under {test}."
-    )
-    for warning in config.warnings():
-        st.caption(f":material/warning: {in_markdown(capitalised(warning))}.")
-    try:
-        show_preview(config)
-    except InputError as error:
-        show_input_error(error)
-        return None
-    return config
 
 
 def _all_settings(start: RunConfig) -> RunConfig | None:

@@ -1,4 +1,4 @@
-"""A look at the data of a run before it starts: pictures, numbers of images, time to expect."""
+"""What a run will do, before it starts: words, pictures, numbers of images, time to expect."""
 
 import numpy as np
 import streamlit as st
@@ -6,14 +6,18 @@ import torch
 
 from app.ui import measure
 from app.ui.browser.pictures import Picture, picture_row
+from app.ui.forms import show_input_error
 from app.ui.plain import in_markdown
 from app.ui.run_link import BUDGET
 from app.ui.units import capitalised, count_words, duration_words
+from app.ui.words import exact_words
 from robust_core.config.run import RunConfig
 from robust_core.data import DataPreview, ImageSet, data_preview, data_source, load_data
+from robust_core.errors import InputError
 from robust_core.paths import data_folder
 from robust_core.training.estimate import estimate_seconds
 
+OPTIMISERS = {"sgd": "SGD", "adam": "Adam"}
 FIRST_BUDGET = "quick"  # its networks are small enough to be measured at once
 LARGEST = 64  # pixels of a picture on the screen
 MOST_ROWS = 12  # classes that are listed one by one
@@ -34,7 +38,28 @@ def say_where() -> None:
         st.markdown(WHERE.format(folder=data_folder()))
 
 
-def show_preview(config: RunConfig) -> None:
+def describe_run(config: RunConfig) -> RunConfig | None:
+    """Say what a run will do and show its data; None, with the reason, if they are of no use."""
+    limit = config.evaluation.num_images
+    images = "all" if limit is None else f"up to {limit:,}"
+    validation, test = exact_words(config.validation_attack()), exact_words(config.test_attack())
+    st.caption(
+        f"{count_words(config.epochs, 'epoch')} of {config.model.name}, "
+        f"{OPTIMISERS[config.optimiser.name]} at {config.optimiser.learning_rate:g}. Evaluated "
+        f"after each epoch on {images} validation images under {validation}; at "
+        f"the end on test images under {test}."
+    )
+    for warning in config.warnings():
+        st.caption(f":material/warning: {in_markdown(capitalised(warning))}.")
+    try:
+        _show_preview(config)
+    except InputError as error:
+        show_input_error(error)
+        return None
+    return config
+
+
+def _show_preview(config: RunConfig) -> None:
     """Draw what is known of the data of a run, and the time to expect.
 
     Raises:
