@@ -1,6 +1,6 @@
 """Shares, counts and durations as text."""
 
-PLURALS = {"pass": "passes", "query": "queries"}  # all other nouns get an s
+PLURALS = {"pass": "passes", "class": "classes", "query": "queries"}  # all other nouns get an s
 
 
 def percent(share: float) -> str:
@@ -28,5 +28,7 @@ def count_words(number: int, noun: str) -> str:
 
 
 def capitalised(text: str) -> str:
-    """Return a text as it stands at the beginning of a sentence; names within it stay."""
+    """Return a text as it begins a sentence; a name in front, such as "pets:", stays."""
+    if not text.partition(" ")[0].rstrip(",").isalpha():
+        return text
     return text[:1].upper() + text[1:]

@@ -38,6 +38,18 @@ def estimate_seconds(
     Raises:
         InputError: as of `create_state`.
     """
+    with torch.random.fork_rng():
+        training, one_pass = _measured(config, image_shape, num_classes)
+    limit = config.evaluation.num_images
+    evaluated = num_validation if limit is None else min(limit, num_validation)
+    evaluation = config.validation_attack().passes() * evaluated * one_pass
+    return config.epochs * (num_images * training + evaluation)
+
+
+def _measured(
+    config: RunConfig, image_shape: tuple[int, int, int], num_classes: int
+) -> tuple[float, float]:
+    """Return the seconds of a step of training and of a pass of an attack, for one image."""
     state = create_state(config, image_shape, num_classes, DEVICE)
     number = max(MEASURED, num_classes)
     x = torch.rand((number, *image_shape), generator=torch.Generator().manual_seed(0))
@@ -52,10 +64,7 @@ def estimate_seconds(
     state.model.eval()
     x, y = x[:measured], y[:measured]
     one_pass = _seconds(lambda: input_gradient(state.model, x, lambda z: cross_entropy(z, y)))
-    limit = config.evaluation.num_images
-    evaluated = num_validation if limit is None else min(limit, num_validation)
-    evaluation = config.validation_attack().passes() * evaluated * one_pass / measured
-    return config.epochs * (num_images * training + evaluation)
+    return training, one_pass / measured
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -18,6 +18,7 @@ from robust_core.paths import data_folder
 from robust_core.training.estimate import estimate_seconds
 
 OPTIMISERS = {"sgd": "SGD", "adam": "Adam"}
+TITLES = {"train": "Train", "validation": "Val.", "test": "Test"}
 FIRST_BUDGET = "quick"  # its networks are small enough to be measured at once
 LARGEST = 64  # pixels of a picture on the screen
 MOST_ROWS = 12  # classes that are listed one by one
@@ -93,7 +94,7 @@ def _draw(found: DataPreview) -> None:
         key="train.preview",
     )
     st.caption(
-        f"{len(names)} classes, images of {channels}×{height}×{width}. "
+        f"{count_words(len(names), 'class')}, images of {channels}×{height}×{width}. "
         "For training, validation and test: "
         + ", ".join(f"{int(count.sum()):,}" for count in found.counts.values())
         + " images."
@@ -120,11 +121,14 @@ def _draw_counts(found: DataPreview) -> None:
             f"{int(whole[high]):,} of {in_markdown(found.class_names[high])}."
         )
         return
-    rows = ["| Class | Training | Validation | Test |", "|---|---|---|---|"]
-    for k, name in enumerate(found.class_names):
-        cells = (f"{int(count[k]):,}" for count in found.counts.values())
-        rows.append(f"| {in_markdown(name)} | " + " | ".join(cells) + " |")
-    st.markdown("\n".join(rows))
+    titles = [TITLES[split] for split in found.counts]
+    counts = found.counts.values()
+    rows = [
+        {"Class": name} | dict(zip(titles, (int(count[k]) for count in counts), strict=True))
+        for k, name in enumerate(found.class_names)
+    ]
+    told = "; ".join(", ".join(f"{title} {cell}" for title, cell in row.items()) for row in rows)
+    st.dataframe(rows, hide_index=True, key="train.counts", alt=f"Images of each class: {told}")
 
 
 def _seconds(config: RunConfig, found: DataPreview | None) -> float | None:

@@ -90,7 +90,7 @@ def test_what_needs_code_is_refused_by_name(shelf: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), incoming_folder() / "evil.pt")
     page = open_view("models", PICK | {"file": "evil.pt"})
     (error,) = page.error
-    assert error.value.startswith("Evil.pt needs code to open (torch.nn.modules.linear.Linear)")
+    assert error.value.startswith("evil.pt needs code to open (torch.nn.modules.linear.Linear)")
     assert labels(page) == []
 
 
@@ -105,7 +105,7 @@ def test_what_was_typed_stays_when_something_is_missing(shelf: Path) -> None:
     choose(page, "text_input", "Height and width of its images", "32x32")
     press(page, "Import")
     assert [one.value.partition(" (")[0] for one in page.error] == [
-        "Model.pth.tar fits 8 variants of wide_resnet, which compute differently with the same "
+        "model.pth.tar fits 8 variants of wide_resnet, which compute differently with the same "
         "names"
     ]
     assert [one.value for one in page.text_input] == ["32x32", "mine"]
