@@ -119,7 +119,7 @@ def test_targets_need_training_images(view):
     page = open_view("gradients", {"model": MODEL, "view": view}, timeout=120)
     assert not page.exception
     assert [one.value for one in page.error] == [
-        "Imagenet_samples has no images to train on, only those of a test."
+        "imagenet_samples has no images to train on, only those of a test."
     ]
 
 

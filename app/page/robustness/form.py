@@ -60,8 +60,9 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
                 chosen, titles, threat_model, extent, randomness, surrogate=name, kept=kept
             )
             show_cost(plan, chosen, threat_model, surrogate)
-        except InputError as error:
+        except InputError as error:  # such as of a model without images
             show_input_error(error)
+            plan = None
     pressed = st.button(
         "Start evaluation",
         type="primary",
@@ -71,7 +72,7 @@ def new_evaluation(infos: Sequence[CheckpointInfo]) -> None:
     )
     if pressed and plan is not None:
         start("robustness", plan, select_evaluation)
-    if chosen and threat_model is not None:
+    if plan is not None and threat_model is not None:
         offer_quick_verdict(chosen, threat_model)
 
 

@@ -328,7 +328,7 @@ def test_a_failed_and_a_damaged_evaluation_say_why() -> None:
     assert "cannot be read" in said(open_page())
     (run.path / "plan.json").write_text("{")
     page = open_page()
-    assert "Plan.json is missing or damaged." in [str(error.value) for error in page.error]
+    assert "plan.json is missing or damaged." in [str(error.value) for error in page.error]
     assert "Yes, delete it" in labels(page)
 
 
