@@ -25,7 +25,7 @@ STYLE = """
 [data-testid=stSidebar] :is(a, button):focus-visible, [data-testid=stPageLink] a:focus-visible {
   outline: 2px solid currentColor; outline-offset: -2px;
 }
-.st-key-page-skip { position: absolute; z-index: 1; }
+.st-key-page-skip { position: absolute; z-index: 1; max-width: 15rem; }
 """  # the theme sets the padding above and below only; Streamlit squeezes columns until 640 pixels
 
 
