@@ -51,8 +51,7 @@ class ChosenImage:
 
 def pick_image(info: CheckpointInfo) -> ChosenImage | None:
     """Draw the picker and return the chosen image; None, with a message, if there is none yet."""
-    # set anew: of a choice that two pages share the browser forgets the mark at a change of page
-    st.session_state[SOURCE_KEY] = st.session_state.get(SOURCE_KEY, GALLERY)
+    st.session_state.setdefault(SOURCE_KEY, GALLERY)
     source = st.segmented_control("Image", [GALLERY, UPLOAD], required=True, **kept(SOURCE_KEY))
     try:
         return _uploaded(info) if source == UPLOAD else _from_gallery(info)

@@ -4,8 +4,6 @@ Model modes, parameter gradients and global random generators are never changed.
 """
 
 import json
-import math
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,14 +19,12 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import ImageSet
 from robust_core.errors import InputError
 from robust_core.evaluation.pace import Pace, measured_pace
-from robust_core.gradients import input_gradient, predict_logits
-from robust_core.losses import cross_entropy, is_correct
+from robust_core.gradients import predict_logits
+from robust_core.losses import is_correct
 from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 
-MEASURED_PASSES, MEASURED_SECONDS = 5, 0.5  # at most; two passes at least
-MEASURED_TOGETHER = 32  # images, for evaluations
-MEASURED_PIXELS = 256 * 3 * 32 * 32  # at most in one pass: of larger images fewer at once
+MEASURED_TOGETHER = 32  # images, at most
 MOST_MODELS, MOST_TRAINED, MOST_SETS = 8, 4, 8  # in memory at once
 T = TypeVar("T")
 SEARCHED = 64  # images searched for a correctly classified example
@@ -146,34 +142,17 @@ def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
 
     Args:
         info: the checkpoint.
-        batch_size: images per pass.
+        batch_size: images per pass; more than 32 are measured as 32.
     """
-    fitting = max(1, MEASURED_PIXELS // math.prod(info.image_shape))
-    batch_size = min(batch_size, fitting)
-    shape = (batch_size, *info.image_shape)
-    return _seconds_per_pass(_mode_key(info), load_model(info), shape) / batch_size
+    return pace(info, min(batch_size, MEASURED_TOGETHER)).seconds_per_pass
 
 
-def pace(info: CheckpointInfo) -> Pace:
-    """Return how long passes of many images take on this machine, measured once."""
-    return _pace(_mode_key(info), load_model(info), info.image_shape)
+def pace(info: CheckpointInfo, num_images: int = MEASURED_TOGETHER) -> Pace:
+    """Return how long passes of so many images take on this machine, measured once."""
+    return _pace(_mode_key(info), load_model(info), (num_images, *info.image_shape))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _pace(mode: str, _model: Classifier, shape: tuple[int, int, int]) -> Pace:
+def _pace(mode: str, _model: Classifier, shape: tuple[int, int, int, int]) -> Pace:
     with gate.heavy_work():
-        return measured_pace(_model, torch.full((MEASURED_TOGETHER, *shape), 0.5))
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _seconds_per_pass(mode: str, _model: Classifier, shape: tuple[int, int, int, int]) -> float:
-    x, y = torch.full(shape, 0.5), torch.zeros(shape[0], dtype=torch.int64)
-    times = []
-    with gate.heavy_work():
-        for _ in range(MEASURED_PASSES):
-            started = time.perf_counter()
-            input_gradient(_model, x, lambda logits: cross_entropy(logits, y))
-            times.append(time.perf_counter() - started)
-            if sum(times) > MEASURED_SECONDS and len(times) > 1:
-                break
-    return min(times)  # the first passes also warm up
+        return measured_pace(_model, torch.full(shape, 0.5))

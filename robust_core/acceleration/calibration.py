@@ -106,7 +106,7 @@ def calibrate(
     found = Calibration(few, many, FEW, number)
     logger.info(found.words)
     if set(found.many) == set(copies):
-        _keep(path, found)
+        keep_measurements(path, asdict(found))
     return found
 
 
@@ -197,9 +197,10 @@ def _read(path: Path) -> Calibration | None:
     return kept if sound and set(kept.few) == set(kept.many) else None
 
 
-def _keep(path: Path, found: Calibration) -> None:
+def keep_measurements(path: Path, found: Mapping[str, Any]) -> None:
+    """Write what was measured, JSON values, to a file of `measurements_file`, if that can be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(asdict(found)).encode())
+        write_atomically(path, json.dumps(found).encode())
     except OSError as error:  # it is measured again next time
         logger.info("the measured speeds are not kept: %s", error.strerror)

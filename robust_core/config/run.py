@@ -175,13 +175,13 @@ class RunConfig(Parameters):
     ] = False
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        Field(description="Precision of training; auto: what is faster on this machine, measured."),
+        Field(
+            description="Precision of training; auto: the faster one here, measured for long runs."
+        ),
     ] = "auto"
     channels_last: Annotated[
         bool | None,
-        Field(
-            description="Channels-last memory layout; automatic: if it is faster here, measured."
-        ),
+        Field(description="Channels-last memory layout; automatic: as precision auto."),
     ] = None
     compile: Annotated[
         bool,

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -18,7 +18,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from robust_core.acceleration.calibration import machine_key, measurements_file, processor
+from robust_core.acceleration.calibration import (
+    keep_measurements,
+    machine_key,
+    measurements_file,
+    processor,
+)
 from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.files import parse_json_object, write_atomically
@@ -121,31 +126,19 @@ def arrange(
     figures = _read(path, ways)
     if figures is None:
         figures = _measure(config, image_shape, num_classes, ways)
-        _keep(path, figures)
+        keep_measurements(path, figures)
     precision, layout = WAYS[_fastest(figures)]
     changes = {"precision": precision, "channels_last": layout, "milliseconds": figures}
     return usual.model_copy(update=changes)
 
 
-def begun_with(
-    folder: Path,
-    resumed: bool,
-    config: RunConfig,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_images: int,
-    device: torch.device,
-) -> Arrangement:
+def begun_with(folder: Path, resumed: bool, choose: Callable[[], Arrangement]) -> Arrangement:
     """Return how a run began; where it begins now, choose and write that into its folder.
 
     Args:
         folder: of the run.
         resumed: whether it goes on after a complete epoch.
-        config: of the run.
-        image_shape: as of `arrange`.
-        num_classes: likewise.
-        num_images: likewise.
-        device: likewise.
+        choose: `arrange` for this run.
 
     Raises:
         InputError: the file in the run's folder is damaged.
@@ -157,7 +150,7 @@ def begun_with(
         except (OSError, UnicodeDecodeError):
             raise InputError(f"{path} cannot be read; start the run again") from None
         return Arrangement.create(parse_json_object(text, str(path)))
-    found = arrange(config, image_shape, num_classes, num_images, device)
+    found = choose()
     text = json.dumps(found.model_dump(mode="json"), indent=2) + "\n"
     write_atomically(path, text.encode())
     return found
@@ -289,11 +282,3 @@ def _read(path: Path, ways: dict[str, Way]) -> dict[str, float] | None:
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     return figures if figures and figures.keys() <= ways.keys() else None
-
-
-def _keep(path: Path, figures: dict[str, float]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(figures).encode())
-    except OSError as error:  # it is measured again next time
-        logger.info("the measured speeds are not kept: %s", error.strerror)

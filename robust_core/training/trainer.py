@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -13,7 +14,7 @@ from robust_core.distributed import ProcessGroup
 from robust_core.errors import InputError
 from robust_core.evaluation.chance import learning_warning
 from robust_core.jobs.recorder import Progress, Reporter, Silence, StopRequested, recorded
-from robust_core.training.arrangement import begun_with, go_on_with, using_threads
+from robust_core.training.arrangement import arrange, begun_with, go_on_with, using_threads
 from robust_core.training.clock import Clock
 from robust_core.training.directory import RunDirectory, RunStatus
 from robust_core.training.evaluator import RunEvaluator, load_split
@@ -212,10 +213,8 @@ class _Loop:
         x, y = training_set.x.to(self.device), training_set.y.to(self.device)
         self._check_stop()
         extent = (training_set.image_shape, training_set.num_classes)
-        resumed = run.last.exists()
-        arrangement = group.agree(
-            lambda: begun_with(run.path, resumed, config, *extent, len(y), self.device)
-        )
+        choose = partial(arrange, config, *extent, len(y), self.device)
+        arrangement = group.agree(lambda: begun_with(run.path, run.last.exists(), choose))
         go_on_with(arrangement, threads_said=threads is not None)
         self.state = create_state(config, *extent, self.device, arrangement)
         self.evaluator = RunEvaluator(
