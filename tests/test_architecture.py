@@ -250,6 +250,17 @@ def caching_outside_ui() -> set[str]:
     }
 
 
+def test_downloads_are_made_when_a_button_is_pressed():
+    """What a page made beforehand would be gone before a quick browser asked for it."""
+    users = {
+        short(path)
+        for path in APP
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and node.attr == "download_button"
+    }
+    assert users == {"app/ui/downloads.py"}
+
+
 def test_only_the_kit_caches_and_only_the_gate_ends_work():
     assert not caching_outside_ui()
     assert not gate_users()

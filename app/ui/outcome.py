@@ -10,6 +10,7 @@ from app.ui import charts
 from app.ui.browser.player import player
 from app.ui.chance import warn_of_chance
 from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import download
 from app.ui.plain import in_markdown
 from app.ui.state import kept
 from app.ui.units import duration_words, percent
@@ -121,23 +122,13 @@ def show_survival(trace: AttackTrace, info: CheckpointInfo) -> None:
 
 def show_downloads(trace: AttackTrace) -> None:
     """Offer the adversarial image without loss."""
-    exact = io.BytesIO()
-    np.save(exact, trace.x_adv.numpy())
+
+    def exact() -> bytes:
+        content = io.BytesIO()
+        np.save(content, trace.x_adv.numpy())
+        return content.getvalue()
+
     with st.container(horizontal=True):
-        st.download_button(
-            "PNG, 8 bits",
-            encode_png(trace.x_adv),
-            "adversarial.png",
-            "image/png",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        st.download_button(
-            "NumPy, exact",
-            exact.getvalue(),
-            "adversarial.npy",
-            "application/octet-stream",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+        download("PNG, 8 bits", lambda: encode_png(trace.x_adv), "adversarial.png")
+        download("NumPy, exact", exact, "adversarial.npy")
     st.caption("Both without loss: 8 bits a channel, or float32 [C, H, W] as computed.")

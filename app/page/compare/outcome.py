@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 import torch
 
@@ -27,11 +26,14 @@ def show_outcomes(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]
 def show_downloads(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
     """Offer the clean and all adversarial images, exactly and as one picture."""
     images = torch.stack([traces[0].x, *(trace.x_adv for trace in traces)]).numpy()  # [M+1,C,H,W]
-    data = npz(
-        models=np.array([info.name for info in infos]),
-        x=images[0],
-        x_adv=images[1:],
-        clean=np.stack([trace.clean for trace in traces]),
-        adversarial=np.stack([trace.adversarial for trace in traces]),
+    offer(
+        lambda: npz(
+            models=[info.name for info in infos],
+            x=images[0],
+            x_adv=images[1:],
+            clean=[trace.clean for trace in traces],
+            adversarial=[trace.adversarial for trace in traces],
+        ),
+        lambda: picture_bytes(images.transpose(0, 2, 3, 1)[None]),
+        "comparison",
     )
-    offer(data, picture_bytes(images.transpose(0, 2, 3, 1)[None]), "comparison")

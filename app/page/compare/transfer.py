@@ -1,7 +1,5 @@
 """The transfer matrix of surrogate and evaluated models, for one image and for many."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import streamlit as st
@@ -11,7 +9,7 @@ from app.page.compare.recipe import copy_transfer
 from app.ui import models
 from app.ui.accuracy_charts import accuracy_figure
 from app.ui.charts import PLAIN_CHART
-from app.ui.downloads import offer
+from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.units import count_words, percent
@@ -89,13 +87,13 @@ def show_curves(infos: Sequence[CheckpointInfo], attack: Attack) -> None:
         f"{count_words(number, 'test image')}; bars are 95 % intervals. An image that is fooled "
         "at one epsilon counts as fooled at every larger one."
     )
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["model", "epsilon", "num_images", "robust_accuracy"])
-    for info, curve in zip(infos, curves, strict=True):
-        for value, accuracy in zip(curve.values, curve.accuracies, strict=True):
-            writer.writerow([info.name, value, number, accuracy])
-    offer(table.getvalue().encode(), None, "curves", "csv")
+    rows = [
+        [info.name, value, number, accuracy]
+        for info, curve in zip(infos, curves, strict=True)
+        for value, accuracy in zip(curve.values, curve.accuracies, strict=True)
+    ]
+    head = ["model", "epsilon", "num_images", "robust_accuracy"]
+    download("Numbers, CSV", lambda: table(head, rows), "curves.csv")
 
 
 def _draw_sample(
@@ -121,15 +119,13 @@ def _draw_sample(
         "the evaluated model misclassifies without an attack count as errors."
     )
     _warn_of_masking(matrix, titles)
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["surrogate", "evaluated", "num_images", "clean_accuracy", "robust_accuracy"])
-    for row, surrogate in zip(matrix.reports, infos, strict=True):
-        for cell, evaluated in zip(row, infos, strict=True):
-            writer.writerow(
-                [surrogate.name, evaluated.name, number, cell.clean_accuracy, cell.robust_accuracy]
-            )
-    offer(table.getvalue().encode(), None, "transfer", "csv")
+    head = ["surrogate", "evaluated", "num_images", "clean_accuracy", "robust_accuracy"]
+    rows = [
+        [surrogate.name, evaluated.name, number, cell.clean_accuracy, cell.robust_accuracy]
+        for row, surrogate in zip(matrix.reports, infos, strict=True)
+        for cell, evaluated in zip(row, infos, strict=True)
+    ]
+    download("Numbers, CSV", lambda: table(head, rows), "transfer.csv")
     copy_transfer(infos, attack, number)
 
 

@@ -1,7 +1,5 @@
 """Alignment of gradients and targets over a sample of test images, against robust accuracy."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +12,7 @@ from app.page.gradients.recipe import alignment_recipe
 from app.ui.charts import PLAIN_CHART
 from app.ui.compared_models import comparable_models
 from app.ui.copy_recipe import copy_recipe
+from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
 from app.ui.state import Choice
 from app.ui.words import result_words, short_name
@@ -101,24 +100,13 @@ def _draw_scatter(
         st.caption(f"Robust accuracy {STATED}: {in_markdown(', '.join(stated))}.")
     if absent:
         st.caption(f"No robust accuracy on the card: {in_markdown(', '.join(absent))}.")
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(
-        ["model", "targets", "num_images", "alignment", "conflict", "robust_accuracy", "attack"]
-    )
+    lines = []
     for model, aligned, result in zip(models, found, weakest, strict=True):
         measured = (result.accuracy, result_words(result)) if result else ("", "")
         numbers = [f"{aligned.mean:.6f}", f"{float(aligned.conflict.mean()):.6f}"]
-        writer.writerow([model.name, kind, number, *numbers, *measured])
+        lines.append([model.name, kind, number, *numbers, *measured])
     scores = np.array([aligned.mean for aligned in found])
     best = short_name(models[int(scores.argmax())])
     st.markdown(f"Best aligned here: **{in_markdown(best)}** ({scores.max():+.3f}).")
-    st.download_button(
-        "Numbers, CSV",
-        table.getvalue(),
-        f"alignment-{kind}.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="gradients.alignment.csv",
-    )
+    head = ["model", "targets", "num_images", "alignment", "conflict", "robust_accuracy", "attack"]
+    download("Numbers, CSV", lambda: table(head, lines), f"alignment-{kind}.csv")

@@ -83,10 +83,12 @@ def _draw(maps: measure.Array, models: Sequence[CheckpointInfo], label: str) -> 
         "percentile, because the methods have different units. Baseline of Integrated Gradients, "
         "Occlusion and DeepLift: mid-grey. Empty tile: the method does not apply, see below."
     )
-    picture = picture_bytes(charts.signed_colours(np.nan_to_num(shown), 1.0))
-    names = np.array([info.name for info in models])
-    data = npz(maps=maps, models=names, methods=np.array(measure.METHODS))
-    offer(data, picture, "attribution")
+    names = [info.name for info in models]
+    offer(
+        lambda: npz(maps=maps, models=names, methods=measure.METHODS),
+        lambda: picture_bytes(charts.signed_colours(np.nan_to_num(shown), 1.0)),
+        "attribution",
+    )
 
 
 def _list_reasons(reasons: Sequence[dict[str, str]], models: Sequence[CheckpointInfo]) -> None:

@@ -120,7 +120,7 @@ def show_classes(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
     found = measure.gradients(models, image.x, score, classes)  # [R, K, C, H, W]
     names = [models[0].class_names[k] for k in classes]
     words = charts.Words([short_name(info) for info in models], names)
-    figure, picture, note = _figure(found, words, display)
+    figure, tiles, note = _figure(found, words, display)
     label = models[0].class_names[image.label]
     st.plotly_chart(
         figure,
@@ -130,10 +130,10 @@ def show_classes(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         + ", ".join(words.rows),
     )
     st.caption(DISPLAYS[display].source + note + measure.classes_words(models, classes))
-    rows = np.array([info.name for info in models])
+    rows = [info.name for info in models]
     offer(
-        npz(gradients=found, models=rows, classes=np.array(names), x=image.x.numpy()),
-        picture,
+        lambda: npz(gradients=found, models=rows, classes=names, x=image.x.numpy()),
+        lambda: picture_bytes(tiles),
         "gradients",
     )
 
@@ -201,20 +201,24 @@ def show_targets(
         "classifier cannot meet all targets of OI, CM or NN: its gradients, weighted by "
         "probability, sum to zero." + measure.classes_words(models, classes)
     )
-    labels = np.array([info.name for info in models])
-    picture = picture_bytes(charts.signed_colours(maps, 1.0))
-    data = npz(targets=wanted, gradients=found, cosines=cosines, models=labels)
-    offer(data, picture, f"targets-{kind}")
+    labels = [info.name for info in models]
+    offer(
+        lambda: npz(targets=wanted, gradients=found, cosines=cosines, models=labels),
+        lambda: picture_bytes(charts.signed_colours(maps, 1.0)),
+        f"targets-{kind}",
+    )
 
 
-def _figure(found: measure.Array, words: charts.Words, display: str) -> tuple[Figure, bytes, str]:
-    """Return the figure of gradients [R,K,C,H,W], its picture as a PNG and a note on its scale."""
+def _figure(
+    found: measure.Array, words: charts.Words, display: str
+) -> tuple[Figure, measure.Array, str]:
+    """Return the figure of gradients [R,K,C,H,W], its pictures [R,K,H,W,C], a note on its scale."""
     chosen = DISPLAYS[display]
     if display == "signed":
         maps = found.sum(axis=2)
         limit = charts.shared_limit(maps)
         figure = charts.signed_grid(maps, words, limit, theme(), "gradient")
-        return figure, picture_bytes(charts.signed_colours(maps, limit)), ""
+        return figure, charts.signed_colours(maps, limit), ""
     note = ""
     if chosen.picture is None:
         limit = charts.shared_limit(found)
@@ -224,4 +228,4 @@ def _figure(found: measure.Array, words: charts.Words, display: str) -> tuple[Fi
         tiles = chosen.picture(torch.from_numpy(found).flatten(0, 1)).numpy()
         tiles = tiles.reshape(*found.shape[:2], *tiles.shape[1:])
     tiles = tiles.transpose(0, 1, 3, 4, 2)
-    return charts.picture_grid(tiles, words), picture_bytes(tiles), note
+    return charts.picture_grid(tiles, words), tiles, note

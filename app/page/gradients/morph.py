@@ -58,6 +58,9 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         "authors of PAG, uses epsilon 10 to 15 for pixels in [-1, 1], which is 5 to 7.5 here."
         + measure.classes_words(models, classes)
     )
-    labels = np.array([info.name for info in models])
-    data = npz(x_adv=tiles, probability=reached, models=labels, epsilon=epsilon)
-    offer(data, picture_bytes(tiles), "morph")
+    labels = [info.name for info in models]
+    offer(
+        lambda: npz(x_adv=tiles, probability=reached, models=labels, epsilon=epsilon),
+        lambda: picture_bytes(tiles),
+        "morph",
+    )

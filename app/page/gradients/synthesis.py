@@ -66,10 +66,8 @@ def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None
         f"{epsilon:g} of the start. Under each tile: the model's probability of the class. "
         f"{SOURCE}{measure.classes_words(models, classes)}"
     )
-    data = npz(
-        pictures=tiles, probability=reached, models=np.array(labels), epsilon=epsilon, seed=seed
-    )
-    offer(data, picture_bytes(tiles), "synthesis")
+    numbers = {"probability": reached, "models": labels, "epsilon": epsilon, "seed": seed}
+    offer(lambda: npz(pictures=tiles, **numbers), lambda: picture_bytes(tiles), "synthesis")
 
 
 def _controls() -> tuple[str, int, float]:

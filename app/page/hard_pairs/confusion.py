@@ -1,8 +1,5 @@
 """The confusion matrices of the page Hard pairs, the images of a cell, and class accuracies."""
 
-import csv
-import io
-
 import streamlit as st
 import torch
 
@@ -11,6 +8,7 @@ from app.page.hard_pairs import map_charts
 from app.page.hard_pairs.charts import class_bars
 from app.page.hard_pairs.controls import AMONG, cell_keys
 from app.ui.attack_link import attack_state
+from app.ui.downloads import download, table
 from app.ui.image_picker import ChosenImage
 from app.ui.open_in import open_menu
 from app.ui.pictures import png, shown_pixels
@@ -105,13 +103,10 @@ def _show_map(found: Confusion, info: CheckpointInfo, among: Denominator) -> Non
         f"Per cent of the class in the row ({AMONG[among]}); click a cell to see its images. The "
         "diagonal (correct predictions) is grey, so that the errors stand out."
     )
-    st.download_button(
+    download(
         "Confusion matrix, PNG",
-        png(map_charts.map_pixels(shares.numpy(), signed=signed)),
+        lambda: png(map_charts.map_pixels(shares.numpy(), signed=signed)),
         "confusion.png",
-        "image/png",
-        icon=":material/download:",
-        on_click="ignore",
     )
 
 
@@ -209,18 +204,10 @@ def _show_classes(found: Confusion, info: CheckpointInfo) -> None:
 
 
 def _show_download(run: ConfusionRun) -> None:
-    images, text = run.images, io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["image", "labelled", "predicted", "predicted under attack"])
+    images, rows = run.images, []
     names = images.class_names
     for place in range(len(images)):
         classes = (images.y[place], run.prediction[place], run.attacked[place])
-        writer.writerow([images.image_id(place), *(names[int(k)] for k in classes)])
-    st.download_button(
-        "All images, CSV",
-        text.getvalue(),
-        "hard_pairs.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+        rows.append([images.image_id(place), *(names[int(k)] for k in classes)])
+    head = ["image", "labelled", "predicted", "predicted under attack"]
+    download("All images, CSV", lambda: table(head, rows), "hard_pairs.csv")

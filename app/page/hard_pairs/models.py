@@ -1,8 +1,5 @@
 """Two models under the same attack on the same images: which classes each of them confuses."""
 
-import csv
-import io
-
 import streamlit as st
 import torch
 
@@ -11,6 +8,7 @@ from app.page.hard_pairs.charts import model_bars
 from app.page.hard_pairs.controls import AMONG, other_part
 from app.page.hard_pairs.summary import show_summary
 from app.ui import models
+from app.ui.downloads import download, table
 from app.ui.model_picker import in_order
 from app.ui.plain import in_markdown
 from app.ui.units import count_words, percent
@@ -147,17 +145,11 @@ def _show_changes(changes: list[PairChange], info: CheckpointInfo, other: Checkp
             ),
         },
     )
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["Pair", "First", "Second", "Change"])
-    table.writeheader()
-    table.writerows(rows)
-    st.download_button(
+    head = ["Pair", "First", "Second", "Change"]
+    download(
         "All pairs, CSV",
-        text.getvalue(),
+        lambda: table(head, [list(row.values()) for row in rows]),
         f"hard_pairs-{info.config.data.name}-two-models.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
         help=in_markdown(f"First: {info.name}. Second: {other.name}. In per cent."),
     )
 

@@ -8,6 +8,7 @@ import streamlit as st
 from app.page.latent import charts
 from app.page.latent.modes_measure import comparison
 from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import download
 from app.ui.state import Number
 from app.ui.units import percent
 from app.ui.words import seeded_words
@@ -79,11 +80,4 @@ def _draw(report: ModeComparison) -> None:
         "surrogate": report.surrogate,
         "results": [asdict(result) for result in results],
     }
-    st.download_button(
-        "Results, JSON",
-        json.dumps(content, indent=2),
-        "atld-inference-modes.json",
-        "application/json",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    download("Results, JSON", lambda: json.dumps(content, indent=2), "atld-inference-modes.json")

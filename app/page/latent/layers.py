@@ -1,7 +1,5 @@
 """Distances between clean and changed images after every layer, overall and per class."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +10,7 @@ from app.page.latent import layer_charts
 from app.page.latent.link import AGAINST, DISTANCE, DISTANCES
 from app.page.latent.measure import LAYER_IMAGES, KeptSample, layers
 from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
 from robust_core.analysis.latent_distances import ClassDistances, LayerDistances
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -91,14 +90,7 @@ def show_layers(info: CheckpointInfo, sample: KeptSample) -> None:
         "from the noisy one with depth, the network amplifies the adversarial perturbation. The "
         "map on the right shows the type of images selected under “Compare clean images with”."
     )
-    st.download_button(
-        "Layers, CSV",
-        _table(found, info),
-        "latent-layers.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    download("Layers, CSV", lambda: _csv(found, info), "latent-layers.csv")
 
 
 def _pick(info: CheckpointInfo, labels: Sequence[int]) -> tuple[str, int]:
@@ -168,15 +160,13 @@ def _row(layer: LayerDistances, label: int) -> ClassDistances:
     return next(row for row in layer.rows if row.label == wanted)
 
 
-def _table(found: Mapping[str, Sequence[LayerDistances]], info: CheckpointInfo) -> str:
-    text = io.StringIO()
-    table = csv.writer(text)
+def _csv(found: Mapping[str, Sequence[LayerDistances]], info: CheckpointInfo) -> str:
     numbers = ["relative", "angle", "drift", "spread", "mmd", "wasserstein", "overlap"]
-    table.writerow(["images", "layer", "class", "num_images", *numbers])
+    lines = []
     for role, rows in found.items():
         for layer in rows:
             for row in layer.rows:
                 name = "all" if row.label is None else info.class_names[row.label]
                 values = [f"{getattr(row, number):.6g}" for number in numbers]
-                table.writerow([role, layer.layer, name, row.num_images, *values])
-    return text.getvalue()
+                lines.append([role, layer.layer, name, row.num_images, *values])
+    return table(["images", "layer", "class", "num_images", *numbers], lines)

@@ -1,17 +1,15 @@
 """The map of the latent space: controls, chart, and the images of a selection."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any, cast
 
-import numpy as np
 import streamlit as st
 
 from app.page.latent import charts
 from app.page.latent.link import COLOUR, DIMENSIONS, LAYOUT, LAYOUTS
 from app.page.latent.measure import KeptPath, KeptSample, lay_out
 from app.ui.browser.assets import data_url
+from app.ui.downloads import download, npz, table
 from app.ui.forms import show_input_error
 from app.ui.image_picker import choose_image
 from app.ui.open_in import open_menu
@@ -185,17 +183,23 @@ def _picture(role: str, i: int, sample: KeptSample) -> None:
 
 
 def _download(info: CheckpointInfo, sample: KeptSample, layout: Layout) -> None:
-    rows = io.StringIO()
-    table = csv.writer(rows)
-    dimensions = layout.path.shape[1]
-    table.writerow(["image", "role", "label", "prediction", "score", *"xyz"[:dimensions]])
-    arrays = {}
-    names = info.class_names
+    features = {role: sample.features[role].numpy() for role in layout.places}
+    index, labels = sample.images.index, sample.images.y
+    with st.container(horizontal=True):
+        download("Map, CSV", lambda: _csv(info, sample, layout), "latent-map.csv")
+        download(
+            "Features, NumPy",
+            lambda: npz(index=index, labels=labels, **features),
+            "latent-features.npz",
+        )
+
+
+def _csv(info: CheckpointInfo, sample: KeptSample, layout: Layout) -> str:
+    names, rows = info.class_names, []
     for role, places in layout.places.items():
-        arrays[role] = sample.features[role].numpy()
         scores = sample.scores.get(role)
         for i in range(len(sample.images)):
-            table.writerow(
+            rows.append(
                 [
                     sample.images.image_id(i),
                     role,
@@ -205,13 +209,5 @@ def _download(info: CheckpointInfo, sample: KeptSample, layout: Layout) -> None:
                     *(f"{float(value):.6g}" for value in places[i]),
                 ]
             )
-    exact = io.BytesIO()
-    np.savez_compressed(exact, index=sample.images.index, labels=sample.images.y, **arrays)
-    with st.container(horizontal=True):
-        for words, data, name in (
-            ("Map, CSV", rows.getvalue(), "latent-map.csv"),
-            ("Features, NumPy", exact.getvalue(), "latent-features.npz"),
-        ):
-            st.download_button(
-                words, data, name, icon=":material/download:", on_click="ignore", key=name
-            )
+    axes = "xyz"[: layout.path.shape[1]]
+    return table(["image", "role", "label", "prediction", "score", *axes], rows)

@@ -1,7 +1,5 @@
 """Accuracy against the step size of the transformation, behind a button."""
 
-import csv
-import io
 import json
 
 import streamlit as st
@@ -10,6 +8,7 @@ from app.page.latent import step_charts
 from app.page.latent.inference_modes import pick_attack_steps
 from app.page.latent.modes_measure import step_curve
 from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import download, table
 from app.ui.state import Choice
 from app.ui.units import percent
 from app.ui.words import seeded_words
@@ -97,10 +96,6 @@ def _draw(curve: StepCurve) -> None:
 
 def _downloads(curve: StepCurve) -> None:
     found = curve.rows()
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(found[0]))
-    table.writeheader()
-    table.writerows(found)
     content = {
         "attack": describe_attack(curve.attack),
         "num_images": curve.num_images,
@@ -110,10 +105,6 @@ def _downloads(curve: StepCurve) -> None:
         "results": found,
     }
     with st.container(horizontal=True):
-        for words, data, name in (
-            ("Curve, CSV", text.getvalue(), "imt-step-size.csv"),
-            ("Curve, JSON", json.dumps(content, indent=2), "imt-step-size.json"),
-        ):
-            st.download_button(
-                words, data, name, icon=":material/download:", on_click="ignore", key=name
-            )
+        rows = [list(row.values()) for row in found]
+        download("Curve, CSV", lambda: table(list(found[0]), rows), "imt-step-size.csv")
+        download("Curve, JSON", lambda: json.dumps(content, indent=2), "imt-step-size.json")

@@ -1,7 +1,5 @@
 """The playground: two networks on points in the plane, side by side, under one attack."""
 
-import csv
-import io
 from collections.abc import Collection, Mapping, Sequence
 
 import streamlit as st
@@ -10,6 +8,7 @@ from app.page.gradients.controls import theme
 from app.page.learn import charts
 from app.page.learn import playground_measure as toy
 from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import download, table
 from app.ui.page import areas
 from app.ui.state import Choice, Names, Number
 from app.ui.units import percent
@@ -234,19 +233,10 @@ def _curves(networks: Sequence[TrainedToy], epsilon: float) -> None:
 def _offer(
     networks: Sequence[TrainedToy], arrows: Sequence[Mapping[str, Arrows]], epsilon: float
 ) -> None:
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["network", "layer", "x1", "x2", "moved_x1", "moved_x2", "epsilon", "seed"])
+    rows = []
     for one, found in zip(networks, arrows, strict=True):
         for name, moved in found.items():
             for start, end in zip(moved.start.tolist(), moved.end.tolist(), strict=True):
-                writer.writerow([one.recipe.method, name, *start, *end, epsilon, one.recipe.seed])
-    st.download_button(
-        "Arrows, CSV",
-        table.getvalue(),
-        "arrows.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="learn.play.csv",
-    )
+                rows.append([one.recipe.method, name, *start, *end, epsilon, one.recipe.seed])
+    head = ["network", "layer", "x1", "x2", "moved_x1", "moved_x2", "epsilon", "seed"]
+    download("Arrows, CSV", lambda: table(head, rows), "arrows.csv")

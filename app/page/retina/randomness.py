@@ -5,6 +5,7 @@ import streamlit as st
 from app.page.retina import charts, measure
 from app.page.retina.attack import threat_model
 from app.ui.charts import PLAIN_CHART
+from app.ui.downloads import download, table
 from app.ui.units import count_words, percent
 from app.ui.words import distance_words
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -60,19 +61,12 @@ def _draw(found: measure.Randomness, num_images: int) -> None:
         key="retina.accuracy",
         alt=f"Accuracy under attack; {words}.",
     )
-    rows = ["attack,eot_samples,robust_accuracy,low,high,num_images"]
-    rows += [
-        f"{line.name},{eot},{share},{low},{high},{num_images}"
+    head = ["attack", "eot_samples", "robust_accuracy", "low", "high", "num_images"]
+    rows = [
+        [line.name, eot, share, low, high, num_images]
         for line in found.lines
         for eot, share, (low, high) in zip(
             line.eot_samples, line.accuracy, line.interval, strict=True
         )
     ]
-    st.download_button(
-        "Numbers as CSV",
-        "\n".join(rows) + "\n",
-        "eot.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    download("Numbers, CSV", lambda: table(head, rows), "eot.csv")

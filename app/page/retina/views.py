@@ -1,22 +1,19 @@
 """The sampler at one fixation of an image: pictures, densities, curves; no network."""
 
-import io
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 import torch
 from torch import Tensor
 
 from app.page.retina import charts
 from app.page.retina.fixation import fixation_picker
-from app.page.retina.recipe import views_recipe
+from app.page.retina.recipe import copy_views
 from app.page.retina.settings import fixate, fixation
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.charts import PLAIN_CHART
-from app.ui.copy_recipe import copy_recipe
+from app.ui.downloads import download, npz
 from app.ui.image_picker import ChosenImage
-from app.ui.recipes import Recipe
 from app.ui.units import count_words, percent
 from robust_core.analysis.retina import SampledView, sampled_values, sampled_views
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -66,10 +63,9 @@ def show_views(
         )
         if image.x.shape[0] == 1:
             st.caption("A grey image is sampled in three channels with independent noise.")
-        found = None
-        if image.image_id is not None:
-            found = views_recipe(info, image.image_id, settings, centre, seed)
-        _downloads(settings, view, path, found)
+        with st.container(horizontal=True):
+            _downloads(settings, view, path)
+            copy_views(info, image.image_id, settings, centre, seed)
     _curves(image.x, settings, view)
 
 
@@ -124,37 +120,21 @@ def _pictures(
 
 
 def _downloads(
-    settings: RetinotopicParameters,
-    view: SampledView,
-    path: Sequence[SampledView],
-    found: Recipe | None,
+    settings: RetinotopicParameters, view: SampledView, path: Sequence[SampledView]
 ) -> None:
-    arrays = io.BytesIO()
-    np.savez_compressed(
-        arrays,
-        centre=view.centre,
-        masks=view.masks.numpy(),
-        samples=view.binary.numpy(),
-        view=view.image.numpy(),
-        pass_centres=[one.centre for one in path],
-        pass_views=torch.stack([one.image for one in path]).numpy(),
-        settings=settings.model_dump_json(),
-    )
-    with st.container(horizontal=True):
-        for label, content, name, kind in (
-            ("View, PNG", encode_png(view.image.clamp(0, 1)), "view.png", "image/png"),
-            (
-                "Masks, samples and views, NumPy",
-                arrays.getvalue(),
-                "views.npz",
-                "application/octet-stream",
-            ),
-        ):
-            st.download_button(
-                label, content, name, kind, icon=":material/download:", on_click="ignore"
-            )
-        if found is not None:
-            copy_recipe(found, key="retina.recipe")
+    def arrays() -> bytes:
+        return npz(
+            centre=view.centre,
+            masks=view.masks.numpy(),
+            samples=view.binary.numpy(),
+            view=view.image.numpy(),
+            pass_centres=[one.centre for one in path],
+            pass_views=torch.stack([one.image for one in path]).numpy(),
+            settings=settings.model_dump_json(),
+        )
+
+    download("View, PNG", lambda: encode_png(view.image.clamp(0, 1)), "view.png")
+    download("Masks, samples and views, NumPy", arrays, "views.npz")
 
 
 def _curves(x: Tensor, settings: RetinotopicParameters, view: SampledView) -> None:

@@ -8,6 +8,7 @@ from app.page.robustness.report import report_html
 from app.page.robustness.report_pictures import broken_images
 from app.ui import models
 from app.ui.copy_recipe import copy_recipe
+from app.ui.downloads import download
 from app.ui.recipes import evaluation_recipe
 from robust_core.evaluation_runs import EvaluationResults
 
@@ -19,27 +20,14 @@ def show_downloads(results: EvaluationResults, run_id: str) -> None:
         return json.dumps(results.to_json(), indent=2) + "\n"
 
     with st.container(horizontal=True):
-        for label, content, suffix, mime, help_text in (
-            ("CSV", results.to_csv, "csv", "text/csv", "One row per image."),
-            ("JSON", to_json, "json", "application/json", "All results, with the exact plan."),
-            (
-                "HTML report",
-                lambda: _report(results, run_id),
-                "html",
-                "text/html",
-                "One file: verdict, table, figures, images, model cards, findings and plan.",
-            ),
-        ):
-            st.download_button(
-                label,
-                content,
-                f"{run_id}.{suffix}",
-                mime,
-                icon=":material/download:",
-                on_click="ignore",
-                help=help_text,
-                key=f"robustness.download.{suffix}.{run_id}",
-            )
+        download("CSV", results.to_csv, f"{run_id}.csv", help="One row per image.")
+        download("JSON", to_json, f"{run_id}.json", help="All results, with the exact plan.")
+        download(
+            "HTML report",
+            lambda: _report(results, run_id),
+            f"{run_id}.html",
+            help="One file: verdict, table, figures, images, model cards, findings and plan.",
+        )
         copy_recipe(evaluation_recipe(results.plan), key="robustness.recipe")
 
 
