@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+from scipy.stats import t as student
 from torch import Tensor, nn
 
 from robust_core.attacks.base import check_images
@@ -82,11 +83,41 @@ def gradients_of_classes(
 
 
 @dataclass(frozen=True)
+class Average:
+    """A mean over images with its 95 % interval; of one image alone the interval is infinite."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Tensor) -> "Average":
+        """Return the mean of values [N,K] over images and classes.
+
+        The interval is Student's for the mean of N independent images, each with the mean over its
+        K classes, which are not independent.
+        """
+        each = values.double().mean(dim=1)
+        mean, half = float(each.mean()), float("inf")
+        if len(each) > 1:
+            quantile = float(student.ppf(0.975, len(each) - 1))
+            half = quantile * float(each.std()) / len(each) ** 0.5
+        return cls(mean, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
 class Alignment:
     """How the log-probability gradients of a sample agree with targets.
 
+    The two baselines say what a cosine is worth: a gradient that knew nothing of the class would
+    reach that of shuffled classes, one that were the same at every image that of shuffled images.
+
     Attributes:
         cosine: float32 [N,K], of the gradient of class c with the target of class c.
+        shuffled_class: float32 [N,K], the mean over all other classes j of the cosine of the
+            gradient of class c with the target of j: what shuffled classes give on average.
+        shuffled_image: float32 [N,K], of the gradient of class c with the target of class c of
+            another image of the sample; NaN where an image is alone in its batch.
         by_class: float32 [K,K], mean cosine of the gradient of class i (row) with the target of
             class j; where gradients mean what they should, the diagonal is the largest.
         conflict: float32 [N], how far the targets are from any that a softmax classifier can meet;
@@ -94,6 +125,8 @@ class Alignment:
     """
 
     cosine: Tensor
+    shuffled_class: Tensor
+    shuffled_image: Tensor
     by_class: Tensor
     conflict: Tensor
 
@@ -110,7 +143,7 @@ def alignment(
     *,
     batch_size: int = 64,
 ) -> Alignment:
-    """Compare the log-probability gradient of every class with its target.
+    """Compare the log-probability gradient of every class with its target, and with others.
 
     The mean cosine is what PAG trains: Ganz, Kawar and Elad, ICML 2023, arXiv:2207.11378. The
     gradients are taken as those of the log-odds, which point the same way and do not underflow.
@@ -126,11 +159,13 @@ def alignment(
     """
     if len(x) == 0:
         raise InputError("alignment needs at least one image, got none")
-    own, at_odds, table = [], [], torch.zeros((), device=x.device)
+    own, of_class, of_image, at_odds = [], [], [], []
+    table = torch.zeros((), device=x.device)
     with evaluation_mode(model):
         num_classes = predict_logits(model, x[:1]).shape[1]
         classes = torch.arange(num_classes, device=x.device)
-        for index in torch.arange(len(x), device=x.device).split(batch_size):
+        batches = torch.arange(len(x), device=x.device).tensor_split(-(-len(x) // batch_size))
+        for index in batches:
             part = x[index]
             wanted = targets(part, index)
             expected = (len(part), num_classes, *x.shape[1:])
@@ -140,11 +175,15 @@ def alignment(
             every = torch.stack(
                 [cosine(gradient, wanted[:, [c]]) for c in range(num_classes)], dim=2
             )  # [B, K, K]
-            own.append(every.diagonal(dim1=1, dim2=2))
+            same = every.diagonal(dim1=1, dim2=2)
+            own.append(same)
+            of_class.append((every.sum(dim=2) - same) / (num_classes - 1))
+            alone = torch.full_like(same, torch.nan)
+            of_image.append(cosine(gradient, wanted.roll(1, 0)) if len(part) > 1 else alone)
             at_odds.append(conflict(wanted))
             table = table + every.sum(dim=0)
-    by_class = (table / len(x)).cpu()
-    return Alignment(torch.cat(own).cpu(), by_class, torch.cat(at_odds).cpu())
+    parts = [torch.cat(one).cpu() for one in (own, of_class, of_image)]
+    return Alignment(*parts, by_class=(table / len(x)).cpu(), conflict=torch.cat(at_odds).cpu())
 
 
 def target_directions(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robust_core.analysis.alignment import (
+    Average,
     TargetName,
     alignment,
     channel_sum,
@@ -67,6 +68,32 @@ def test_table_of_classes_has_the_mean_cosines_on_its_diagonal():
     targets = torch.randn(6, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     found = alignment(model, x, lambda part, index: targets[index], batch_size=4)
     torch.testing.assert_close(found.by_class.diagonal(), found.cosine.mean(0))
+
+
+def test_the_baselines_are_the_targets_of_other_classes_and_of_another_image():
+    model, x = SmallNet(), middle_images(5, (1, 8, 8))
+    targets = torch.randn(5, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = alignment(model, x, lambda part, index: targets[index], batch_size=4)
+    off = found.by_class.sum(1) - found.by_class.diagonal()
+    torch.testing.assert_close(found.shuffled_class.mean(0), off / 2)
+    another = targets[[2, 0, 1, 4, 3]]  # batches of three and of two
+    expected = alignment(model, x, lambda part, index: another[index]).cosine
+    torch.testing.assert_close(found.shuffled_image, expected)
+    one_for_all = alignment(
+        model, x, lambda part, index: targets[:1].expand(len(part), -1, -1, -1, -1)
+    )
+    torch.testing.assert_close(one_for_all.shuffled_image, one_for_all.cosine)
+    assert alignment(model, x[:1], lambda part, index: targets[:1]).shuffled_image.isnan().all()
+
+
+def test_the_interval_of_an_average_is_students_over_images():
+    found = Average.of(torch.tensor([[1.0, 3.0], [4.0, 4.0], [6.0, 6.0]]))  # means 2, 4, 6
+    assert found.mean == pytest.approx(4.0)
+    assert found.high - found.mean == pytest.approx(4.302653 * 2 / 3**0.5)
+    assert Average.of(torch.ones(1, 2)).high == float("inf")
+    draws = torch.randn(400, 50, 1, generator=torch.Generator().manual_seed(0))
+    covered = [(one := Average.of(draw)).low < 0 < one.high for draw in draws]
+    assert 0.92 < sum(covered) / len(covered) < 0.98
 
 
 def test_three_deviations_show_the_mean_as_mid_grey():
