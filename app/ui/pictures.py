@@ -12,14 +12,14 @@ GAP = 2  # image pixels between two tiles
 LARGEST_TILE = 96  # sides of a tile in a grid
 
 
-def mosaic(tiles: Array, gap_below: int = GAP) -> Array:
+def mosaic(tiles: Array) -> Array:
     """Return tiles [R,K,H,W] or [R,K,H,W,C] as one image [.,.] or [.,.,C], with NaN between."""
     rows, columns, height, width = tiles.shape[:4]
-    shape = (rows * (height + gap_below), columns * (width + GAP), *tiles.shape[4:])
+    shape = (rows * (height + GAP), columns * (width + GAP), *tiles.shape[4:])
     sheet = np.full(shape, np.nan, dtype=np.float32)
     for row in range(rows):
         for column in range(columns):
-            top, left = row * (height + gap_below), column * (width + GAP)
+            top, left = row * (height + GAP), column * (width + GAP)
             sheet[top : top + height, left : left + width] = tiles[row, column]
     return sheet
 

@@ -85,7 +85,7 @@ def test_names_are_no_markup_on_the_page(view):
 )
 def test_names_are_no_markup_among_the_gradients(view):
     page = open_view("gradients", {"model": MODEL, "with": RETINA, "view": view}, timeout=60)
-    for label in ("Measure alignment", "Morph", "Explain", "Generate"):
+    for label in ("Measure alignment", "Measure all models", "Morph", "Explain", "Generate"):
         if label in labels(page):
             press(page, label)
     assert marked_up(page) == []

@@ -14,7 +14,8 @@ def test_a_visitor_goes_from_gradients_to_a_morph_and_takes_the_link_along(visit
     visit.open("/gradients?" + urlencode(query))
     page = visit.page
     expect(page.get_by_role("heading", name="Gradients", exact=True)).to_be_visible()
-    expect(page.locator(".js-plotly-plot .heatmaplayer")).to_be_visible()
+    expect(page.get_by_role("img", name="The image")).to_be_visible()
+    expect(page.get_by_role("img", name="pgd_at, 3", exact=True)).to_be_visible()
     page.get_by_role("radio", name="Targets").click()
     visit.settle()
     expect(page.locator("[data-testid=stMetric]")).to_have_count(2)
@@ -24,7 +25,7 @@ def test_a_visitor_goes_from_gradients_to_a_morph_and_takes_the_link_along(visit
     if morph.count():  # a fast machine computes it at once
         morph.click()
         visit.settle()
-    expect(page.locator(".js-plotly-plot .imagelayer image")).to_be_visible()
+    expect(page.get_by_role("img", name="standard, 3", exact=True)).to_be_visible()
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     visit.settle()

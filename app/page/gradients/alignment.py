@@ -1,44 +1,69 @@
-"""Alignment of gradients and targets over a sample of test images, against robust accuracy."""
+"""Alignment of gradients and targets over test images: its baselines, and robust accuracy."""
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
 from app.page.gradients import charts, measure
-from app.page.gradients.controls import theme
+from app.page.gradients.baselines import show_baselines
+from app.page.gradients.controls import theme, warn_of_masking
 from app.page.gradients.maps import find_denoiser, pick_kind
 from app.page.gradients.recipe import alignment_recipe
+from app.page.gradients.scatter import show_scatter
 from app.ui.charts import PLAIN_CHART
 from app.ui.compared_models import comparable_models
 from app.ui.copy_recipe import copy_recipe
-from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
 from app.ui.state import Choice
-from app.ui.words import result_words, short_name
+from app.ui.words import short_name
 from robust_core.analysis.alignment import Alignment
 from robust_core.checkpoints.catalog import CheckpointInfo
-from robust_core.checkpoints.info import STATED
 
-SAMPLE = Choice("sample", "gradients.sample", {"16": "16", "64": "64", "256": "256"}, start="64")
+SAMPLE = Choice("sample", "gradients.sample", {"100": "100", "256": "256", "1000": "1,000"})
 
 
-def show_alignment(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> None:
-    """Measure every model of the data set and plot robust accuracy against alignment."""
-    models = [info, *(other for other in comparable_models(info, infos) if other.name != info.name)]
-    left, right = st.columns([2, 1])
+def show_alignment(models: Sequence[CheckpointInfo], infos: Sequence[CheckpointInfo]) -> None:
+    """Measure the chosen models against their baselines; all models against their robustness.
+
+    Args:
+        models: the chosen one first.
+        infos: every checkpoint.
+    """
+    info = models[0]
+    left, right = st.columns([3, 1])
     with left:
         kind = pick_kind(info, infos)
     with right:
         number = int(SAMPLE.segmented("Test images"))
+    warn_of_masking(models)
     denoiser = find_denoiser(info, infos) if kind == "SBG" else None
     found = measure.sample_alignment(models, kind, denoiser, number)
     if found is None:
         return
-    _draw_scatter(models, found, kind, number)
+    show_baselines(models, found, kind)
     lines = alignment_recipe(info, kind, denoiser, number)
     copy_recipe(lines, key="gradients.alignment.recipe")
-    conflict = float(found[0].conflict.mean())
+    _show_classes(info, found[0])
+    st.subheader("Alignment and robust accuracy", anchor=False)
+    chosen = {model.name for model in models}
+    others = [one for one in comparable_models(info, infos) if one.name not in chosen]
+    every = [*models, *others]
+    all_found = measure.sample_alignment(
+        every,
+        kind,
+        denoiser,
+        number,
+        name="gradients.alignment.all",
+        label="Measure all models",
+        teaser=f"Press Measure all models to compare all {len(every)} models of this data set.",
+    )
+    if all_found is not None:
+        show_scatter(every, all_found, kind)
+
+
+def _show_classes(info: CheckpointInfo, found: Alignment) -> None:
+    """Draw the conflict of the targets and the cosines class by class."""
+    conflict = float(found.conflict.mean())
     st.markdown(f"Conflict between the targets of an image: **{conflict:.2f}**.")
     st.caption(
         "The log-probability gradients of any softmax classifier, weighted by its probabilities, "
@@ -49,64 +74,12 @@ def show_alignment(info: CheckpointInfo, infos: Sequence[CheckpointInfo]) -> Non
     )
     st.markdown(f"**{in_markdown(short_name(info))}: mean cosine, class by class**")
     st.plotly_chart(
-        charts.class_table(found[0].by_class.numpy(), info.class_names, theme()),
+        charts.class_table(found.by_class.numpy(), info.class_names, theme()),
         config=PLAIN_CHART,
         key="gradients.table",
         alt=f"Mean cosine of gradients and targets by class; mean of the diagonal "
-        f"{found[0].mean:.3f}.",
+        f"{found.mean:.3f}.",
     )
     st.caption(
         "If the gradients align with the targets, the diagonal entry is the largest of its row."
     )
-
-
-def _draw_scatter(
-    models: Sequence[CheckpointInfo], found: Sequence[Alignment], kind: str, number: int
-) -> None:
-    weakest = [min(model.results, key=lambda one: one.accuracy, default=None) for model in models]
-    rows = [
-        (model, aligned, result)
-        for model, aligned, result in zip(models, found, weakest, strict=True)
-        if result is not None
-    ]
-    if rows:
-        st.plotly_chart(
-            charts.alignment_scatter(
-                [short_name(model) for model, _, _ in rows],
-                [aligned.mean for _, aligned, _ in rows],
-                [result.accuracy for _, _, result in rows],
-                [result_words(result) for _, _, result in rows],
-            ),
-            config=PLAIN_CHART,
-            key="gradients.scatter",
-            alt="Robust accuracy against alignment: "
-            + ", ".join(
-                f"{short_name(model)} {aligned.mean:.3f}, {result.accuracy:.0%}"
-                for model, aligned, result in rows
-            ),
-        )
-    st.caption(
-        f"Alignment: mean cosine of log-probability gradients and targets ({kind}) over "
-        f"a sample of {number} test images and all classes. Robust accuracy: the "
-        "lowest on each model's card, under the strongest attack that was measured; hover over a "
-        "point to see it. The gradient of a stochastic model is that of one random draw. A "
-        "correlation over a few models proves nothing."
-    )
-    absent = [
-        short_name(model) for model, result in zip(models, weakest, strict=True) if not result
-    ]
-    stated = [short_name(model) for model, _, _ in rows if model.imported]
-    if stated:
-        st.caption(f"Robust accuracy {STATED}: {in_markdown(', '.join(stated))}.")
-    if absent:
-        st.caption(f"No robust accuracy on the card: {in_markdown(', '.join(absent))}.")
-    lines = []
-    for model, aligned, result in zip(models, found, weakest, strict=True):
-        measured = (result.accuracy, result_words(result)) if result else ("", "")
-        numbers = [f"{aligned.mean:.6f}", f"{float(aligned.conflict.mean()):.6f}"]
-        lines.append([model.name, kind, number, *numbers, *measured])
-    scores = np.array([aligned.mean for aligned in found])
-    best = short_name(models[int(scores.argmax())])
-    st.markdown(f"Best aligned here: **{in_markdown(best)}** ({scores.max():+.3f}).")
-    head = ["model", "targets", "num_images", "alignment", "conflict", "robust_accuracy", "attack"]
-    download("Numbers, CSV", lambda: table(head, lines), f"alignment-{kind}.csv")

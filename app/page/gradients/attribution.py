@@ -6,9 +6,8 @@ import numpy as np
 import streamlit as st
 
 from app.page.gradients import charts, measure
-from app.page.gradients.controls import theme
 from app.page.gradients.recipe import attribution_recipe
-from app.ui.charts import PLAIN_CHART
+from app.page.gradients.tiles import Scale, Words, tile_grid
 from app.ui.copy_recipe import copy_recipe
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
@@ -55,7 +54,7 @@ def show_attribution(models: Sequence[CheckpointInfo], image: ChosenImage) -> No
     if found is None:
         return
     maps = np.stack([each for each, _ in found])  # [R, M, C, H, W]
-    _draw(maps, models, names[label])
+    _draw(maps, models, names[label], image)
     if image.image_id is not None:
         found_by = attribution_recipe(models[0], image.image_id, label)
         copy_recipe(found_by, key="gradients.attribution.recipe")
@@ -63,19 +62,22 @@ def show_attribution(models: Sequence[CheckpointInfo], image: ChosenImage) -> No
     _show_quality(models, image, label)
 
 
-def _draw(maps: measure.Array, models: Sequence[CheckpointInfo], label: str) -> None:
+def _draw(
+    maps: measure.Array, models: Sequence[CheckpointInfo], label: str, image: ChosenImage
+) -> None:
     sums = maps.sum(axis=2)  # [R, M, H, W]
     limits = np.nanpercentile(
         np.abs(np.nan_to_num(sums)), charts.PERCENTILE, axis=(2, 3), keepdims=True
     )
     shown = sums / np.where(limits > 0, limits, 1.0)
     methods = [TITLES[method] for method in measure.METHODS]
-    words = charts.Words([short_name(info) for info in models], methods)
-    st.plotly_chart(
-        charts.signed_grid(shown, words, 1.0, theme(), "relative"),
-        config=PLAIN_CHART,
+    tile_grid(
+        shown,
+        Words([short_name(info) for info in models], methods),
+        image=image.x,
+        scale=Scale(1.0, "relative"),
         key="gradients.attribution",
-        alt=f"Evidence for {label} (positive) and against it (negative); columns: "
+        label=f"Evidence for {label} (positive) and against it (negative); methods: "
         + ", ".join(TITLES.values()),
     )
     st.caption(

@@ -23,8 +23,8 @@ STORIES = {
     "is the model's answer.",
     "targets": "Does the gradient of a class point towards that class? Top row: a direction that "
     "does. Below: the gradients of the models.",
-    "alignment": "Are models whose gradients point towards the classes more robust? One point per "
-    "model of this data set.",
+    "alignment": "Do gradients point towards their classes more than shuffled ones would? And are "
+    "models whose gradients do more robust?",
     "morph": "Follow the gradient far towards each class: does an image of that class appear, or "
     "only noise that the model classifies as it?",
     "attribution": "Eight attribution methods show which pixels a prediction relies on. Two "

@@ -46,7 +46,7 @@ def _draw(
         case "targets":
             show_targets(infos, every, image)
         case "alignment":
-            show_alignment(infos[0], every)
+            show_alignment(infos, every)
         case "morph":
             show_morph(infos, image)
         case "attribution":

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from app.page.gradients.alignment import SAMPLE
 from app.page.gradients.controls import VIEW
-from app.page.gradients.maps import DISPLAY, KIND, SCORE
+from app.page.gradients.maps import DISPLAY, KIND, SCALE, SCORE
 from app.page.gradients.morph import EPSILON
 from app.page.gradients.synthesis import SEED, TASK
 from app.ui.compared_models import compared_part
@@ -20,4 +21,5 @@ def gradients_link(infos: Sequence[CheckpointInfo]) -> PageLink:
         infos: the checkpoints that the page offers, at least one.
     """
     shared = [model_part(infos), image_part(infos), compared_part(infos)]
-    return PageLink("gradients", [*shared, VIEW, SCORE, DISPLAY, KIND, EPSILON, TASK, SEED])
+    settings = [VIEW, SCORE, DISPLAY, SCALE, KIND, SAMPLE, EPSILON, TASK, SEED]
+    return PageLink("gradients", [*shared, *settings])

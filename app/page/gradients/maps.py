@@ -7,12 +7,11 @@ from typing import cast
 import numpy as np
 import streamlit as st
 import torch
-from plotly.graph_objects import Figure
 from torch import Tensor
 
 from app.page.gradients import charts, measure
-from app.page.gradients.controls import theme, warn_of_masking
-from app.ui.charts import PLAIN_CHART
+from app.page.gradients.controls import warn_of_masking
+from app.page.gradients.tiles import Scale, Words, tile_grid
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import picture_bytes
@@ -35,9 +34,14 @@ SCORE_WORDS = {
     "loss": "loss",
 }
 SCORE = Choice("score", "gradients.score", SCORE_WORDS)
+SCALE = Choice("scale", "gradients.scale", {"shared": "Shared", "own": "Own of each model"})
 SHARED = (
     "All tiles share one symmetric scale, which ends at the 98th percentile of |gradient| over all "
     "models and classes shown: a faint row is a model with small gradients."
+)
+OWN = (
+    "Each model has a symmetric scale of its own, which ends at the 98th percentile of its "
+    "|gradient|, so sizes of different models cannot be compared: "
 )
 
 
@@ -45,7 +49,7 @@ SHARED = (
 class Display:
     """A way to display a gradient.
 
-    title: its name. picture: gradients [B,C,H,W] -> pictures; None: one scale shared by all tiles.
+    title: its name. picture: gradients [B,C,H,W] -> pictures; None: linear, on the scale chosen.
     source: the scale, and the paper it is from.
     """
 
@@ -55,8 +59,8 @@ class Display:
 
 
 DISPLAYS = {
-    "signed": Display("Signed, summed over channels", None, SHARED),
-    "rgb": Display("RGB, shared scale", None, SHARED + " Mid-grey is zero in every channel."),
+    "signed": Display("Signed, summed over channels", None, ""),
+    "rgb": Display("RGB, linear", None, " Mid-grey is zero in every channel."),
     "three_deviations": Display(
         "RGB, ±3 deviations",
         three_deviations,
@@ -105,35 +109,30 @@ NO_DENOISER = (
 
 def show_classes(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
     """Draw the gradient of every class, models in rows."""
-    left, right = st.columns(2)
-    with left:
-        chosen = SCORE.segmented(
-            "Gradient of",
-            help="For each class: its logit, its log-probability, or the cross-entropy with this "
-            "class as label, which is minus the log-probability.",
-        )
-    score = cast(ScoreName, chosen)
-    with right:
-        display = DISPLAY.select("Display")
+    score, display, scaling = _controls(len(models))
     warn_of_masking(models)
     classes = measure.shown_classes(models, image)
     found = measure.gradients(models, image.x, score, classes)  # [R, K, C, H, W]
     names = [models[0].class_names[k] for k in classes]
-    words = charts.Words([short_name(info) for info in models], names)
-    figure, tiles, note = _figure(found, words, display)
+    words = Words([short_name(info) for info in models], names)
+    tiles, scale, source = _scaled(found, words.rows, display, scaling)
     label = models[0].class_names[image.label]
-    st.plotly_chart(
-        figure,
-        config=PLAIN_CHART,
+    tile_grid(
+        tiles,
+        words,
+        image=image.x,
+        label=f"Gradient of the {SCORE_WORDS[score]} of every class at an image of {label}; "
+        "models: " + ", ".join(words.rows),
         key="gradients.classes",
-        alt=f"Gradient of the {SCORE_WORDS[score]} of every class at an image of {label}; rows: "
-        + ", ".join(words.rows),
+        scale=scale,
     )
-    st.caption(DISPLAYS[display].source + note + measure.classes_words(models, classes))
+    st.caption(source + measure.classes_words(models, classes))
     rows = [info.name for info in models]
     offer(
         lambda: npz(gradients=found, models=rows, classes=names, x=image.x.numpy()),
-        lambda: picture_bytes(tiles),
+        lambda: picture_bytes(
+            tiles if scale is None else charts.signed_colours(tiles, scale.limit)
+        ),
         "gradients",
     )
 
@@ -170,36 +169,47 @@ def show_targets(
     wanted = measure.targets(models[0], image.x, kind, find_denoiser(models[0], infos))[classes]
     found = measure.gradients(models, image.x, "log_probability", classes)
     cosines = cosine(torch.from_numpy(found), torch.from_numpy(wanted)).numpy()  # [R, K]
+    others = _cosines_with_others(found, wanted)
     maps = np.concatenate([wanted[None], found]).sum(axis=2)  # [1 + R, K, H, W]
     limits = np.percentile(np.abs(maps), charts.PERCENTILE, axis=(2, 3), keepdims=True)
     maps = maps / np.where(limits > 0, limits, 1.0)
     names = [models[0].class_names[k] for k in classes]
-    words = charts.Words(
+    words = Words(
         ["Target", *(short_name(info) for info in models)],
         names,
         [[""] * len(names), *([f"{value:+.2f}" for value in row] for row in cosines)],
     )
-    st.plotly_chart(
-        charts.signed_grid(maps, words, 1.0, theme(), "relative"),
-        config=PLAIN_CHART,
-        key="gradients.targets.chart",
-        alt="Targets of every class and the models' gradients. Mean cosine: "
+    st.markdown(_sentence(models[0], cosines[0], others[0]))
+    for place, info, row, other in zip(
+        st.columns(len(models)), models, cosines, others, strict=True
+    ):
+        place.metric(
+            in_markdown(short_name(info)),
+            f"{row.mean():+.3f}",
+            f"other classes: {other.mean():+.3f}",
+            delta_color="off",
+            delta_arrow="off",
+            help="Mean cosine of gradient and target over all classes shown; below, of the "
+            "gradient of each class and the targets of the others: what shuffled classes give.",
+        )
+    tile_grid(
+        maps,
+        words,
+        image=image.x,
+        label="Targets of every class and the models' gradients. Mean cosine: "
         + ", ".join(
             f"{short_name(info)} {row.mean():.2f}"
             for info, row in zip(models, cosines, strict=True)
         ),
+        key="gradients.targets.grid",
+        scale=Scale(1.0, "relative"),
     )
-    for place, info, row in zip(st.columns(len(models)), models, cosines, strict=True):
-        place.metric(
-            in_markdown(short_name(info)),
-            f"{row.mean():+.3f}",
-            help="Mean cosine of gradient and target over all classes.",
-        )
     st.caption(
         "Gradients of the log-probability. Only directions are compared, so every tile is scaled "
         "to its own 98th percentile. Under a tile: cosine of gradient and target. A softmax "
         "classifier cannot meet all targets of OI, CM or NN: its gradients, weighted by "
-        "probability, sum to zero." + measure.classes_words(models, classes)
+        "probability, sum to zero. One image says little: the view Alignment measures "
+        "many, with intervals." + measure.classes_words(models, classes)
     )
     labels = [info.name for info in models]
     offer(
@@ -209,23 +219,66 @@ def show_targets(
     )
 
 
-def _figure(
-    found: measure.Array, words: charts.Words, display: str
-) -> tuple[Figure, measure.Array, str]:
-    """Return the figure of gradients [R,K,C,H,W], its pictures [R,K,H,W,C], a note on its scale."""
+def _controls(num_models: int) -> tuple[ScoreName, str, str]:
+    """Draw the choice of score, display and scale, and return them."""
+    left, middle, right = st.columns([1.2, 1.2, 1])
+    with left:
+        score = SCORE.segmented(
+            "Gradient of",
+            help="For each class: its logit, its log-probability, or the cross-entropy with this "
+            "class as label, which is minus the log-probability.",
+        )
+    with middle:
+        display = DISPLAY.select("Display")
+    with right:
+        fixed = num_models == 1 or DISPLAYS[display].picture is not None
+        scale = SCALE.segmented(
+            "Colour scale",
+            disabled=fixed,
+            help="Shared: sizes can be compared. Own: small gradients can be seen, too. For "
+            "several models on a linear display; the others scale every tile.",
+        )
+    return cast(ScoreName, score), display, "shared" if fixed else scale
+
+
+def _scaled(
+    found: measure.Array, names: Sequence[str], display: str, scaling: str
+) -> tuple[measure.Array, Scale | None, str]:
+    """Return what to draw of gradients [R,K,C,H,W], the scale of signed maps, and a caption."""
     chosen = DISPLAYS[display]
-    if display == "signed":
-        maps = found.sum(axis=2)
-        limit = charts.shared_limit(maps)
-        figure = charts.signed_grid(maps, words, limit, theme(), "gradient")
-        return figure, charts.signed_colours(maps, limit), ""
-    note = ""
-    if chosen.picture is None:
-        limit = charts.shared_limit(found)
-        tiles = np.clip(0.5 + 0.5 * found / limit, 0.0, 1.0)
-        note = f" Black is -{limit:.3g} or less, white {limit:.3g} or more."
-    else:
+    if chosen.picture is not None:
         tiles = chosen.picture(torch.from_numpy(found).flatten(0, 1)).numpy()
         tiles = tiles.reshape(*found.shape[:2], *tiles.shape[1:])
-    tiles = tiles.transpose(0, 1, 3, 4, 2)
-    return charts.picture_grid(tiles, words), tiles, note
+        return tiles.transpose(0, 1, 3, 4, 2), None, chosen.source
+    maps = found.sum(axis=2) if display == "signed" else found
+    own = [charts.shared_limit(one) for one in maps]
+    limit = charts.shared_limit(maps)
+    words, unit = SHARED, "gradient"
+    if scaling == "own":
+        ends = np.array(own, dtype=np.float32).reshape(-1, *[1] * (maps.ndim - 1))
+        maps, limit, unit = maps / ends, 1.0, "of each model's end of scale"
+        ends_words = (f"{name} {end:.2g}" for name, end in zip(names, own, strict=True))
+        words = OWN + in_markdown(", ".join(ends_words)) + "."
+    if display == "signed":
+        return maps, Scale(limit, unit), words
+    tiles = np.clip(0.5 + 0.5 * maps / limit, 0.0, 1.0).transpose(0, 1, 3, 4, 2)
+    if scaling == "shared":
+        words += f" Black is -{limit:.3g} or less, white {limit:.3g} or more."
+    return tiles, None, words + chosen.source
+
+
+def _cosines_with_others(found: measure.Array, wanted: measure.Array) -> measure.Array:
+    """Return the mean cosine of each gradient [R,K,...] and the targets of other classes: [R,K]."""
+    gradients, targets = torch.from_numpy(found)[:, :, None], torch.from_numpy(wanted)
+    every = cosine(gradients, targets[None, None])  # [R, K, K]
+    own = every.diagonal(dim1=1, dim2=2)
+    return ((every.sum(dim=2) - own) / max(len(wanted) - 1, 1)).numpy()
+
+
+def _sentence(info: CheckpointInfo, cosines: measure.Array, others: measure.Array) -> str:
+    return (
+        f"At this image the gradients of **{in_markdown(short_name(info))}** have a mean cosine of "
+        f"**{cosines.mean():+.2f}** with the target of their own class and of "
+        f"**{others.mean():+.2f}** with those of other classes; {int((cosines > others).sum())} of "
+        f"{len(cosines)} classes are closer to their own."
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from app.ui import models
 from app.ui.image_picker import ChosenImage
-from app.ui.measure import Run, cost_of, kept, measure, run
+from app.ui.measure import Run, cost_of, kept, known, measure, run
 from app.ui.plain import in_markdown
 from robust_core.analysis.alignment import (
     Alignment,
@@ -41,6 +41,7 @@ R = TypeVar("R")
 Array = NDArray[np.float32]
 Infos = Sequence[CheckpointInfo]
 Generated = list[tuple[Array, Array]]  # per model: images [K,C,H,W], probabilities of them [K]
+ALIGNMENT = "gradients.alignment.model"
 METHODS = get_args(AttributionName)
 SEED = 0
 MORPH_STEPS, DRAW_STEPS = 40, 40
@@ -101,10 +102,30 @@ def targets(info: CheckpointInfo, x: Tensor, kind: str, denoiser: CheckpointInfo
 
 
 def sample_alignment(
-    infos: Infos, kind: str, denoiser: CheckpointInfo | None, number: int
+    infos: Infos,
+    kind: str,
+    denoiser: CheckpointInfo | None,
+    number: int,
+    *,
+    name: str = "gradients.alignment",
+    label: str = "Measure alignment",
+    teaser: str = "",
 ) -> list[Alignment] | None:
-    """Return the alignment of each model over a sample of test images; None until measured."""
+    """Return the alignment of each model over a sample of test images; None until measured.
+
+    Args:
+        infos: the models, of one data set.
+        kind: of targets.
+        denoiser: for score-based targets.
+        number: of test images, at most.
+        name: of the measurement.
+        label: of the button.
+        teaser: what the button will show.
+    """
     models.load_images(infos[0], "train")  # says at once where there are none
+
+    def key(info: CheckpointInfo) -> tuple:
+        return (info, kind, denoiser, number)
 
     def of_one(info: CheckpointInfo, job: Run) -> Alignment:
         find, x = _finder(info, kind, denoiser), models.load_images(info).sample(number).x
@@ -113,17 +134,17 @@ def sample_alignment(
             job.check()
             return find(part)
 
-        key = (info, kind, denoiser, number)
         model = models.load_model(info)
-        return run("gradients.alignment.model", key, lambda _: alignment(model, x, targets_of))
+        return run(ALIGNMENT, key(info), lambda _: alignment(model, x, targets_of))
 
+    left = [info for info in infos if known(ALIGNMENT, key(info)) is None]
     return measure(
-        "gradients.alignment",
+        name,
         (infos, kind, denoiser, number),
         lambda job: _each(infos, job, of_one),
-        cost=cost_of(infos, number * (infos[0].num_classes + 1), BATCH),
-        label="Measure alignment",
-        teaser=f"Press Measure alignment to compare all {len(infos)} models of this data set.",
+        cost=cost_of(left, number * (infos[0].num_classes + 1), BATCH),
+        label=label,
+        teaser=teaser,
         words="Comparing gradients and targets",
     )
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app.page.gradients import charts, measure
+from app.page.gradients import measure
 from app.page.gradients.controls import warn_of_masking
-from app.ui.charts import PLAIN_CHART
+from app.page.gradients.tiles import Words, tile_grid
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import picture_bytes
@@ -35,16 +35,17 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         return
     tiles = np.stack([x_adv for x_adv, _ in found]).transpose(0, 1, 3, 4, 2)
     reached = np.stack([probabilities for _, probabilities in found])  # [R, K]
-    words = charts.Words(
+    words = Words(
         [short_name(info) for info in models],
         names,
         [[percent(float(share)) for share in row] for row in reached],
     )
-    st.plotly_chart(
-        charts.picture_grid(tiles, words),
-        config=PLAIN_CHART,
+    tile_grid(
+        tiles,
+        words,
+        image=image.x,
         key="gradients.morph",
-        alt=f"An image of {label} moved towards every class, L2 {epsilon:g}. "
+        label=f"An image of {label} moved towards every class, L2 {epsilon:g}. "
         "Mean probability of the target class: "
         + ", ".join(
             f"{short_name(info)} {row.mean():.0%}"

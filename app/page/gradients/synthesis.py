@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app.page.gradients import charts, measure
+from app.page.gradients import measure
 from app.page.gradients.controls import warn_of_masking
 from app.page.gradients.morph import EPSILON
-from app.ui.charts import PLAIN_CHART
+from app.page.gradients.tiles import Words, tile_grid
 from app.ui.downloads import npz, offer
 from app.ui.image_picker import ChosenImage
 from app.ui.pictures import picture_bytes
@@ -45,16 +45,17 @@ def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None
     first = start if task == "seed" else with_hole(start, hole_of(start))
     tiles = np.stack([first.numpy(), *(x for x, _ in found)]).transpose(0, 1, 3, 4, 2)
     reached = np.stack([probabilities for _, probabilities in found])  # [R, K]
-    words = charts.Words(
+    words = Words(
         ["Start", *(short_name(info) for info in models)],
         names,
         [[""] * len(names), *([percent(float(share)) for share in row] for row in reached)],
     )
-    st.plotly_chart(
-        charts.picture_grid(tiles, words),
-        config=PLAIN_CHART,
+    tile_grid(
+        tiles,
+        words,
+        image=image.x if task == "hole" else None,
         key="gradients.synthesis",
-        alt=f"{TASKS[task]}: pictures of every class. Mean probability of the target class: "
+        label=f"{TASKS[task]}: pictures of every class. Mean probability of the target class: "
         + ", ".join(
             f"{short_name(info)} {row.mean():.0%}"
             for info, row in zip(models, reached, strict=True)

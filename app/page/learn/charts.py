@@ -7,7 +7,6 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.page.gradients.charts import INK
 from app.ui.charts import ADVERSARIAL, LEGEND, MARGIN, ROBUST
 
 Array = NDArray[np.float32]
@@ -25,6 +24,7 @@ ARROWS = {  # colour and line of each layer; the gradient takes the colour of th
     "target": (ROBUST, "dot"),
 }
 CURVES = (("#4477AA", "solid", "circle"), ("#EE6677", "dash", "diamond"))
+INK = {"light": "#1b2330", "dark": "#e6eaf0"}
 HEIGHT = 430
 
 

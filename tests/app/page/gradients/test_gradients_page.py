@@ -14,7 +14,7 @@ from robust_core.data import load_data
 from robust_core.methods.parts.gradient_targets import class_means, score_differences, towards
 from robust_core.models.denoiser import Denoiser
 from tests.app.examples import MASKED, ROBUST, STANDARD, telling_image
-from tests.app.page_driver import check, check_no_error, open_view, press_where_needed, said
+from tests.app.page_driver import check_no_error, open_view, press_where_needed, said
 
 
 def open_page(view: str = "classes", **more: Any) -> AppTest:
@@ -33,6 +33,7 @@ def test_every_display_names_its_source(display: str):
     page = open_page(display=display, score="logit")
     assert page.selectbox(key="gradients.display").value == display
     assert ("All tiles share one symmetric scale" in said(page)) == (display == "rgb")
+    assert page.segmented_control(key="gradients.scale").disabled == (display != "rgb")
     assert ("Scaled per tile" in said(page)) == (display != "rgb")
 
 
@@ -70,14 +71,28 @@ def test_score_based_targets_are_there_where_a_denoiser_is():
     assert "Score-based targets (SBG) need a denoiser" in said(page)
 
 
+def test_each_model_can_have_a_scale_of_its_own():
+    page = open_page(scale="own")
+    assert "Each model has a symmetric scale of its own" in said(page)
+    ends = re.search(r"at ([\d.e-]+), standard ([\d.e-]+)\.", said(page))
+    assert ends is not None and float(ends[1]) != float(ends[2])
+    alone = open_page(scale="own", **{"with": ""})  # one model has nothing to share
+    assert "All tiles share one symmetric scale" in said(alone)
+
+
+def test_alignment_is_told_against_its_baselines_over_many_images():
+    page = press_where_needed(open_page("alignment", targets="NN"), "Measure alignment")
+    text = said(page)
+    assert re.search(r"over a sample of 100 test images the mean cosine .* more\*\* than", text)
+    assert "95 % interval" in text and "another image's target gives" in text
+    assert re.search(r"Conflict between the targets of an image: \*\*0\.[1-9]", text)
+
+
 @pytest.mark.slow
 def test_alignment_is_measured_for_every_model_of_the_data_set():
-    page = open_page("alignment", targets="NN")
-    check(page.segmented_control(key="gradients.sample").set_value("16").run())
-    page = press_where_needed(page, "Measure alignment")
+    page = press_where_needed(open_page("alignment", targets="NN"), "Measure alignment")
+    page = press_where_needed(page, "Measure all models")
     assert "Best aligned here" in said(page)
-    assert "over a sample of 16 test images" in said(page)
-    assert re.search(r"Conflict between the targets of an image: \*\*0\.[1-9]", said(page))
 
 
 def test_the_class_morph_stays_within_epsilon_and_the_link_keeps_it():
@@ -123,25 +138,14 @@ def test_a_mosaic_holds_every_tile_and_nothing_between():
     assert np.isfinite(sheet).sum() == tiles.size
 
 
-def test_signed_grids_share_one_symmetric_scale():
-    tiles = np.linspace(-3, 5, 2 * 2 * 16, dtype=np.float32).reshape(2, 2, 4, 4)
-    words = charts.Words(["a", "b"], ["x", "y"])
-    figure = charts.signed_grid(tiles, words, 4.0, "dark", "gradient").to_dict()
-    assert (figure["data"][0]["zmin"], figure["data"][0]["zmax"]) == (-4.0, 4.0)
-    zero = charts.signed_colours(np.zeros((1, 1, 2, 2), dtype=np.float32), 1.0)
-    assert np.allclose(zero, 0xF7 / 255)
-
-
-def test_captions_have_the_text_colour_of_the_page():
-    tiles = np.zeros((1, 2, 4, 4), dtype=np.float32)
-    words = charts.Words(["a"], ["x", "y"], [["one", "two"]])
-    for figure in (
-        charts.signed_grid(tiles, words, 1.0, "light", "gradient"),
-        charts.picture_grid(tiles[..., None], words),
-    ):
-        captions = figure.to_dict()["data"][1]
-        assert list(captions["text"]) == ["one", "two"]
-        assert "color" not in captions["textfont"]  # or a change of theme would leave it behind
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_signed_maps_have_their_zero_in_the_middle_and_end_at_the_limit(theme: str):
+    tiles = np.array([[[[0.0, 4.0], [9.0, -4.0]]]], dtype=np.float32)
+    found = 255 * charts.signed_colours(tiles, 4.0, theme)[0, 0]
+    low, _, zero, _, high = (
+        [int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in charts.SIGNED[theme]
+    )
+    assert np.allclose(found, [[zero, high], [high, low]], atol=1e-3)
 
 
 @pytest.mark.parametrize(("task", "words"), [("seed", "(seed 3)"), ("hole", "without its middle")])
