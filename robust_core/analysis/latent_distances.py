@@ -135,15 +135,20 @@ def wasserstein_along_drift(clean: Tensor, adversarial: Tensor) -> float:
     return float(wasserstein_distance(*shadows))
 
 
+def neighbours_among(num_images: int, num_neighbours: int = NEIGHBOURS) -> int:
+    """Return the number of neighbours k that an overlap counts: at most all other images."""
+    return min(num_neighbours, num_images - 1)
+
+
 def neighbour_overlap(
     clean: Tensor, adversarial: Tensor, num_neighbours: int = NEIGHBOURS
 ) -> Tensor:
     """Return for each image the share of its clean neighbours that it keeps: float [N] in [0, 1].
 
     The k nearest clean features of other images, found from the clean and from the adversarial
-    feature of an image; k is at most N - 1.
+    feature of an image; see `neighbours_among` for k.
     """
-    k = min(num_neighbours, len(clean) - 1)
+    k = neighbours_among(len(clean), num_neighbours)
     itself = torch.eye(len(clean), dtype=torch.bool)
     before, after = (
         torch.cdist(points.double(), clean.double())

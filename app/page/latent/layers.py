@@ -12,7 +12,11 @@ from app.page.latent.measure import LAYER_IMAGES, KeptSample, layers
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
-from robust_core.analysis.latent_distances import ClassDistances, LayerDistances
+from robust_core.analysis.latent_distances import (
+    ClassDistances,
+    LayerDistances,
+    neighbours_among,
+)
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 CLASS_KEY = "latent.layer_class"
@@ -62,7 +66,7 @@ MEASURES = {
     ),
     "overlap": Measure(
         "k-NN overlap",
-        "Share of an image's 10 nearest clean neighbours that remain among its 10 nearest: lower "
+        "Share of an image's {k} nearest clean neighbours that remain among its {k} nearest: lower "
         "means a stronger effect of the attack.",
         lambda row: row.overlap,
         share=True,
@@ -75,7 +79,8 @@ def show_layers(info: CheckpointInfo, sample: KeptSample) -> None:
     roles = [role for role in sample.pictures if role != "clean"]
     found = {role: layers(info, sample, role) for role in roles}
     labels = [row.label for row in found[roles[0]][0].rows if row.label is not None]
-    name, label = _pick(info, labels)
+    num_images = min(LAYER_IMAGES, len(sample.images))
+    name, label = _pick(info, labels, num_images)
     lines, map_place = st.columns([1.25, 1], gap="large")
     with lines:
         _show_lines(found, name, label)
@@ -86,14 +91,14 @@ def show_layers(info: CheckpointInfo, sample: KeptSample) -> None:
             _show_map(found[AGAINST.value], info, name, label)
     st.caption(
         f"After every convolutional and linear layer of the base network, "
-        f"{min(LAYER_IMAGES, len(sample.images))} images. If the adversarial line moves away "
+        f"{num_images} images. If the adversarial line moves away "
         "from the noisy one with depth, the network amplifies the adversarial perturbation. The "
         "map on the right shows the type of images selected under “Compare clean images with”."
     )
     download("Layers, CSV", lambda: _csv(found, info), "latent-layers.csv")
 
 
-def _pick(info: CheckpointInfo, labels: Sequence[int]) -> tuple[str, int]:
+def _pick(info: CheckpointInfo, labels: Sequence[int], num_images: int) -> tuple[str, int]:
     """Draw the choice of distance and class."""
     offered = [ALL, *labels]
     if st.session_state.get(CLASS_KEY) not in offered:
@@ -108,7 +113,7 @@ def _pick(info: CheckpointInfo, labels: Sequence[int]) -> tuple[str, int]:
             persist_state="session",
             width=160,
         )
-    st.caption(MEASURES[name].words)
+    st.caption(MEASURES[name].words.format(k=neighbours_among(num_images)))
     return name, label
 
 

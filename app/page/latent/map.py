@@ -8,21 +8,17 @@ import streamlit as st
 from app.page.latent import charts
 from app.page.latent.link import COLOUR, DIMENSIONS, LAYOUT, LAYOUTS
 from app.page.latent.measure import KeptPath, KeptSample, lay_out
-from app.ui.browser.assets import data_url
+from app.page.latent.selection import selected_points, show_selection
 from app.ui.downloads import download, npz, table
 from app.ui.forms import show_input_error
-from app.ui.image_picker import choose_image
-from app.ui.open_in import open_menu
 from app.ui.plain import in_html
-from app.ui.units import count_words, percent
+from app.ui.units import percent
 from robust_core.analysis.latent import ProjectionName
 from robust_core.analysis.latent_sample import Layout
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 
 ROLES_KEY = "latent.roles"
-MOST_SHOWN = 24  # pictures of a selection
-PICTURE_WIDTH = 64  # CSS pixels; images of 32 pixels are enlarged by a whole number
 WARNINGS = {
     "pca": "PCA is linear: points far apart here are far apart in feature space, too. Axes are "
     "fitted on the clean images only.",
@@ -67,9 +63,11 @@ def show_map(info: CheckpointInfo, sample: KeptSample, path: KeptPath, seed: int
         "adversarial, cross: transformed. The camera button of the chart saves it as a picture."
     )
     chosen = event["selection"]["points"] if dimensions == 2 else []
-    _selection(
-        [str(point["customdata"]) for point in chosen if "customdata" in point], info, sample
-    )
+    if dimensions == 2:
+        ids = [str(point["customdata"]) for point in chosen if "customdata" in point]
+        show_selection(selected_points(ids, sample), info, sample, layout)
+    else:
+        st.caption("Points can be selected in 2-D.")
     _download(info, sample, layout)
 
 
@@ -125,61 +123,6 @@ def _axes(name: str, layout: Layout, dimensions: int) -> Sequence[str]:
         f"Component {number} ({percent(float(share))} of the clean variance)"
         for number, share in enumerate(layout.explained, 1)
     ]
-
-
-def _selection(ids: list[str], info: CheckpointInfo, sample: KeptSample) -> None:
-    """Show the images of the selected points; a single one can be opened on the page Attack."""
-    if DIMENSIONS.value != "2":
-        st.caption("Points can be selected in 2-D.")
-        return
-    if not ids:
-        st.info(
-            "Click a point to see its image, or select many with the lasso or box of the chart.",
-            icon=":material/lasso_select:",
-        )
-        return
-    points: list[tuple[str, int]] = []
-    for role in sample.pictures:
-        points += [(role, int(i.split("|")[1])) for i in ids if i.split("|")[0] == role]
-    if len(points) == 1:
-        _one(*points[0], info, sample)
-        return
-    wrong = sum(int(sample.predictions[role][i] != sample.images.y[i]) for role, i in points)
-    st.markdown(
-        f"**{count_words(len(points), 'point')}**, {wrong} of them misclassified"
-        + (f"; the first {MOST_SHOWN} are shown." if len(points) > MOST_SHOWN else ".")
-    )
-    with st.container(horizontal=True, gap="small", key="latent.selected"):
-        for role, i in points[:MOST_SHOWN]:
-            _picture(role, i, sample)
-
-
-def _one(role: str, i: int, info: CheckpointInfo, sample: KeptSample) -> None:
-    image_id = sample.images.image_id(i)
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for each in sample.pictures:
-            _picture(each, i, sample)
-        if st.button("Show its path", icon=":material/route:", key="latent.follow"):
-            choose_image(info, image_id)
-            st.rerun()
-        open_menu(info, image_id, key="latent.open")
-
-
-def _picture(role: str, i: int, sample: KeptSample) -> None:
-    images = sample.images
-    names = [in_html(name) for name in images.class_names]
-    predicted = names[int(sample.predictions[role][i])]
-    right = bool(sample.predictions[role][i] == images.y[i])
-    words = f"{role} {names[int(images.y[i])]} predicted as {predicted}"
-    mark = "" if right else " ✗"
-    st.html(
-        f'<figure style="margin:0;width:{PICTURE_WIDTH + 8}px;text-align:center;font-size:0.75rem">'
-        f'<img src="{data_url(sample.pictures[role][i])}" alt="{words}" '
-        f'width="{PICTURE_WIDTH}" height="{PICTURE_WIDTH}" style="image-rendering:pixelated;'
-        f'border:2px solid {charts.ROLE_COLOURS[role]}">'
-        f"<figcaption>{role}<br>{predicted}{mark}</figcaption></figure>",
-        width="content",
-    )
 
 
 def _download(info: CheckpointInfo, sample: KeptSample, layout: Layout) -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 from app.page.latent.link import AGAINST
 from app.page.latent.measure import KeptSample, distances
 from app.ui.units import capitalised, percent
-from robust_core.analysis.latent_distances import ClassDistances
+from robust_core.analysis.latent_distances import ClassDistances, neighbours_among
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -22,7 +22,8 @@ def summary(sample: KeptSample, attack: Attack) -> str:
         f"{capitalised(attack_title(attack.name))} lowers the accuracy from "
         f"**{percent(sample.accuracy('clean'))}** to **{percent(sample.accuracy('adversarial'))}** "
         f"and shifts the mean feature by **{moved.drift:.3g}**{compared}. On average, "
-        f"**{percent(moved.overlap)}** of the 10 nearest clean neighbours of an image remain."
+        f"**{percent(moved.overlap)}** of the {neighbours_among(len(sample.images))} nearest clean "
+        "neighbours of an image remain."
     )
 
 
@@ -31,15 +32,16 @@ def show_numbers(sample: KeptSample, info: CheckpointInfo) -> None:
     role = AGAINST.select("Compare clean images with", among=sample.pictures)
     rows = distances(sample, role)
     noise = None if role == "noisy" else distances(sample, "noisy")[0]
+    k = neighbours_among(len(sample.images))
     left, right = st.columns(2)
     for column, (name, label, _, explanation) in zip((left, right) * 2, _MEASURES, strict=True):
         column.metric(
-            label,
+            f"{label}, k = {k}" if name == "overlap" else label,
             _number(name, rows[0]),
             None if noise is None else f"noise: {_number(name, noise)}",
             delta_color="off",
             delta_arrow="off",
-            help=explanation,
+            help=explanation.format(k=k),
         )
     st.dataframe(
         [
@@ -53,7 +55,9 @@ def show_numbers(sample: KeptSample, info: CheckpointInfo) -> None:
         column_config={
             "Class": st.column_config.TextColumn(width=50),
             **{
-                short: st.column_config.NumberColumn(format="%.2f", help=words, width=48)
+                short: st.column_config.NumberColumn(
+                    format="%.2f", help=words.format(k=k), width=48
+                )
                 for _, _, short, words in _MEASURES
             },
         },
@@ -88,7 +92,7 @@ _MEASURES = (
         "overlap",
         "k-NN overlap",
         "k-NN",
-        "Share of an image's 10 nearest clean neighbours that remain among its 10 nearest.",
+        "Share of an image's {k} nearest clean neighbours that remain among its {k} nearest.",
     ),
 )
 

@@ -1,3 +1,5 @@
+import csv
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.page.latent import charts, layer_charts, measure, modes_measure
+from app.page.latent import charts, layer_charts, measure, modes_measure, selection
 from app.ui import models
 from app.ui.measure import run
 from app.ui.plain import in_markdown
@@ -81,7 +83,7 @@ def test_the_finding_is_what_the_evaluator_says():
 def test_numbers_stand_beside_the_map_with_noise_for_comparison():
     page = open_page(model=STANDARD)
     names = {metric.label for metric in page.metric}
-    assert names == {"Centroid drift", "MMD", "Wasserstein", "k-NN overlap"}
+    assert names == {"Centroid drift", "MMD", "Wasserstein", "k-NN overlap, k = 10"}
     assert all(metric.delta.startswith("noise: ") for metric in page.metric)
     table = page.dataframe[0].value
     assert list(table["Class"]) == ["all", *"0123456789"]
@@ -197,6 +199,26 @@ def test_a_map_of_layers_frames_the_chosen_class():
     figure = layer_charts.layer_map(["conv", "fc"], ["cat", "dog"], values, "MMD", marked=1)
     (frame,) = figure.to_plotly_json()["layout"]["shapes"]
     assert (frame["y0"], frame["y1"]) == (0.5, 1.5)
+
+
+def test_misclassified_images_of_a_selection_come_first_and_all_are_exported():
+    sample = make(STANDARD)
+    ids = [f"{role}|{i}" for role in ("noisy", "adversarial", "clean") for i in range(6)]
+    points = selection.selected_points(ids, sample)
+    assert sorted(points) == sorted((role, int(i)) for role, i in (one.split("|") for one in ids))
+    right = [bool(sample.predictions[role][i] == sample.images.y[i]) for role, i in points]
+    assert right == sorted(right) and 0 < sum(right) < len(right)
+    info = checkpoint_info(STANDARD)
+    trace = attack_image(info, sample.images.x[0], 0, create_attack("fgsm", epsilon=0.1), None)
+    layout = measure.lay_out(sample, measure.image_path(info, trace), "pca", 2, 0)
+    rows = list(csv.DictReader(io.StringIO(selection.selection_table(points, sample, layout))))
+    for row, (role, i) in zip(rows, points, strict=True):
+        assert row["index"] == str(int(sample.images.index[i]))
+        assert (row["point"], row["label"]) == (role, str(int(sample.images.y[i])))
+        for each in ("clean", "adversarial"):
+            assert row[f"{each}_prediction"] == str(int(sample.predictions[each][i]))
+        place = [float(row["x"]), float(row["y"])]
+        assert np.allclose(place, layout.places[role][i], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("layout", "dimensions"), [("pca", "2"), ("pca", "3"), ("tsne", "2")])
