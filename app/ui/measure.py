@@ -34,6 +34,7 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.batch import watched
 
 LIVE_SECONDS = 1.0  # work estimated below this runs at every change of a control
+TIDY = 10  # images: a first look is at a multiple of it
 PROGRESS_INTERVAL = 0.1  # seconds between two updates of the progress bar
 MOST_RESULTS = 64  # kept of each kind of work
 
@@ -194,6 +195,20 @@ def ask(
     when = " Runs at once when you move a control." if live else ""
     st.caption(cost.words() + when)
     return live or pressed
+
+
+def affordable(cost: Cost, number: int, fewest: int) -> int:
+    """Return on how many images work runs without a button: all, fewer, or 0 of a slow model.
+
+    Args:
+        cost: of the work on all images.
+        number: of all images.
+        fewest: images that are worth a look.
+    """
+    if cost.seconds <= LIVE_SECONDS:
+        return number
+    few = int(number * LIVE_SECONDS / cost.seconds) // TIDY * TIDY
+    return few if few >= fewest else 0
 
 
 def known(name: str, key: tuple) -> Any:

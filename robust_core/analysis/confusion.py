@@ -70,11 +70,11 @@ class Confusion:
 
     def clean_accuracy(self) -> "ClassAccuracy":
         """Return the accuracy of each class without an attack."""
-        return _class_accuracy(self.clean.diag(), self.clean.sum(dim=1))
+        return class_accuracy(self.clean.diag(), self.clean.sum(dim=1))
 
     def robust_accuracy(self) -> "ClassAccuracy":
         """Return the share of each class that is correct without and with the attack."""
-        return _class_accuracy(self.attacked_correct.diag(), self.clean.sum(dim=1))
+        return class_accuracy(self.attacked_correct.diag(), self.clean.sum(dim=1))
 
 
 @dataclass(frozen=True)
@@ -327,7 +327,8 @@ def _path(
     return ConfusionPath(tuple(float(value) for value in values), counts)
 
 
-def _class_accuracy(correct: Tensor, total: Tensor) -> ClassAccuracy:
+def class_accuracy(correct: Tensor, total: Tensor) -> ClassAccuracy:
+    """Return the accuracy of classes with `correct` of `total` images: int64 [K], [K]."""
     accuracy = correct.float() / total.float()
     worst = int(torch.nan_to_num(accuracy, nan=math.inf).argmin())
     return ClassAccuracy(accuracy, total, worst)

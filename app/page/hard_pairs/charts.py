@@ -32,11 +32,19 @@ Array = NDArray[np.float32]
 def class_bars(clean: Array, robust: Array, worst: int, class_names: Sequence[str]) -> go.Figure:
     """Return clean and robust accuracy of each class [K], [K]; the worst robust one is marked."""
     figure = go.Figure()
-    for name, values, colour, pattern in (
-        ("Clean", clean, CLEAN, ""),
-        ("Robust", robust, ROBUST, "/"),
-    ):
-        _add_bars(figure, name, values, class_names, colour, pattern)
+    _add_bars(figure, "Clean", clean, class_names, CLEAN, "")
+    _add_bars(figure, "Robust", robust, class_names, ROBUST, "/")
+    return _with_worst(figure, worst, class_names)
+
+
+def card_bars(robust: Array, worst: int, class_names: Sequence[str]) -> go.Figure:
+    """Return the robust accuracy of each class [K] alone; the worst one is marked."""
+    figure = go.Figure()
+    _add_bars(figure, "Robust", robust, class_names, ROBUST, "/")
+    return _with_worst(figure, worst, class_names)
+
+
+def _with_worst(figure: go.Figure, worst: int, class_names: Sequence[str]) -> go.Figure:
     figure.add_annotation(
         x=in_html(class_names[worst]),
         y=102,

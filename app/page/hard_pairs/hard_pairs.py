@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.page.hard_pairs import measure
+from app.page.hard_pairs.card import show_card
 from app.page.hard_pairs.controls import (
     hard_pairs_link,
     pick_among,
@@ -18,7 +19,7 @@ from app.ui.copy_recipe import copy_recipe
 from app.ui.measure import ask
 from app.ui.model_picker import in_order, pick_model
 from app.ui.page import input_errors, open_page
-from robust_core.analysis.confusion_run import ConfusionPlan
+from robust_core.analysis.confusion_run import ConfusionPlan, ConfusionRun
 from robust_core.checkpoints.catalog import CheckpointInfo
 
 STORY = (
@@ -26,9 +27,10 @@ STORY = (
     "as a few similar classes. See which pairs are hard, and why."
 )
 EMPTY = (
-    "Press **Run attack** to attack every image once and to see the confusion matrix. Then click a "
-    "cell to see its images."
+    "This model is too slow for a first look. Press **Run attack** to attack every image once and "
+    "to see the confusion matrix. Then click a cell to see its images."
 )
+FIRST_LOOK = "A first look at {few} of {all} images. Press **Run attack** to attack all of them."
 
 
 def main() -> None:
@@ -45,18 +47,27 @@ def main() -> None:
             pressed = plan is not None and _pressed(info, plan)
         with page.stage:
             view = pick_view()
-            run = None
-            if plan is not None:
-                run = (
-                    measure.run_confusion(info, plan) if pressed else measure.known_run(info, plan)
-                )
+            run = None if plan is None else _found(info, plan, pressed=pressed)
             if run is None:
                 st.info(EMPTY, icon=":material/grid_on:")
+                show_card(info)
             else:
                 show_view(run, info, among, view)
                 copy_recipe(confusion_recipe(info, run.plan), key="hard_pairs.recipe")
         if plan is not None:
             page.copy_link(plan_state(plan))
+
+
+def _found(info: CheckpointInfo, plan: ConfusionPlan, *, pressed: bool) -> ConfusionRun | None:
+    """Return the run of a plan, or a first look, which says that it is one; None without any."""
+    run = measure.run_confusion(info, plan) if pressed else measure.known_run(info, plan)
+    if run is not None:
+        return run
+    run = measure.first_look(info, plan)
+    if run is not None and run.plan != plan:
+        every = len(plan.images_of(models.load_images(info)))
+        st.info(FIRST_LOOK.format(few=len(run.images), all=every), icon=":material/preview:")
+    return run
 
 
 def _pressed(info: CheckpointInfo, plan: ConfusionPlan) -> bool:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from app.ui import models
-from app.ui.measure import Cost, Run, cost_of, known, measure, run
+from app.ui.measure import Cost, Run, affordable, cost_of, known, measure, run
 from app.ui.plain import in_markdown
 from robust_core.analysis import confusion_run
 from robust_core.analysis.confusion import ConfusionPath, confusion_over_epsilons
@@ -18,6 +18,7 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import default_eot_samples
 
 BATCH = 60  # images per pass
+FEWEST = 20  # images of a first look
 EPSILONS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # multiples of the epsilon of the attack
 MOST_TARGETED = 120  # images for the targeted attacks
 MOST_ALIGNED = 120  # images whose perturbations are compared with the gradients of every class
@@ -40,6 +41,15 @@ def cost(info: CheckpointInfo, plan: ConfusionPlan) -> Cost:
 def known_run(info: CheckpointInfo, plan: ConfusionPlan) -> ConfusionRun | None:
     """Return the run of exactly this plan if it is cached."""
     return known(RUN, (info, plan))
+
+
+def first_look(info: CheckpointInfo, plan: ConfusionPlan) -> ConfusionRun | None:
+    """Return the run of a plan on as many of its images as take no wait; None of a slow model."""
+    number = affordable(cost(info, plan), len(plan.images_of(models.load_images(info))), FEWEST)
+    if number == 0:
+        return None
+    few = plan if number >= plan.num_images else plan.model_copy(update={"num_images": number})
+    return run_confusion(info, few)
 
 
 def run_confusion(info: CheckpointInfo, plan: ConfusionPlan) -> ConfusionRun:

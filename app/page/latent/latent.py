@@ -3,29 +3,25 @@
 import streamlit as st
 
 from app.page.latent.details import show_details
+from app.page.latent.first_look import first_look_words, pick_sample
 from app.page.latent.link import IMAGES, latent_link
 from app.page.latent.map import show_map
 from app.page.latent.measure import (
     KeptPath,
     KeptSample,
     image_path,
-    known_sample,
     make_sample,
-    sampled_images,
 )
 from app.page.latent.numbers import show_numbers, summary
 from app.page.latent.recipe import copy_sample
 from app.ui import models
 from app.ui.attack_controls import AttackPlan
 from app.ui.attacked_image import pick_attacked_image
-from app.ui.measure import ask, cost_of
 from app.ui.model_picker import in_order, pick_model
 from app.ui.page import input_errors, open_page
 from app.ui.traces import attack_image
-from robust_core.analysis.latent import FEWEST_PROJECTED
 from robust_core.checkpoints.catalog import CheckpointInfo
 
-BATCH = 64  # images per pass
 STORY = "An attack hardly changes the pixels of an image. See how far it moves its features."
 
 
@@ -47,29 +43,22 @@ def main() -> None:
             page.stage.info(f"This network has no features that could be mapped: {reason}.")
             return
         with page.controls:
-            num_images, wanted = _wanted(info, plan)
+            wanted = pick_sample(info, plan)
         with page.stage:
-            if not wanted:
+            if wanted is None:
                 st.info("This attack takes a while: press Map the features to start it.")
                 return
-            sample = make_sample(info, plan.attack, plan.target, num_images)
-            trace = attack_image(info, image.x, image.label, plan.attack, plan.target)
-            _draw(info, plan, sample, image_path(info, trace))
+            seen, num_images = wanted
+            if wanted != (plan, IMAGES.value):
+                st.info(first_look_words(plan, seen, num_images), icon=":material/preview:")
+            sample = make_sample(info, seen.attack, seen.target, num_images)
+            trace = attack_image(info, image.x, image.label, seen.attack, seen.target)
+            _draw(info, seen, num_images, sample, image_path(info, trace))
 
 
-def _wanted(info: CheckpointInfo, plan: AttackPlan) -> tuple[int, bool]:
-    """Draw size, button and cost; return the size and whether to show the map now."""
-    num_images = IMAGES.slider("Number of images")
-    count = len(sampled_images(info, plan.target, num_images))
-    cost = cost_of([info], plan.attack.passes() * count, BATCH)
-    wanted = ask("Map the features", cost, key="latent", always=True, width="stretch")
-    if count < FEWEST_PROJECTED:
-        st.caption(f"A map needs at least {FEWEST_PROJECTED} images: only numbers will be shown.")
-    request = (info, plan.attack, plan.target, num_images)
-    return num_images, wanted or known_sample(*request) is not None
-
-
-def _draw(info: CheckpointInfo, plan: AttackPlan, sample: KeptSample, path: KeptPath) -> None:
+def _draw(
+    info: CheckpointInfo, plan: AttackPlan, num_images: int, sample: KeptSample, path: KeptPath
+) -> None:
     """Draw the summary, the map with its numbers, and the tabs below."""
     st.markdown(summary(sample, plan.attack))
     pictures, numbers = st.columns([2, 1], gap="medium")
@@ -77,7 +66,7 @@ def _draw(info: CheckpointInfo, plan: AttackPlan, sample: KeptSample, path: Kept
         show_map(info, sample, path, plan.attack.seed)
     with numbers:
         show_numbers(sample, info)
-    copy_sample(info, plan.attack, plan.target, int(IMAGES.value))
+    copy_sample(info, plan.attack, plan.target, num_images)
     st.divider()
     show_details(info, sample, plan.attack)
 

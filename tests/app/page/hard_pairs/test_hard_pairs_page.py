@@ -39,10 +39,26 @@ def show(view: str, model: str = STANDARD) -> AppTest:
     return page
 
 
-def test_the_first_visit_says_what_to_do_and_what_it_costs():
+def test_the_first_visit_shows_what_takes_no_wait_and_says_what_all_costs(monkeypatch):
+    monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: 0.0009)
     page = open_page({"num_images": 359})  # a plan that no other test runs
-    assert "Press **Run attack**" in page.info[0].value
+    assert "A first look at 50 of 359 images. Press **Run attack**" in page.info[0].value
     assert "Cost: 7,180 forward-backward passes" in said(page)
+    assert "on 50 test images: clean accuracy" in said(page)
+    press(page, "Run attack")
+    assert "on 359 test images" in said(page) and "first look" not in said(page)
+
+
+def test_a_model_too_slow_for_a_first_look_shows_its_card(monkeypatch):
+    monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: 1.0)
+    page = open_page({"model": SPAT, "num_images": 358})
+    assert "too slow for a first look" in page.info[0].value
+    card = checkpoint_info(SPAT).card
+    assert card is not None
+    lowest = min(card.results_of(""), key=lambda one: one.accuracy)
+    assert f"of {lowest.num_images} test images stay correct" in said(page)
+    older = open_page({"model": ROBUST, "num_images": 358})  # its card does not say it by image
+    assert "too slow" in said(older) and "The card says" not in said(older)
 
 
 def test_the_run_agrees_with_the_evaluator():

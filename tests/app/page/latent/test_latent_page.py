@@ -201,6 +201,23 @@ def test_a_map_of_layers_frames_the_chosen_class():
     assert (frame["y0"], frame["y1"]) == (0.5, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1e-6, ""),  # everything takes no wait
+        (0.001, "A first look at 40 images. Press **Map the features** for PGD on 51 images."),
+        (0.01, "A first look at 30 images, under FGSM with the same budget instead. Press"),
+        (1.0, "This attack takes a while: press Map the features to start it."),
+    ],
+)
+def test_a_first_look_takes_no_wait(seconds: float, words: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: seconds)
+    page = open_page(model=STANDARD, attack="pgd", epsilon=0.11 + seconds / 100, images=51)
+    assert (words or "PGD lowers the accuracy from") in said(page)
+    assert ("lowers the accuracy from" in said(page)) == (seconds < 1)
+    assert ("A first look" in said(page)) == ("first look" in words)
+
+
 def test_misclassified_images_of_a_selection_come_first_and_all_are_exported():
     sample = make(STANDARD)
     ids = [f"{role}|{i}" for role in ("noisy", "adversarial", "clean") for i in range(6)]
