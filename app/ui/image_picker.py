@@ -11,7 +11,7 @@ from torch import Tensor
 from app.ui import models
 from app.ui.browser.gallery import gallery
 from app.ui.forms import show_input_error
-from app.ui.model_picker import chosen_model
+from app.ui.model_picker import Usual, chosen_model
 from app.ui.open_in import open_menu
 from app.ui.plain import in_markdown
 from app.ui.state import Part, kept
@@ -25,6 +25,7 @@ PER_PAGE = 18
 GALLERY, UPLOAD = "Gallery", "Upload"
 UPLOAD_TYPES = ["png", "jpg", "jpeg"]
 SOURCE_KEY = "attack.source"
+UPLOAD_KEY, KEPT_UPLOAD_KEY = "attack.upload", "attack.kept_upload"
 ALL_CLASSES = -1
 OUTSIDE = (
     "The label **{own}** is the model's own prediction. It is always one of the model's classes, "
@@ -47,6 +48,14 @@ class ChosenImage:
     def in_address(self) -> dict[str, str]:
         """Return its query parameters; an uploaded picture has none."""
         return {} if self.image_id is None else {"image": self.image_id}
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """A picture that a person has uploaded: its name and its bytes."""
+
+    name: str
+    content: bytes
 
 
 def pick_image(info: CheckpointInfo) -> ChosenImage | None:
@@ -78,9 +87,14 @@ def choose_image(info: CheckpointInfo, image_id: str) -> None:
     st.session_state[f"attack.image.{expected}/{split}"] = int(index)
 
 
-def image_part(infos: Sequence[CheckpointInfo]) -> Part:
-    """Return the chosen image in an address, of the data set of the chosen one of `infos`."""
-    return Part("image", lambda image_id: choose_image(chosen_model(infos), image_id))
+def image_part(infos: Sequence[CheckpointInfo], usual: Usual | None = None) -> Part:
+    """Return the chosen image in an address, of the data set of the model that the page shows.
+
+    Args:
+        infos: the checkpoints that the page offers.
+        usual: as of `chosen_model`.
+    """
+    return Part("image", lambda image_id: choose_image(chosen_model(infos, usual), image_id))
 
 
 def _from_gallery(info: CheckpointInfo) -> ChosenImage:
@@ -184,19 +198,32 @@ def _page_controls(
         )
 
 
+def _keep_upload() -> None:
+    """Keep what the uploader holds, which forgets it on another page; forget it if it is empty."""
+    given = st.session_state.get(UPLOAD_KEY)
+    kept_one = None if given is None else _Upload(given.name, given.getvalue())
+    st.session_state[KEPT_UPLOAD_KEY] = kept_one
+
+
 def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
     channels, height, width = info.image_shape
     kind = "grey" if channels == 1 else "colour"
-    file = st.file_uploader(
+    given = st.file_uploader(
         f"PNG or JPEG, cropped and resized to {width} x {height} pixels, {kind}",
         type=UPLOAD_TYPES,
         max_upload_size=20,
-        key="attack.upload",
+        key=UPLOAD_KEY,
+        on_change=_keep_upload,
     )
+    file = st.session_state.get(KEPT_UPLOAD_KEY)
+    if file is not None and given is None:  # given on another page
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(in_markdown(file.name), width="content")
+            st.button("Remove", icon=":material/close:", on_click=_keep_upload, key="attack.forget")
     if file is None:
         st.info("Choose a picture to attack. It stays on this computer.", icon=":material/image:")
         return None
-    x = decode_image(file.getvalue(), info.image_shape)
+    x = decode_image(file.content, info.image_shape)
     model = models.load_model(info)
     own = int(predict_logits(model, x[None]).argmax())
     label = st.selectbox(
@@ -205,7 +232,7 @@ def _uploaded(info: CheckpointInfo) -> ChosenImage | None:
         format_func=lambda k: (
             f"{info.class_names[own]} (predicted by the model)" if k < 0 else info.class_names[k]
         ),
-        key=f"attack.uploaded_label.{info.config.data.name}",
+        **kept(f"attack.uploaded_label.{info.config.data.name}"),
     )
     if label == ALL_CLASSES:
         st.warning(OUTSIDE.format(own=in_markdown(info.class_names[own])), icon=":material/help:")

@@ -19,6 +19,7 @@ from robust_core.errors import InputError
 from robust_core.registry import unknown_name
 
 CHOSEN = "state.chosen_model"  # name of the model that a person, not a page, chose last
+CHOSEN_ON = "state.chosen_on"  # name of the page on which it was chosen
 HERE = "state.here"  # name of the page that is shown
 SHOWN_ON = "state.shown_on"  # key of a widget -> the page that drew it last
 
@@ -43,6 +44,13 @@ def arrive(page: str) -> bool:
 def remember_model(name: str) -> None:
     """Remember which model a person chose, for pages with a choice of models of their own."""
     st.session_state[CHOSEN] = name
+    st.session_state[CHOSEN_ON] = page_here()
+
+
+def chosen_here(name: str) -> bool:
+    """Return whether a person, not a page, chose a model last, and on the page that is shown."""
+    chosen = st.session_state.get(CHOSEN), st.session_state.get(CHOSEN_ON)
+    return chosen == (name, page_here())
 
 
 def kept(key: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.page.retina.network import has_retina
 from app.page.retina.settings import SEED, fixate, fixation, setting_part
 from app.ui.image_picker import image_part
 from app.ui.model_picker import chosen_model, model_part
@@ -22,15 +23,16 @@ def retina_link(infos: Infos) -> PageLink:
     """
     fixations = [_fixation_part(place, name, infos) for place, name in enumerate(("column", "row"))]
     settings = [_setting_part(name, infos) for name in ADJUSTABLE]
-    return PageLink("retina", [model_part(infos), image_part(infos), *fixations, *settings, SEED])
+    shared = [model_part(infos, has_retina), image_part(infos, has_retina)]
+    return PageLink("retina", [*shared, *fixations, *settings, SEED])
 
 
 def _setting_part(name: str, infos: Infos) -> Part:
     """Return one sampling setting of the chosen model."""
     return Part(
         name,
-        lambda text: setting_part(chosen_model(infos), name).take(text),
-        lambda: str(setting_part(chosen_model(infos), name).value),
+        lambda text: setting_part(chosen_model(infos, has_retina), name).take(text),
+        lambda: str(setting_part(chosen_model(infos, has_retina), name).value),
     )
 
 
@@ -38,11 +40,11 @@ def _fixation_part(place: int, name: str, infos: Infos) -> Part:
     """Return column or row of the fixation."""
 
     def take(text: str) -> None:
-        info = chosen_model(infos)
+        info = chosen_model(infos, has_retina)
         size = info.image_shape[2 - place]
         if not (text.isascii() and text.isdigit() and int(text) < size):
             raise InputError(f"{name} should be a whole number in [0, {size - 1}], got {text!r}")
         column, row = (int(one) for one in fixation(info))
         fixate(info)(*((int(text), row) if place == 0 else (column, int(text))))
 
-    return Part(name, take, lambda: str(fixation(chosen_model(infos))[place]))
+    return Part(name, take, lambda: str(fixation(chosen_model(infos, has_retina))[place]))

@@ -22,6 +22,7 @@ from robust_core.attacks.base import Attack, create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data.shapes import Scene
 from robust_core.evaluation.evaluation import evaluate
+from robust_core.gradients import predict_logits
 from robust_core.models.retina.classifier import RetinotopicClassifier, RetinotopicParameters
 from robust_core.models.retina.sampler import Centre
 from robust_core.threat_model import ThreatModel
@@ -73,6 +74,14 @@ def passes(
         "retina.passes",
         (info, x, settings, centre, seed, num_passes),
         lambda job: repeated_passes(network, x, settings, centre, seed, num_passes),
+    )
+
+
+def whole_image(info: CheckpointInfo, x: Tensor) -> Tensor:
+    """Return the probabilities [K] of an image [C,H,W] by a network without a retina."""
+    network = models.load_model(info)
+    return run(
+        "retina.whole", (info, x), lambda job: predict_logits(network, x[None])[0].softmax(dim=0)
     )
 
 

@@ -6,6 +6,11 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.models.retina.classifier import RetinotopicClassifier, RetinotopicParameters
 
 
+def has_retina(info: CheckpointInfo) -> bool:
+    """Return whether the network of a checkpoint has a retinotopic sampler, as its file says."""
+    return info.config.model.name == "retinotopic"
+
+
 def retinotopic_network(info: CheckpointInfo) -> RetinotopicClassifier | None:
     """Return the network of a checkpoint if it has a retinotopic sampler."""
     model = models.load_model(info)

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from app.page.retina.answer import show_answer
 from app.page.retina.decision import show_decision
 from app.page.retina.link import retina_link
-from app.page.retina.network import retinotopic_network
+from app.page.retina.network import has_retina, retinotopic_network
 from app.page.retina.randomness import show_randomness
 from app.page.retina.settings import pick_seed, pick_settings
 from app.page.retina.toy import show_toy
@@ -34,7 +35,7 @@ def main() -> None:
         return
     with input_errors(page.stage):
         with page.controls:
-            info = pick_model(infos)
+            info = pick_model(infos, has_retina, why="has no retina")
             image = pick_image(info)
             with st.expander("Sampler", icon=":material/tune:", expanded=True):
                 settings = pick_settings(info)
@@ -44,9 +45,10 @@ def main() -> None:
             return
         page.copy_link(image.in_address())
         with page.stage:
+            network = retinotopic_network(info)
+            show_answer(info, network, image, settings, seed)
             show_views(info, image, settings, seed)
             st.divider()
-            network = retinotopic_network(info)
             if network is None:
                 st.info(_no_sampler(info, infos), icon=":material/visibility_off:")
             else:
@@ -57,7 +59,7 @@ def main() -> None:
 
 def _no_sampler(info: CheckpointInfo, infos: list[CheckpointInfo]) -> str:
     """Return one sentence on how to get a network that has the sampler."""
-    known = [other.name for other in infos if other.config.model.name == "retinotopic"]
+    known = [other.name for other in infos if has_retina(other)]
     way = (
         f"choose {in_markdown(known[0])} on the left"
         if known

@@ -1,13 +1,16 @@
 """One selection for all pages: it goes along with a person, and an address wins over it."""
 
+import io
+
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import MenuButton
 
 from app.navigation import PAGES, page_script
 from app.ui.open_in import OF_IMAGE, pages_for
 from robust_core.checkpoints.catalog import checkpoint_info
-from tests.app.page_driver import check, open_view
+from tests.app.page_driver import check, open_view, press, said
 
 SHAPES, IMAGE = "shapes-pgd_at", "digits/test/12"
 
@@ -54,6 +57,35 @@ def test_nobodys_choice_changes_no_form():
     page = open_view("retina")  # which shows its first model
     go(page, "robustness")
     assert page.selectbox(key="robustness.data").value == "digits"
+
+
+def test_a_page_that_cannot_show_the_choice_leaves_it_to_the_others():
+    page = open_view("attack", {"model": "digits-denoiser"})
+    go(page, "gradients")  # which offers classifiers
+    assert shown(page, "attack.model.instead").startswith("digits · ")
+    assert "digits-denoiser cannot be shown here" in said(page)
+    go(page, "attack")
+    assert shown(page, "attack.model") == "digits · digits-denoiser"
+    go(page, "gradients")
+    page.selectbox(key="attack.model.instead").set_value(SHAPES)
+    check(page.run())
+    go(page, "attack")
+    assert shown(page, "attack.model") == "shapes · shapes-pgd_at"
+
+
+def test_an_uploaded_picture_goes_along_until_it_is_removed():
+    page = open_view("attack", {"model": "digits-standard"})
+    check(page.segmented_control(key="attack.source").set_value("Upload").run())
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), (200, 30, 90)).save(buffer, "PNG")
+    picture = ("mine.png", buffer.getvalue(), "image/png")
+    check(page.file_uploader[0].set_value(picture).run())
+    for name in ("gradients", "attack"):
+        go(page, name)
+        assert page.segmented_control(key="attack.source").value == "Upload"
+        assert "mine.png" in said(page) and "Choose a picture" not in said(page)
+    press(page, "Remove")
+    assert "mine.png" not in said(page) and "Choose a picture" in said(page)
 
 
 def test_an_address_wins_whenever_a_person_comes_by_it():

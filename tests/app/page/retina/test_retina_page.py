@@ -9,13 +9,17 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
+from app.navigation import page_script
 from app.page.retina import charts
 from app.page.retina.settings import fixate, fixation
 from app.ui import models
 from app.ui.plain import in_markdown
+from robust_core.checkpoints import catalog
 from robust_core.checkpoints.card import Card, versions
 from robust_core.checkpoints.catalog import checkpoint_info, save_checkpoint
 from robust_core.config.presets import preset
+from robust_core.data import load_data
+from robust_core.gradients import predict_logits
 from robust_core.models.base import create_model
 from robust_core.models.retina.classifier import RetinotopicClassifier
 from tests.app.conftest import ROOT
@@ -94,6 +98,34 @@ def test_the_sampler_is_shown_for_a_network_without_one() -> None:
     assert page.slider(key="retina.weight.any.digits").value == 0.9
 
 
+def test_the_page_opens_with_a_retina_and_leaves_the_choice_of_other_pages_alone() -> None:
+    page = open_view("attack", {"model": PLAIN})
+    page.query_params.clear()
+    check(page.switch_page(page_script("retina")).run())
+    assert page.selectbox(key="attack.model.instead").value == TINY
+    assert f"{PLAIN} has no retina: this is {TINY}. Other pages keep {PLAIN}" in said(page)
+    page.session_state["retina.copy_link"] = {"copied": "anything"}
+    check(page.run())
+    assert "".join(page.query_params["model"]) == TINY
+    page.query_params.clear()
+    check(page.switch_page(page_script("attack")).run())
+    assert page.selectbox(key="attack.model").value == PLAIN
+    check(page.switch_page(page_script("retina")).run())
+    check(page.selectbox(key="attack.model.instead").set_value(PLAIN).run())  # asked for here
+    assert "only the sampler is shown" in said(page)
+    assert page.selectbox(key="attack.model").value == PLAIN
+
+
+def test_the_page_says_whether_the_model_is_right() -> None:
+    images, network = load_data("digits", "test"), catalog.load_model(PLAIN)
+    right = predict_logits(network, images.x).argmax(1) == images.y
+    for wanted, words in ((right, "**Right**: "), (~right, "**Wrong**: ")):
+        image = images.image_id(int(wanted.int().argmax()))
+        assert words + PLAIN in said(open_page({"model": PLAIN, "image": image}))
+    assert f"{TINY} predicts" in said(open_page({"model": TINY}))
+    assert "in one pass of 4 views" in said(open_page({"model": TINY}))
+
+
 def test_without_a_sampler_the_page_says_how_to_train_one(checkpoints: Path) -> None:
     (checkpoints / "tiny-retina.safetensors").unlink()
     assert "train one with the method CIIV on the Train page" in said(open_page())
@@ -160,6 +192,7 @@ def test_a_bad_link_gives_one_sentence_and_the_page_goes_on(query, sentence) -> 
 
 
 def test_a_moved_fixation_is_kept_within_the_image() -> None:
+    st.session_state.clear()
     info = checkpoint_info(TINY)
     assert fixation(info) == (16, 16)
     fixate(info)(99, -4)
