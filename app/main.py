@@ -51,7 +51,7 @@ def main() -> None:
     if closed:  # of a single page the navigation shows nothing
         st.sidebar.page_link(pages[ONLY_PAGE])
     st.sidebar.caption(
-        "Robustness laboratory: see attacks happen, and judge whether a classifier withstands them."
+        "Robustness laboratory: see attacks happen, and check whether a classifier is robust."
     )
     if closed and page is not pages[ONLY_PAGE]:
         _lead_back(pages[ONLY_PAGE])

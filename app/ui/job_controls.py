@@ -123,8 +123,8 @@ def explain(kind: JobKind, run: WorkDirectory[Any, Any], status: WorkStatus) -> 
         )
     elif status.silent:
         st.warning(
-            f"{capitalised(status.words)}: its process is there but gives no sign "
-            f"of life. It may hang or be paused; end the process, and Resume continues after the "
+            f"{capitalised(status.words)}: its process is there but does not "
+            f"respond. It may hang or be paused; end the process, and Resume continues after the "
             f"last complete {kind.piece}.",
             icon=":material/hourglass_disabled:",
         )

@@ -54,7 +54,7 @@ def show_players(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace])
     st.session_state.setdefault(GAIN_KEY, GAIN)
     below = st.container() if len(infos) == 1 else None  # several do not fit on a screen with it
     gain = st.slider(
-        "Gain of the perturbation picture",
+        "Perturbation amplification (×)",
         1,
         50,
         help="The picture shows 0.5 + gain * perturbation / 2: mid-grey is no change.",
@@ -91,7 +91,7 @@ def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
         f"{distance_words(attack.norm, attack.epsilon)}; "
         f"computed in {duration_words(trace.seconds)}."
     )
-    st.markdown("**Likeliest classes before and after**")
+    st.markdown("**Most probable classes before and after**")
     st.plotly_chart(
         charts.probability_bars(trace.clean, trace.adversarial, info.class_names),
         config=PLAIN_CHART,
@@ -104,7 +104,7 @@ def show_numbers(trace: AttackTrace, info: CheckpointInfo) -> None:
 
 def show_permissions(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Say what the attacker was allowed to do, and what one image cannot show."""
-    st.subheader("What the attacker was allowed to do", anchor=False)
+    st.subheader("Threat model", anchor=False)
     target = None if trace.target is None else info.class_names[trace.target]
     st.markdown("\n".join(f"- {line}" for line in permissions(trace.attack, target)))
     st.caption(CAUTION)
@@ -112,8 +112,8 @@ def show_permissions(trace: AttackTrace, info: CheckpointInfo) -> None:
 
 def show_survival(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Say whether the adversarial image survives being saved."""
-    st.subheader("Does it survive being saved?", anchor=False)
-    rows = ["| Saved as | Model says | Adversarial |", "|---|---|---|"]
+    st.subheader("Is it still adversarial after saving?", anchor=False)
+    rows = ["| Saved as | Prediction | Adversarial |", "|---|---|---|"]
     for row in trace.survival:
         answer = f"{in_markdown(info.class_names[row.prediction])} ({percent(row.confidence)})"
         rows.append(f"| {row.change} | {answer} | {'yes' if row.adversarial else 'no'} |")

@@ -108,8 +108,8 @@ def show_openness() -> None:
     if is_visitor():
         st.caption(
             ":material/wifi: You use this dashboard over the network. You may have "
-            f"{network.VISITOR_RUNS} runs at work or waiting; importing and deleting are for the "
-            "person at the machine."
+            f"{network.VISITOR_RUNS} runs at work or waiting; only the person at the machine "
+            "can import and delete."
         )
     else:
         st.caption(f":material/wifi: {network.OPEN_WORDS}")

@@ -204,7 +204,7 @@ def attack_outcome(trace: AttackTrace, info: CheckpointInfo) -> AttackOutcome:
         targeted = "" if trace.target is None else ", the target,"
         return AttackOutcome(
             "wrong",
-            f"The model already takes this {label} for {before}{targeted} without any attack "
+            f"The model already classifies this {label} as {before}{targeted} without any attack "
             f"({percent(float(trace.clean.max()))}), so there is nothing to attack.",
         )
     old, new = percent(float(trace.clean[trace.label])), percent(float(trace.adversarial.max()))
@@ -256,14 +256,14 @@ def _targeted_on_error(trace: AttackTrace, info: CheckpointInfo) -> AttackOutcom
         in_markdown(info.class_names[k])
         for k in (trace.label, trace.clean_prediction, trace.prediction)
     )
-    start = f"The model takes this {label} for {before} without any attack"
+    start = f"The model classifies this {label} as {before} without any attack"
     if trace.success:
         return AttackOutcome(
             "moved",
             f"{start}; {attack_title(trace.attack.name)} makes it {after}, the "
             f"target ({percent(float(trace.adversarial.max()))}).",
         )
-    return AttackOutcome("wrong", f"{start}, and for {after} under it, not for the target.")
+    return AttackOutcome("wrong", f"{start}, and as {after} under it, not as the target.")
 
 
 def permissions(attack: Attack, target: str | None) -> list[str]:

@@ -270,9 +270,9 @@ def _unhookable(model: Classifier, method: AttributionName) -> str | None:
     with torch.enable_grad():
         names = _graph_names(copied(x))
     if "GeluBackward0" in names or not relus:
-        return "it knows rules for ReLU, and this network bends its signal elsewhere"
+        return "it has a rule for ReLU only, and this network uses another activation, too"
     if names.count("ReluBackward0") != len(calls):
-        return "ReLUs that are no modules of their own are out of its reach"
+        return "it cannot change a ReLU that is called as a function instead of a module"
     if method == "deep_lift" and len(set(calls)) < len(calls):
         return "it needs a separate ReLU module at every place, and this network uses one twice"
     if method == "deep_lift" and any(isinstance(module, CosineHead) for module in model.modules()):

@@ -98,7 +98,7 @@ def verdict(reported: float, lowest: LowestKnown, findings: Sequence[Finding] = 
 
     "Not robust" if nobody claims more than a tenth; "Not real" if a check of it fails, or if the
     lowest is below it by more than 10 points and with its whole interval; "Overstated" if it is by
-    less; "Not settled" if nothing was checked; else "Holds so far". The limits are our own.
+    less; "Not checked" if nothing was checked; else "Holds so far". The limits are our own.
 
     Args:
         reported: accuracy in [0, 1].
@@ -112,7 +112,7 @@ def verdict(reported: float, lowest: LowestKnown, findings: Sequence[Finding] = 
         return "Not real"
     if lower:
         return "Overstated"
-    return "Holds so far" if findings or lowest.findings else "Not settled"
+    return "Holds so far" if findings or lowest.findings else "Not checked"
 
 
 def headline(

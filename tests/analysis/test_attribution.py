@@ -128,7 +128,7 @@ def test_methods_say_where_they_do_not_apply():
     assert not_applicable(masked, "occlusion") is None
     assert not_applicable(masked, "grad_cam") is None
     functional = Linear(functional=True)
-    assert "modules of their own" in str(not_applicable(functional, "guided_backprop"))
+    assert "called as a function" in str(not_applicable(functional, "guided_backprop"))
     assert "no convolution" in str(not_applicable(functional, "grad_cam"))
     cosine = create_model("small_cnn", SHAPE, 4, {"head": "cosine"}).eval()
     assert "cosine head" in str(not_applicable(cosine, "deep_lift"))

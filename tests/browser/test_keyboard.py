@@ -66,7 +66,7 @@ def test_the_attack_page_works_by_keyboard_alone(visit: Visitor):
     expect(words).to_have_text("step 1 of 21")
     press("Space")
     expect(words).to_have_text("step 21 of 21")
-    tab_to(visit, "Gain of the perturbation picture")
+    tab_to(visit, "Perturbation amplification (×)")
     press("ArrowRight")
     expect(page.locator(".gain")).to_have_text("× 11")
     expect(words).to_have_text("step 21 of 21")

@@ -36,7 +36,7 @@ PEOPLE = (  # model, position of the test image, seed: each pair differs in as l
     ("shapes-pgd_at", 1, 0),
 )
 STEPS = 3
-STEP, GAIN = "Number of steps", "Gain of the perturbation picture"
+STEP, GAIN = "Number of steps", "Perturbation amplification (×)"
 PATIENCE = 120_000  # milliseconds: ten pages share the cores with the server
 ROUNDS, WARM_UP = 70, 10  # three interactions each: a run of a whole page, two of a fragment
 TOLERANCE = 7.0  # MB of growth after the warm-up, see the test

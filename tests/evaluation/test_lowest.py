@@ -61,7 +61,7 @@ def test_the_verdict_follows_the_checks_of_the_number_and_the_lowest_one():
         return lowest_known([Measured("apgd", mask(list(range(correct)), 100), findings)])
 
     assert verdict(0.8, lowest(78), passed) == "Holds so far"
-    assert verdict(0.8, lowest(78)) == "Not settled"
+    assert verdict(0.8, lowest(78)) == "Not checked"
     assert verdict(0.8, lowest(78, passed)) == "Holds so far"
     assert verdict(0.8, lowest(78), failed) == "Not real"
     assert verdict(0.8, lowest(50), passed) == "Not real"

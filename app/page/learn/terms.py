@@ -171,7 +171,9 @@ TERMS = (
         "An attack towards one chosen class; an untargeted attack accepts any wrong class.",
         "attack",
     ),
-    Term("Threat model", "What an attacker may do: norm, epsilon, knowledge and goal.", "attack"),
+    Term(
+        "Threat model", "What an attacker may do: norm, epsilon, knowledge and criterion.", "attack"
+    ),
     Term(
         "TRADES",
         "Training with the clean loss and a second term that keeps the outputs on the clean and "

@@ -68,7 +68,7 @@ TRAINING = Tour(
             answers("less than 2 points", 0.02, "2 to 15 points", 0.15, "more than 15 points"),
             Measure("attack_gap", (ROBUST,), PGD, L2_PGD),
             "Adversarial training protects under the threat model of its training, and less under "
-            "others. The two epsilons cannot be compared; neither accuracy stands for both norms.",
+            "others. The two epsilons cannot be compared; neither accuracy holds for both norms.",
             before=Scene("play", (ROBUST,)),
         ),
         Step(
@@ -185,7 +185,7 @@ REAL = Tour(
         Step(
             "1. Which attack was used?",
             "A reported robust accuracy is only as good as its attack. Take digits-masked: it "
-            "withstands PGD. BPDA is adapted to it.",
+            "resists PGD. BPDA is adapted to it.",
             Scene("card_table", (ROBUST, SPAT, MASKED)),
             "How much lower is the accuracy of digits-masked under BPDA than under PGD?",
             answers("less than 5 points", 0.05, "5 to 30 points", 0.3, "more than 30 points"),

@@ -21,11 +21,11 @@ from robust_core.importing.target import Target, find_target
 
 INTRODUCTION = (
     "Weights of a published robust network or of your own training, an ONNX graph, a folder of "
-    "Hugging Face, or a checkpoint of this laboratory. What it tells is read from it; you are "
-    "asked for the rest, for names and shapes do not say all that a network computes. What is "
-    "stored is a checkpoint of this laboratory: the file is not needed again."
+    "Hugging Face, or a checkpoint of this laboratory. What the file says is read from it; "
+    "you are asked for the rest, because names and shapes do not say all that a network computes. "
+    "A copy is stored as a checkpoint of this laboratory: the file is not needed again."
 )
-NOTHING_LEFT = "This laboratory wrote it, so it says everything itself."
+NOTHING_LEFT = "This laboratory wrote the file, so nothing has to be asked."
 
 
 def bring_model() -> None:
@@ -45,10 +45,10 @@ def bring_model() -> None:
         if look.ours:
             st.info(NOTHING_LEFT, icon=":material/check:")
         else:
-            st.subheader("What it does not tell", anchor=False)
+            st.subheader("What the file does not say", anchor=False)
             said = ask(look, at)
         with right, input_errors():
-            st.subheader("Trying it", anchor=False)
+            st.subheader("Test and import", anchor=False)
             _try(brought, look, key, said)
 
 

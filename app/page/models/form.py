@@ -68,7 +68,7 @@ def ask_key(look: Look, at: str) -> str | None:
         look.keys,
         placeholder="choose one",
         key=f"{at}.key",
-        help="EMA is the average of the weights over the training, mostly the better ones.",
+        help="EMA: moving average of the weights during training, usually more accurate.",
     )
 
 
@@ -83,10 +83,10 @@ def ask(look: Look, at: str) -> Said:
     data, names, shape = _ask_classes(look, network, at)
     st.markdown("**How it expects its pixels**")
     scale, declared = _ask_scale(look, network, data, at)
-    st.markdown("**What you call it**")
+    st.markdown("**Name and reported accuracy**")
     name = st.text_input("Name", key=f"{at}.name", placeholder="that of the file", **KEPT)
     claim = st.number_input(
-        "Clean accuracy that it is said to have, in percent",
+        "Clean accuracy that is reported for it, in per cent",
         min_value=0.0,
         max_value=100.0,
         value=None,
@@ -136,7 +136,7 @@ def _ask_network(look: Look, at: str) -> _Network:
         return _Network(left=look.candidates)
     st.caption(
         f"By names and shapes: {in_markdown(fitting[0].layout)}, {_sizes(fitting[0])}."
-        + (" What no name tells, and changes what it computes:" if len(fitting) > 1 else "")
+        + (" Not in the file, but it changes the outputs:" if len(fitting) > 1 else "")
     )
     said = {name: _ask_choice(name, values, at) for name, values in choices(fitting).items()}
     said = {name: value for name, value in said.items() if value is not None}

@@ -8,7 +8,7 @@ from app.ui.page import input_errors, open_head
 
 STORY = (
     "All models of this laboratory with what was measured on them: the accuracy as reported beside "
-    "the lowest measured. Bring your own or a published one, and see what is left of its claim."
+    "the lowest measured. Bring your own or a published one, and compare its numbers here."
 )
 
 

@@ -18,14 +18,14 @@ from robust_core.evaluation.finding import outcome_of_checks
 
 KEY = "models.table"
 NOT_MEASURED = "not measured yet"
-NONE = "No model fits these filters: take one of them back."
+NONE = "No model matches these filters: remove one of them."
 TALLEST = 480  # pixels of the table; more rows are scrolled
 HELP = {
-    "Clean": "Accuracy without an attack, in percent.",
-    "As reported": "Robust accuracy in percent under the attack of the method's paper, or under "
+    "Clean": "Accuracy without an attack, in per cent.",
+    "As reported": "Robust accuracy in per cent under the attack of the method's paper, or under "
     "PGD with 50 steps and 5 restarts.",
-    "Lowest measured": "Share of images in percent that are correct under every attack and check "
-    "of the same inference mode. A stronger attack can only lower it.",
+    "Lowest measured": "Share of images, in per cent, that are correct under every attack and "
+    "check of the same inference mode. A stronger attack can only lower it.",
     "Gap": "Percentage points by which the lowest measured accuracy is below the reported one.",
     "Checks": "Reliability checks of the lowest number.",
 }
@@ -54,7 +54,7 @@ def show_table() -> None:
         column_config=_columns(),
     )
     st.caption(
-        f"{count_words(len(found), 'row')} of {len(infos)}, one for each way to use a network. A "
+        f"{count_words(len(found), 'row')} of {len(infos)}, one for each inference mode. A "
         "click on a column sorts, a click on a row shows the model below. Numbers of imported "
         f"checkpoints of this laboratory are {STATED}."
     )

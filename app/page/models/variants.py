@@ -19,8 +19,8 @@ from robust_core.importing.target import Target
 
 PASS = "forward pass"
 TEASER = (
-    "Nobody says all that this network computes. Its clean accuracy on labelled images tells the "
-    "ways to open it apart."
+    "The file does not say all that this network computes. The clean accuracy on labelled images "
+    "shows which of the possible networks it is."
 )
 
 
@@ -98,9 +98,9 @@ def _draw(found: Sequence[Variant], at: str) -> None:
         f"highest is {best}",
     )
     st.caption(
-        f"Clean accuracy on {first.num_images} labelled images, in percent. Highest: "
-        f"{in_markdown(best)}. Equal or low numbers tell nothing apart: then only its training "
-        "code does."
+        f"Clean accuracy on {first.num_images} labelled images, in per cent. Highest: "
+        f"{in_markdown(best)}. Equal or low numbers decide nothing: then "
+        "only the network's training code does."
     )
     st.button(
         "Choose the highest",

@@ -13,8 +13,8 @@ from robust_core.models.retina.classifier import RetinotopicClassifier
 
 NUM_IMAGES = (12, 24, 48, 96)
 READING = (
-    "**How to read it.** Where accuracy falls as the attack averages more passes, noise hid the "
-    "gradient from the attack; it did not make the model more robust. The same holds where "
+    "**How to read it.** Where accuracy decreases as the attack averages more passes, noise hid "
+    "the gradient from the attack; it did not make the model more robust. The same holds where "
     "accuracy is lower under the attack on all views than under the attack on one."
 )
 

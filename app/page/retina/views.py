@@ -154,8 +154,8 @@ def _curves(x: Tensor, settings: RetinotopicParameters, view: SampledView) -> No
             ),
             config=PLAIN_CHART,
             key="retina.keep",
-            alt=f"Keep probability falls from {percent(float(density.max()))} at the fixation to "
-            f"{percent(float(density.min()))} at the farthest pixel.",
+            alt=f"Keep probability decreases from {percent(float(density.max()))} at the "
+            f"fixation to {percent(float(density.min()))} at the farthest pixel.",
         )
         st.caption(f"On average {100 * float(density.mean()):.1f} % of the pixels are kept.")
     with right:

@@ -87,7 +87,7 @@ def check_one_step(case: ReliabilityCase) -> Finding | None:
     gap = case.robust_accuracy - single
     why, advice = (
         "gradients near the image mislead the attack",
-        "Suspect masked gradients; try smaller steps and Square.",
+        "Gradients are probably masked: try smaller steps and Square.",
     )
     following = case.other("square")
     longer = case.longer() if gap > WARN_ABOVE else None

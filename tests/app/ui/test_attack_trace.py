@@ -142,12 +142,12 @@ def test_what_was_wrong_before_is_not_counted_as_the_work_of_a_targeted_attack(m
     still = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=own)
     found = attack_outcome(still, info())
     assert found.outcome == "wrong"
-    assert f"takes this {NAMES[label]} for {NAMES[own]}, the target," in found.sentence
+    assert f"classifies this {NAMES[label]} as {NAMES[own]}, the target," in found.sentence
     led = trace_attack(model, x, label, strong, target=goal)
     assert led.success
     found = attack_outcome(led, info())
     assert found.outcome == "moved"
-    assert f"takes this {NAMES[label]} for {NAMES[own]} without any attack" in found.sentence
+    assert f"classifies this {NAMES[label]} as {NAMES[own]} without any attack" in found.sentence
     assert f"makes it {NAMES[goal]}, the target" in found.sentence
     weak = trace_attack(model, x, label, create_attack("fgsm", epsilon=0.0), target=goal)
     assert attack_outcome(weak, info()).outcome == "wrong"

@@ -19,7 +19,7 @@ def open_page(query: dict[str, str] | None = None) -> AppTest:
 def test_the_first_visit_shows_an_attack():
     page = open_page()
     assert "Run attack" in labels(page)
-    assert "What the attacker was allowed to do" in [s.value for s in page.subheader]
+    assert "Threat model" in [s.value for s in page.subheader]
     assert len(page.metric) == 3
     assert not page.error
 

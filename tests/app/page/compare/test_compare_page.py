@@ -46,7 +46,7 @@ def test_one_player_has_every_model_and_every_step():
 def test_one_gain_amplifies_the_perturbations_of_all_models():
     page = open_page()
     before = player(page)
-    [gain] = [each for each in page.slider if each.label == "Gain of the perturbation picture"]
+    [gain] = [each for each in page.slider if each.label == "Perturbation amplification (×)"]
     after = player(check(gain.set_value(50).run()))
     assert after["id"] == before["id"] and after["gain"] == "50"
     for old, new in zip(before["models"], after["models"], strict=True):

@@ -57,7 +57,7 @@ def test_the_table_is_filtered_and_its_numbers_are_those_of_the_cards() -> None:
     assert "It ships with the laboratory, so it stays." in said(page)
     assert "Yes, delete it" not in labels(page)
     choose(page, "text_input", "Find", "no such model")
-    assert "No model fits" in said(page)
+    assert "No model matches" in said(page)
 
 
 def test_an_address_of_nonsense_is_answered_part_by_part() -> None:
@@ -123,7 +123,7 @@ def test_foreign_weights_are_compared_and_imported_as_what_they_are(shelf: Path)
     assert (best["Head"], best["Activation"]) == ("linear", "relu")
     assert best["of the data set"] > 80 > best["[-1, 1]"]
     press(page, "Choose the highest")
-    choose(page, "number_input", "Clean accuracy that it is said to have, in percent", 20.0)
+    choose(page, "number_input", "Clean accuracy that is reported for it, in per cent", 20.0)
     check_no_error(press(page, "Import"))
     info = checkpoint_info("imported/model")
     assert isinstance(info.config, ImportConfig)
