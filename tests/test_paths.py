@@ -65,10 +65,14 @@ def test_two_variables_move_a_persons_files_and_nothing_that_ships(
 
 @pytest.mark.slow
 def test_the_engine_finds_its_models_from_any_folder(tmp_path: Path) -> None:
+    """And opens the one of the most parts without what only training and drawing need."""
     code = (
         f"import sys; sys.path.insert(0, {str(paths.REPOSITORY)!r}); "
-        "import robust_core as rc; print(*rc.list_checkpoints())"
+        "import robust_core as rc; print(*rc.list_checkpoints()); rc.load_model('digits-atld'); "
+        "print({'torch._dynamo', 'sklearn', 'plotly', 'streamlit'} & set(sys.modules))"
     )
     command = [sys.executable, "-P", "-c", code]
     found = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "digits-pgd_at" in found.stdout.split()
+    names, superfluous = found.stdout.splitlines()
+    assert "digits-pgd_at" in names.split()
+    assert superfluous == "set()"

@@ -5,7 +5,7 @@ card. Nothing in such a file can be executed, and nothing else is ever opened.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from robust_core.checkpoints.card import Card, Name
 from robust_core.checkpoints.folders import SUFFIX
@@ -149,13 +150,30 @@ def _may_be_half(tensor: Tensor) -> bool:
     return tensor.dtype is torch.float32 and tensor.dim() >= 2
 
 
+class _Shapes(TorchFunctionMode):
+    """On the device "meta", without the initial values that a tensor there cannot have.
+
+    torch imports its compiler, for more than a second, to compute such values of nothing.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def build(data: bytes, what: str) -> tuple[Classifier, TrainingMethod | None]:
     """Check a whole file and return its network and method, in eval mode and frozen.
 
     A model that was not trained here has no method.
     """
     table, description = parse_header(data[: 8 + LARGEST_HEADER], len(data), what)
-    _check_table(table, shipped_tensors(*_create(description, "meta", what)), what)
+    with torch.device("meta"), _Shapes():
+        expected = shipped_tensors(*_create(description, what))
+    _check_table(table, expected, what)
     try:
         tensors = load(data)
     except SafetensorError as error:
@@ -174,7 +192,8 @@ def filled(
     for key, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise InputError(f"{what} should have finite weights, but {key} has NaN or infinity")
-    model, method = _create(description, "cpu", what)
+    with torch.device("cpu"):
+        model, method = _create(description, what)
     _check_shapes(tensors, shipped_tensors(model, method), what)
     model.load_state_dict({key: tensors[key] for key in model.state_dict()})
     model.requires_grad_(False).eval()
@@ -186,13 +205,11 @@ def filled(
     return model, method.requires_grad_(False).eval()
 
 
-def _create(
-    description: Description, device: str, what: str
-) -> tuple[Classifier, TrainingMethod | None]:
+def _create(description: Description, what: str) -> tuple[Classifier, TrainingMethod | None]:
     """Build network and method; on the device "meta" this takes neither memory nor time."""
     config = description.config
     try:
-        with torch.device(device), torch.random.fork_rng():
+        with torch.random.fork_rng():
             model = create_model(
                 config.model.name,
                 description.image_shape,

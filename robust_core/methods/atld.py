@@ -1,6 +1,7 @@
 """ATLD: adversarial training with the latent distribution, and inference through its manifold."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -135,7 +136,6 @@ class ATLD(TrainingMethod):
     )
     shipped_parts = ("discriminator",)
     discriminator: Discriminator
-    discriminator_optimiser: torch.optim.Optimizer
 
     def __init__(self, parameters: ATLDParameters) -> None:
         """Start at full epsilon."""
@@ -143,19 +143,13 @@ class ATLD(TrainingMethod):
         self.warmup = EpsilonWarmup(parameters.threat_model, None, parameters.warmup_epochs)
 
     def attach(self, model: Classifier) -> None:
-        """Check that the network has a linear head; build the discriminator and its optimiser."""
+        """Check that the network has a linear head; build the discriminator."""
         super().attach(model)
         settings: ATLDParameters = self.settings
         self.discriminator = Discriminator(
             model.num_classes,
             num_blocks=settings.discriminator_blocks,
             widen_factor=settings.discriminator_width,
-        )
-        self.discriminator_optimiser = torch.optim.SGD(
-            self.discriminator.parameters(),
-            lr=settings.discriminator_learning_rate,
-            momentum=MOMENTUM,
-            weight_decay=WEIGHT_DECAY,
         )
 
     @classmethod
@@ -219,6 +213,17 @@ class ATLD(TrainingMethod):
             "discriminator_manifold": losses.manifold.mean().item(),
             "discriminator_class": losses.classes.mean().item(),
         }
+
+    @cached_property
+    def discriminator_optimiser(self) -> torch.optim.Optimizer:
+        """SGD as released; built when a training asks for it: who only looks need not wait."""
+        settings: ATLDParameters = self.settings
+        return torch.optim.SGD(
+            self.discriminator.parameters(),
+            lr=settings.discriminator_learning_rate,
+            momentum=MOMENTUM,
+            weight_decay=WEIGHT_DECAY,
+        )
 
     def step_discriminator(self, loss: Tensor) -> None:
         """Take one step of the discriminator's optimiser down `loss`, a scalar with a graph.

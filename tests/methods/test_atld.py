@@ -162,14 +162,16 @@ def test_discriminator_separates_shapes_but_not_a_shift_of_the_whole_batch(shift
     method = attached(network(), discriminator_learning_rate=0.1)
     generator = torch.Generator().manual_seed(0)
     target = smooth_labels(labels(32, 4), 4, 0.5)
-    terms: dict[str, float] = {}
+    losses = []
     for _ in range(60):
         clean = torch.randn(32, 4, generator=generator)
         terms = method._train_discriminator(clean, clean - 2 if shift else clean.abs(), target)
+        losses.append(terms["discriminator_manifold"])
+    late = sum(losses[-20:]) / 20  # a single batch may cost anything
     if shift:
-        assert terms["discriminator_manifold"] == pytest.approx(2 * math.log(2), abs=0.05)
+        assert late == pytest.approx(2 * math.log(2), abs=0.05)
     else:
-        assert terms["discriminator_manifold"] < 1.0
+        assert late < 2 * math.log(2) - 0.15
 
 
 def test_runs_under_autocast_with_its_discriminator_in_float32():
