@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [  # of the engine, from below; what shares a floor does not know each other
     {"errors"},
-    {"aliases", "distributed", "files", "losses", "network", "paths", "registry"},
+    {"aliases", "distributed", "files", "losses", "network", "paths", "registry", "units"},
     {"parameters"},
     {"threat_model"},
     {"data", "models"},

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from app.ui.charts import ADVERSARIAL, CLEAN, LEGEND, MARGIN, ROBUST
 from app.ui.plain import in_html
+from app.ui.units import percent
 from robust_core.evaluation.curves import Curve
 from robust_core.threat_model import Norm
 
@@ -25,6 +26,11 @@ CURVE_TITLES = {
     "num_restarts": "Restarts",
     "eot_samples": "Passes per gradient",
 }
+
+
+def last_accuracies(curves: Mapping[str, Curve]) -> str:
+    """Return the accuracy of each curve at its last value, in words."""
+    return ", ".join(f"{label} {percent(curve.accuracies[-1])}" for label, curve in curves.items())
 
 
 def accuracy_figure(
@@ -56,7 +62,7 @@ def accuracy_figure(
                 "thickness": 1,
                 "width": 3,
             },
-            hovertemplate=f"{CURVE_TITLES[curve.parameter].lower()} %{{x:.3g}}: %{{y:.1f}} %"
+            hovertemplate=f"{CURVE_TITLES[curve.parameter].lower()} %{{x:.3g}}: %{{y:.1f}}\u00a0%"
             f"<extra>{in_html(label)}</extra>",
         )
     figure.update_layout(height=300, margin=MARGIN, legend=LEGEND, showlegend=True)
@@ -64,7 +70,7 @@ def accuracy_figure(
         figure.update_xaxes(title=title, rangemode="tozero")
     else:  # these parameters grow by factors
         figure.update_xaxes(title=title, type="log", dtick="D2")
-    figure.update_yaxes(title="Accuracy", range=[0, 103], ticksuffix=" %")
+    figure.update_yaxes(title="Accuracy", range=[0, 103], ticksuffix="\u00a0%")
     return figure
 
 

@@ -69,14 +69,23 @@ def probability_bars(
             text=[percent(value / 100) for value in shown],
             textposition="outside",
             cliponaxis=False,
-            hovertemplate="%{y}: %{x:.1f} %<extra>" + name + "</extra>",
+            hovertemplate="%{y}: %{x:.1f}\u00a0%<extra>" + name + "</extra>",
         )
     figure.update_layout(
         barmode="group", bargap=0.3, height=46 * len(rows) + 60, margin=MARGIN, legend=LEGEND
     )
     figure.update_xaxes(range=[0, 135], visible=False)
-    figure.update_yaxes(type="category", autorange="reversed", title=None, ticksuffix=" ")
+    figure.update_yaxes(type="category", autorange="reversed", title="Class", ticksuffix=" ")
     return figure
+
+
+def whole_ticks(most: float) -> dict[str, float | str]:
+    """Return the settings of an axis from 0 to `most` with about 8 ticks, all whole numbers."""
+    steps = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+    return {
+        "dtick": next((step for step in steps if most <= 8 * step), 1000),
+        "tickformat": "d",
+    }
 
 
 def accuracy_curves(
@@ -95,11 +104,11 @@ def accuracy_curves(
             mode="lines+markers",
             line={"color": colour, "dash": dash},
             marker={"symbol": symbol, "size": 7},
-            hovertemplate="epoch %{x}: %{y:.1f} %<extra>" + name + "</extra>",
+            hovertemplate="epoch %{x}: %{y:.1f}\u00a0%<extra>" + name + "</extra>",
         )
     figure.update_layout(height=280, margin=MARGIN, legend=LEGEND)
-    figure.update_xaxes(title="Epoch", rangemode="tozero", tickformat="d")
-    figure.update_yaxes(title="Validation accuracy", range=[0, 102], ticksuffix=" %")
+    figure.update_xaxes(title="Epoch", rangemode="tozero", **whole_ticks(max(epochs)))
+    figure.update_yaxes(title="Validation accuracy", range=[0, 102], ticksuffix="\u00a0%")
     return figure
 
 
@@ -117,8 +126,8 @@ def term_curves(epochs: Sequence[int], terms: Mapping[str, Sequence[float]]) -> 
             hovertemplate="epoch %{x}: %{y:.3g}<extra>" + in_html(name) + "</extra>",
         )
     figure.update_layout(height=280, margin=MARGIN, legend=LEGEND, showlegend=True)
-    figure.update_xaxes(title="Epoch", rangemode="tozero", tickformat="d")
-    figure.update_yaxes(title="Training loss", rangemode="tozero")
+    figure.update_xaxes(title="Epoch", rangemode="tozero", **whole_ticks(max(epochs)))
+    figure.update_yaxes(title="Terms of the training loss", rangemode="tozero")
     return figure
 
 
@@ -186,8 +195,10 @@ def surface_contour(surface: Surface) -> go.Figure:
             hovertemplate=f"{point.name} image<extra></extra>",
         )
     figure.update_layout(height=430, margin=MARGIN, legend=LEGEND)
-    figure.update_xaxes(title=f"{surface.axis} direction", constrain="domain")
-    figure.update_yaxes(title=f"{RANDOM_AXIS} direction", scaleanchor="x", constrain="domain")
+    figure.update_xaxes(title=f"{surface.axis} direction (in epsilon)", constrain="domain")
+    figure.update_yaxes(
+        title=f"{RANDOM_AXIS} direction (in epsilon)", scaleanchor="x", constrain="domain"
+    )
     return figure
 
 
@@ -238,8 +249,8 @@ def surface_relief(surface: Surface) -> go.Figure:
         margin=MARGIN,
         legend=LEGEND,
         scene={
-            "xaxis": {"title": surface.axis},
-            "yaxis": {"title": RANDOM_AXIS},
+            "xaxis": {"title": f"{surface.axis} (in epsilon)"},
+            "yaxis": {"title": f"{RANDOM_AXIS} (in epsilon)"},
             "zaxis": {"title": surface.value},
             "aspectratio": {"x": 1, "y": 1, "z": 0.6},
             "camera": {"eye": {"x": -1.5, "y": -1.75, "z": 1.0}},

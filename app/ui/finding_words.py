@@ -36,4 +36,4 @@ def reliability_sentence(findings: Sequence[Finding], trace: AttackTrace) -> str
 
 
 def _exact_percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.3g}\u00a0%"

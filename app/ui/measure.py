@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from app.ui import gate, models
 from app.ui.plain import in_markdown
-from app.ui.units import count_words, duration_words
+from app.ui.units import count_words, duration_words, percent
 from robust_core.attacks.base import Attack
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.batch import watched
@@ -104,7 +104,7 @@ class Run:
         self._words = words or self._words
         if time.perf_counter() - self._shown > PROGRESS_INTERVAL:
             self._shown = time.perf_counter()
-            self._place.progress(min(share, 1.0), f"{in_markdown(self._words)}: {share:.0%}")
+            self._place.progress(min(share, 1.0), f"{in_markdown(self._words)}: {percent(share)}")
 
     def done(self, number: int, total: int) -> None:
         """Tell how many of all parts of the work are done."""

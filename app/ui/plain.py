@@ -11,6 +11,7 @@ import re
 
 JOINER = "\N{WORD JOINER}"  # cannot be seen; takes a word apart that would mean something
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]+")  # also turns of direction
+_SPACES = re.compile(r"[^\S\u00a0]+")  # of any kind, but for those at which no line may break
 _SPECIAL = re.compile(r"[\\`*\[<>$~|&]|(?<![^\W_])_|_(?![^\W_])")
 _START = re.compile(r"^([#+=:-]|\d+(?=[.)]))")
 _JOINED = re.compile(r":(?=[^\s:])|@|(?i:\bwww(?=\.))")  # icons, colours, addresses, mail
@@ -18,7 +19,7 @@ _JOINED = re.compile(r":(?=[^\s:])|@|(?i:\bwww(?=\.))")  # icons, colours, addre
 
 def in_markdown(text: str) -> str:
     """Return text for a place that draws Markdown: labels, captions, messages, tables."""
-    line = " ".join(_INVISIBLE.sub(" ", text).split())
+    line = _SPACES.sub(" ", _INVISIBLE.sub(" ", text)).strip(" ")
     escaped = _SPECIAL.sub(r"\\\g<0>", line)
     begun = _START.sub(_begin, escaped)
     return _JOINED.sub(rf"\g<0>{JOINER}", begun)
@@ -32,7 +33,7 @@ def in_html(text: str) -> str:
 
 def unbroken(text: str) -> str:
     """Return text of our own that a narrow column keeps on one line."""
-    return text.replace(" ", "\N{NO-BREAK SPACE}").replace("–", f"{JOINER}–{JOINER}")
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _begin(found: re.Match[str]) -> str:

@@ -1,15 +1,18 @@
-"""Shares, counts and durations as text."""
+"""Shares, counts and durations as text; per cent is written as the engine writes it."""
+
+from robust_core.units import PER_CENT, percent, percent_range, percent_with_interval
+
+__all__ = [
+    "PER_CENT",
+    "capitalised",
+    "count_words",
+    "duration_words",
+    "percent",
+    "percent_range",
+    "percent_with_interval",
+]
 
 PLURALS = {"pass": "passes", "class": "classes", "query": "queries"}  # all other nouns get an s
-
-
-def percent(share: float) -> str:
-    """Return a share in [0, 1]: "98 %", ">99 %" just below one, "<1 %" just above zero."""
-    if 0.995 < share < 1:
-        return ">99 %"
-    if 0 < share < 0.005:
-        return "<1 %"
-    return f"{100 * share:.0f} %"
 
 
 def duration_words(seconds: float) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.ui.plain import in_markdown
-from app.ui.units import count_words, percent
+from app.ui.units import count_words, percent, percent_range
 from robust_core.attacks.base import Attack
 from robust_core.attacks.description import attack_title, short_words
 from robust_core.checkpoints.card import RobustResult
@@ -151,11 +151,10 @@ def card_help(info: CheckpointInfo) -> str:
     first = f"Method {info.config.method.name}, network {info.config.model.name}, {ending}."
     if clean is None:
         return in_markdown(first)
-    low, high = (100 * bound for bound in clean)
-    sentences = [first, f"95 % intervals: {low:.1f} to {high:.1f} % clean accuracy"]
+    sentences = [first, f"95\u00a0% intervals: {percent_range(clean, 1)} clean accuracy"]
     for result in info.results:
-        low, high = (100 * bound for bound in result.interval)
-        sentences.append(f"{low:.1f} to {high:.1f} % under {attack_title(result.attack.name)}")
+        share = percent_range(result.interval, 1)
+        sentences.append(f"{share} under {attack_title(result.attack.name)}")
     return in_markdown(sentences[0] + " " + ", ".join(sentences[1:]) + ".")
 
 

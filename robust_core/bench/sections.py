@@ -27,6 +27,7 @@ from robust_core.evaluation.evaluation import evaluate
 from robust_core.gradients import class_gradients, predict_logits
 from robust_core.losses import cross_entropy, is_correct
 from robust_core.models.base import create_model
+from robust_core.units import percent
 
 IMAGE_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 FEWEST_CLASSES = 4  # of the authors' AutoAttack
@@ -80,8 +81,8 @@ def speed_of_pgd(
         share = flops / value / peak["bfloat16" if low else "float32"]
         yield (
             f"  {name:<14}{1000 * value:>10.1f} ms{len(x) / value:>10.1f} images/s"
-            f"{base / value:>8.2f} x{success:>9.1%} fooled, loss{loss:>7.3f}"
-            f"{flops / value / GIGA:>9.1f} GFLOP/s{share:>7.1%}"
+            f"{base / value:>8.2f} x{percent(success, 1):>9} fooled, loss{loss:>7.3f}"
+            f"{flops / value / GIGA:>9.1f} GFLOP/s{percent(share, 1):>7}"
         )
 
 
@@ -163,7 +164,7 @@ def _side_by_side(work: dict[str, Callable[[], float]], x: Tensor) -> Iterator[s
     for name, value in seconds.items():
         yield (
             f"  {name:<14}{len(x) / value:>10.2f} images/s{first / value:>8.2f} x"
-            f"{found[name]:>9.1%} robust"
+            f"{percent(found[name], 1):>9} robust"
         )
 
 

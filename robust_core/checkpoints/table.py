@@ -8,6 +8,7 @@ from robust_core.checkpoints.catalog import CheckpointInfo, list_infos
 from robust_core.config.run import RunConfig
 from robust_core.evaluation.finding import outcome_of_checks
 from robust_core.evaluation.lowest import LowestKnown
+from robust_core.units import percent, percent_range
 
 COLUMNS = (
     *("name", "network", "method", "threat model", "clean", "as reported", "lowest measured"),
@@ -55,8 +56,8 @@ def _summary(info: CheckpointInfo) -> tuple[str, ...]:
         f"`{config.model.name}`",
         f"`{config.method.name}`",
         _threat_model(reported),
-        f"{clean:.1%}",
-        f"{reported.accuracy:.1%} {reported.attack.words}{_surrogate(reported)}, "
+        percent(clean, 1),
+        f"{percent(reported.accuracy, 1)} {reported.attack.words}{_surrogate(reported)}, "
         f"n {reported.num_images}",
         _lowest(lowest),
         lowest.checks,
@@ -68,7 +69,7 @@ def _lowest(lowest: LowestKnown) -> str:
     by = lowest.by
     if lowest.finding is not None and lowest.finding.cause:
         by = f"{by}, {lowest.finding.cause}"
-    return f"{lowest.accuracy:.1%} {by}, n {lowest.num_images}"
+    return f"{percent(lowest.accuracy, 1)} {by}, n {lowest.num_images}"
 
 
 def _threat_model(result: RobustResult) -> str:
@@ -101,4 +102,4 @@ def _measurements(info: CheckpointInfo) -> list[tuple[str, ...]]:
 
 
 def _share(value: float, interval: Sequence[float]) -> str:
-    return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
+    return f"{percent(value, 1)} ({percent_range(interval, 1)})"

@@ -23,6 +23,7 @@ from robust_core.evaluation.outputs import check_outputs
 from robust_core.files import write_atomically
 from robust_core.gradients import predict_logits
 from robust_core.registry import unknown_name
+from robust_core.units import percent
 
 NUM_SHOWN = 5
 NO_NUMBERS = "outputs that are not finite"
@@ -138,7 +139,7 @@ def _top(logits: Tensor, names: tuple[str, ...]) -> str:
         return NO_NUMBERS
     probabilities, classes = logits.softmax(dim=0).topk(min(NUM_SHOWN, len(names)))
     pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
-    return ", ".join(f"{names[label]} {probability:.1%}" for label, probability in pairs)
+    return ", ".join(f"{names[label]} {percent(probability, 1)}" for label, probability in pairs)
 
 
 def _outcome(

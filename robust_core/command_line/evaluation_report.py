@@ -13,6 +13,7 @@ from robust_core.evaluation.lowest import share_words
 from robust_core.evaluation_runs.directory import EvaluationDirectory
 from robust_core.evaluation_runs.results import AttackResult, CheckpointResult
 from robust_core.files import write_atomically
+from robust_core.units import percent
 
 
 def write_report(options: Namespace, directory: EvaluationDirectory) -> None:
@@ -66,7 +67,7 @@ def _attack_lines(one: AttackResult) -> list[str]:
     lines += [f"note      {note}" for note in report.notes]
     for curve in one.curves:
         points = zip(curve.values, curve.accuracies, strict=True)
-        listed = ", ".join(f"{value:.4g}: {share:.1%}" for value, share in points)
+        listed = ", ".join(f"{value:.4g}: {percent(share, 1)}" for value, share in points)
         lines.append(f"curve     {curve.parameter} {listed}")
     return lines
 

@@ -20,6 +20,7 @@ from robust_core.methods.base import METHODS
 from robust_core.models.base import MODELS
 from robust_core.parameters import Parameters
 from robust_core.training.directory import RunDirectory
+from robust_core.units import percent
 
 
 def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
@@ -120,7 +121,10 @@ def _checkpoints() -> list[tuple[str, str]]:
     rows = []
     for info in list_infos():
         card, mark = info.measured, f"{STATED}; " if info.imported else ""
-        words = card and f"{mark}{card.split}: clean {card.clean_accuracy:.1%}; {card.headline()}"
+        words = (
+            card
+            and f"{mark}{card.split}: clean {percent(card.clean_accuracy, 1)}; {card.headline()}"
+        )
         rows.append(
             (info.name, words or f"{_opened(info)} No robust accuracy has been measured yet.")
         )

@@ -19,6 +19,7 @@ from robust_core.errors import InputError
 from robust_core.files import write_atomically
 from robust_core.training.directory import RunDirectory, RunStatus
 from robust_core.training.trainer import train
+from robust_core.units import percent
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 WORK = Work(
@@ -144,7 +145,8 @@ def _ending(directory: RunDirectory, status: RunStatus) -> str:
         robust = card.robust[0]
         lines.append(
             f"best epoch {card.epoch} on {card.num_images} {card.split} images: clean "
-            f"{card.clean_accuracy:.1%}, under {robust.attack.name.upper()} {robust.accuracy:.1%}"
+            f"{percent(card.clean_accuracy, 1)}, under {robust.attack.name.upper()} "
+            f"{percent(robust.accuracy, 1)}"
         )
         lines.append(str(directory.best))
     return "\n".join(lines) + "\n"

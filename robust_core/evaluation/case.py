@@ -15,6 +15,7 @@ from robust_core.evaluation.variants import changed, has_parameter, in_same_thre
 from robust_core.gradients import predict_logits, repeatable_noise
 from robust_core.models.guard import clean_tensor, guarded, is_stochastic
 from robust_core.models.modes import evaluation_mode
+from robust_core.units import percent
 
 Found = TypeVar("Found")
 Key = tuple[Attack, nn.Module | None]  # an attack and its surrogate
@@ -192,7 +193,7 @@ class ReliabilityCase:
 
     def images(self, share: float) -> str:
         """Return "the image" for a single image, or "12% of the images"."""
-        return self.phrase(one="the image", many=f"{share:.0%} of the images")
+        return self.phrase(one="the image", many=f"{percent(share)} of the images")
 
     def compared(self, share: float) -> str:
         """Return a robust accuracy beside that of the checked attack.
@@ -201,7 +202,7 @@ class ReliabilityCase:
         the same. For a single image: whether it is fooled.
         """
         one = f"{'does not fool' if share > 0 else 'fools'} the model on the image"
-        direct, checked = f"{share:.1%}", f"{self.robust_accuracy:.1%}"
+        direct, checked = percent(share, 1), percent(self.robust_accuracy, 1)
         instead = "" if direct == checked else f", not {checked}"
         return self.phrase(one=one, many=f"leaves a robust accuracy of {direct}{instead}")
 

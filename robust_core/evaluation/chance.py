@@ -6,6 +6,7 @@ from torch import Tensor
 from robust_core.errors import InputError
 from robust_core.evaluation.finding import Finding, Severity
 from robust_core.evaluation.lowest import wilson_interval
+from robust_core.units import percent, percent_range
 
 FEWEST_IMAGES = 10  # fewer may miss classes by chance
 ENOUGH = 30  # images, for which a single predicted class cannot be chance
@@ -46,11 +47,11 @@ def chance_sentence(num_correct: int, num_images: int, chance: float) -> str:
     """
     if not is_at_chance(num_correct, num_images, chance):
         return ""
-    low, high = (100 * bound for bound in wilson_interval(num_correct, num_images))
+    interval = percent_range(wilson_interval(num_correct, num_images))
     return (
         f"This model is at chance level: without an attack it classifies {num_correct} of "
-        f"{num_images:,} images correctly (95 % interval {low:.0f} to {high:.0f} %); always "
-        f"predicting the most frequent class would be correct on {100 * chance:.0f} %."
+        f"{num_images:,} images correctly (95\u00a0% interval {interval}); "
+        f"always predicting the most frequent class would be correct on {percent(chance)}."
     )
 
 

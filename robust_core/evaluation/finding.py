@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, field_serializer, field_validator
 from pydantic.dataclasses import dataclass
 
 from robust_core.aliases import CHECKS
+from robust_core.units import with_no_break
 
 
 class Severity(StrEnum):
@@ -66,6 +67,11 @@ class Finding:
     @classmethod
     def _read_old_name(cls, name: Any) -> Any:
         return CHECKS.get(name, name) if isinstance(name, str) else name
+
+    @field_validator("sentence")
+    @classmethod
+    def _read_old_sentence(cls, sentence: str) -> str:
+        return with_no_break(sentence)
 
     @field_validator("value", mode="before")
     @classmethod

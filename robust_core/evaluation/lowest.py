@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robust_core.evaluation.check_text import reasons
 from robust_core.evaluation.finding import Finding, Severity, outcome_of_checks, overall
+from robust_core.units import percent, percent_range
 
 FEWEST_IMAGES = 20  # on fewer, a share is mostly chance
 LARGE_GAP = 0.1  # of an accuracy, beyond which what was reported is not real
@@ -22,8 +23,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def share_words(accuracy: float, interval: tuple[float, float]) -> str:
-    """Return a share with its interval: "40.0% (95 % interval 30.9% to 49.8%)"."""
-    return f"{accuracy:.1%} (95 % interval {interval[0]:.1%} to {interval[1]:.1%})"
+    """Return a share with its interval: "40.0 % (95 % interval 30.9 to 49.8 %)"."""
+    return f"{percent(accuracy, 1)} (95\u00a0% interval {percent_range(interval, 1)})"
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,9 @@ def headline(
     words = verdict(reported, lowest, findings)
     if running and "so far" not in words:
         words += " so far"
-    words += f": {100 * reported:.0f} % as reported"
+    words += f": {percent(reported)} as reported"
     if lowest.accuracy < reported - 0.005:
-        words += f", at most {100 * lowest.accuracy:.0f} %{cause}"
+        words += f", at most {percent(lowest.accuracy)}{cause}"
     why = reasons([one for one in findings if one.severity is Severity.FAIL])[:MOST_REASONS]
     if why:
         words += f", because {' and '.join(why)}"

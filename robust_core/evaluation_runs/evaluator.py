@@ -26,6 +26,7 @@ from robust_core.evaluation_runs.plan import EvaluationPlan
 from robust_core.evaluation_runs.subjects import images_for, version_of
 from robust_core.evaluation_runs.units import Clock, time_limit, work
 from robust_core.jobs.recorder import STATUS_INTERVAL, Progress, StopRequested, recorded
+from robust_core.units import percent
 
 logger = logging.getLogger("robust_core.evaluation_runs")
 
@@ -77,7 +78,7 @@ def run_evaluation(
         progress = Progress(run, on_progress, run.fresh_status())
 
         def so_far() -> str:
-            return f"with {progress.status.share:.0%} done"
+            return f"with {percent(progress.status.share)} done"
 
         with recorded(progress, so_far=so_far, kept=lambda: "what was done before is kept"):
             stored = run.plan()

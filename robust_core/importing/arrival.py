@@ -21,6 +21,7 @@ from robust_core.evaluation.outputs import are_probabilities
 from robust_core.gradients import predict_logits
 from robust_core.importing.costs import FEWEST_IMAGES
 from robust_core.models.base import Classifier
+from robust_core.units import percent
 
 SAME = 1e-4  # share of the logits' size by which one answer may differ from itself
 MOST_WITHOUT_GRADIENT = 0.02  # share of the pixels
@@ -168,8 +169,8 @@ def _gradient(model: Classifier, x: Tensor, what: str) -> Finding:
         Severity.WARN,
         without,
         MOST_WITHOUT_GRADIENT,
-        f"The gradient is exactly zero at {without:.0%} of the pixels of two images of noise: the "
-        "network may mask it.",
+        f"The gradient is exactly zero at {percent(without)} of the pixels of two images of noise: "
+        "the network may mask it.",
         "Attack with an attack that needs no gradient, too.",
     )
 
@@ -255,17 +256,19 @@ def check_scale(model: Classifier, images: ImageSet, own: Scale) -> Finding:
     declared = found.pop("as declared")
     best = max(found, key=lambda name: found[name])
     gain = found[best] - declared
-    table = ", ".join(f"{name} {value:.0%}" for name, value in found.items())
+    table = ", ".join(f"{name} {percent(value)}" for name, value in found.items())
     if gain <= SUSPICIOUS_GAIN:
-        words = f"No other normalisation is clearly better: {declared:.0%} as declared; {table}."
+        words = (
+            f"No other normalisation is clearly better: {percent(declared)} as declared; {table}."
+        )
         return Finding("normalisation", Severity.OK, gain, SUSPICIOUS_GAIN, words)
     return Finding(
         "normalisation",
         Severity.WARN,
         gain,
         SUSPICIOUS_GAIN,
-        f"Clean accuracy is {declared:.0%} as declared, but {found[best]:.0%} with {best} "
-        f"({table}; {len(images)} images): this model was probably opened wrongly.",
+        f"Clean accuracy is {percent(declared)} as declared, but {percent(found[best])} with "
+        f"{best} ({table}; {len(images)} images): this model was probably opened wrongly.",
         "Import it again with the normalisation of its training code.",
     )
 
@@ -279,10 +282,11 @@ def _check_chance(result: CleanResult) -> Finding:
     chance = chance_level(result.y)
     accuracy = result.accuracy
     if accuracy >= min(TIMES_CHANCE * chance, (1 + chance) / 2):
-        words = f"Clean accuracy is {accuracy:.1%}, above chance ({chance:.0%})."
+        words = f"Clean accuracy is {percent(accuracy, 1)}, above chance ({percent(chance)})."
         return Finding("chance", Severity.OK, accuracy, chance, words)
     words = chance_sentence(result.num_correct, len(result.y), chance) or (
-        f"Clean accuracy is {accuracy:.1%}, less than twice that of chance ({chance:.0%})."
+        f"Clean accuracy is {percent(accuracy, 1)}, less than twice that of chance "
+        f"({percent(chance)})."
     )
     advice = "Check normalisation, data set and which training code the file is from."
     return Finding("chance", Severity.WARN, accuracy, chance, words, advice)
@@ -317,8 +321,8 @@ def check_order(result: CleanResult, order: Tensor, class_names: tuple[str, ...]
         Severity.WARN,
         gain,
         REORDERED_GAIN,
-        f"Clean accuracy is {result.accuracy:.0%}, but {best:.0%} if the outputs are in the order "
-        f"{named}.",
+        f"Clean accuracy is {percent(result.accuracy)}, but {percent(best)} if the outputs are in "
+        f"the order {named}.",
         "If that is so, import it again and give the classes in this order.",
     )
 
@@ -330,8 +334,8 @@ def check_claim(result: CleanResult, claim: float) -> Finding:
     off = max(low - claim, claim - high, 0.0)
     measured = f"{share_words(result.accuracy, interval)} on {len(result.y):,} images"
     if off == 0.0:
-        words = f"The stated clean accuracy of {claim:.1%} agrees with {measured}."
+        words = f"The stated clean accuracy of {percent(claim, 1)} agrees with {measured}."
         return Finding("claim", Severity.OK, off, 0.0, words)
-    words = f"The stated clean accuracy is {claim:.1%}, but measured was {measured}: "
+    words = f"The stated clean accuracy is {percent(claim, 1)}, but measured was {measured}: "
     words += "this model was probably opened wrongly."
     return Finding("claim", Severity.WARN, off, 0.0, words, "Check normalisation and architecture.")

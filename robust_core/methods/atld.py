@@ -26,6 +26,7 @@ from robust_core.models.base import Classifier
 from robust_core.models.discriminator import Discriminator, DiscriminatorOutput, detection_auroc
 from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import ThreatModelParameters
+from robust_core.units import percent
 
 INFERENCES = ("imt", "imt_plus", "imt_smooth")
 MOMENTUM, WEIGHT_DECAY = 0.9, 2e-4  # of the discriminator's SGD, as released
@@ -262,7 +263,7 @@ class ATLD(TrainingMethod):
         share = float(undecided.float().mean())
         return (
             f"The discriminator does not tell clean from attacked images: {fact} (0.5 is chance). "
-            f"ATLD+ takes its half step at {100 * share:.0f} % of the clean images.",
+            f"ATLD+ takes its half step at {percent(share)} of the clean images.",
         )
 
     def inferences(self, model: Classifier) -> tuple[str, ...]:

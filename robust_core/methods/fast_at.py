@@ -15,6 +15,7 @@ from robust_core.methods.parts.inner_attack import BatchNormMode, attack_mode, i
 from robust_core.methods.recipe import EMBEDDING, SGD, Recipe
 from robust_core.parameters import PIXEL_UNIT
 from robust_core.threat_model import ThreatModelParameters
+from robust_core.units import percent
 
 
 class FastATParameters(ThreatModelParameters):
@@ -121,5 +122,5 @@ class FastAT(TrainingMethod):
             return None
         return (
             f"catastrophic overfitting: accuracy under PGD-5 on the epoch's first batch fell from "
-            f"{before:.0%} to {accuracy:.0%}"
+            f"{percent(before)} to {percent(accuracy)}"
         )

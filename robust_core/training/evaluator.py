@@ -146,7 +146,7 @@ def measure_card(
         report = _evaluate(path, images.subset(slice(number)), asked, device, note_progress)
         measured.append(CardResult(asked, report))
         logger.info(
-            "best epoch %d on %d test images: clean %.1f %%, under %s %.1f %%",
+            "best epoch %d on %d test images: clean %.1f\u00a0%%, under %s %.1f\u00a0%%",
             epoch,
             report.num_images,
             100 * report.clean_accuracy,

@@ -18,6 +18,7 @@ from robust_core.config.run import RunConfig
 from robust_core.errors import InputError
 from robust_core.files import parse_json_object, reason_words, write_atomically
 from robust_core.parameters import validation_sentence
+from robust_core.units import percent
 
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 Term = Annotated[  # a loss may overflow while the weights stay finite; JSON says null then
@@ -57,6 +58,18 @@ class EpochMetrics(BaseModel):
     def rank(self, config: RunConfig) -> tuple[bool, float, float]:
         """Return what the best epoch of a run has most of."""
         return config.rank(self.epoch, self.clean_accuracy, self.robust_accuracy)
+
+    @property
+    def words(self) -> str:
+        """The epoch as a line of the log."""
+        floors = {name: f" (floor {value:.4f})" for name, value in self.floors.items()}
+        terms = ", ".join(
+            f"{name} {value:.4f}{floors.get(name, '')}" for name, value in self.terms.items()
+        )
+        return (
+            f"epoch {self.epoch}: validation clean {percent(self.clean_accuracy, 1)}, "
+            f"robust {percent(self.robust_accuracy, 1)}; {terms}; {self.seconds:.1f} s"
+        )
 
     @classmethod
     def from_json(cls, line: str, what: str) -> "EpochMetrics":

@@ -182,7 +182,7 @@ def _train(
             save_state(run.last, config, state)
             run.write_metrics(state.metrics)
             progress.update(now=True, epoch=state.epoch)
-            logger.info(_epoch_line(record))
+            logger.info(record.words)
             if record.warning:
                 logger.warning(record.warning)
     run.write_metrics(state.metrics)
@@ -336,14 +336,3 @@ def _early_end(epoch: int, reason: str) -> str:
         raise InputError(f"training ended in its first epoch, which leaves no model: {reason}")
     logger.info("epoch %d is discarded and training ends: %s", epoch + 1, reason)
     return f"epoch {epoch + 1} was discarded and training ended: {reason}"
-
-
-def _epoch_line(record: EpochMetrics) -> str:
-    floors = {name: f" (floor {value:.4f})" for name, value in record.floors.items()}
-    terms = ", ".join(
-        f"{name} {value:.4f}{floors.get(name, '')}" for name, value in record.terms.items()
-    )
-    return (
-        f"epoch {record.epoch}: validation clean {record.clean_accuracy:.1%}, "
-        f"robust {record.robust_accuracy:.1%}; {terms}; {record.seconds:.1f} s"
-    )

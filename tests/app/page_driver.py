@@ -1,6 +1,8 @@
 """Open a page of the dashboard, press its buttons and read what it says, without a browser."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -26,10 +28,28 @@ def open_view(
 
 
 def check(page: AppTest) -> AppTest:
-    """Return the page, which has raised nothing; fail with message and traceback otherwise."""
+    """Return the page, which has raised nothing, and all of whose axes say what they show."""
     raised = ["\n".join([one.message, *one.stack_trace]) for one in page.exception]
     assert not raised, "\n\n".join(raised)
+    for chart in page.get("plotly_chart"):
+        assert not untitled_axes(json.loads(chart.proto.spec)), chart.proto.id
     return page
+
+
+def untitled_axes(figure: Mapping[str, Any]) -> list[str]:
+    """Return the names of a figure's visible axes without a title."""
+    layout = figure["layout"]
+    flat = [one for one in figure["data"] if "3d" not in one["type"] and one["type"] != "surface"]
+    names = {f"{side}axis" for side in "xy" if flat}
+    names |= {name for name in layout if name.startswith(("xaxis", "yaxis"))}
+    axes = {name: layout.get(name, {}) for name in names}
+    if len(flat) < len(figure["data"]):
+        axes = {f"{side}axis": layout["scene"].get(f"{side}axis", {}) for side in "xyz"}
+    return sorted(
+        name
+        for name, axis in axes.items()
+        if axis.get("visible", True) and not axis.get("title", {}).get("text")
+    )
 
 
 def check_no_error(page: AppTest) -> AppTest:

@@ -77,7 +77,7 @@ def test_a_model_at_chance_is_told_as_such_on_the_attack_page(home):
     page = open_view("attack", {"model": make_few(home, 12, constant=True), **ATTACK})
     (sentence,) = (one.value for one in page.warning if "chance level" in one.value)
     assert "classifies 1 of 12 images correctly" in sentence
-    assert "the most frequent class would be correct on 8 %" in sentence
+    assert "the most frequent class would be correct on 8\u00a0%" in sentence
     assert "predicts 1 of the 12 classes" in sentence
     assert "robust model" not in said(page)
 

@@ -75,8 +75,8 @@ def test_start_shows_a_photograph_that_an_invisible_change_turns_into_another_th
     state = {name: value.replace("%2F", "/") for name, value in state.items()}
     page = check_no_error(open_view("attack", state, timeout=120))
     assert [one.value for one in page.warning] == [
-        "cannon becomes tricycle: PGD fools the model. Confidence 99 % in cannon before, "
-        ">99 % in tricycle now."
+        "cannon becomes tricycle: PGD fools the model. Confidence 99\u00a0% in cannon before, "
+        ">99\u00a0% in tricycle now."
     ]
 
 

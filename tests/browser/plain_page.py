@@ -13,7 +13,7 @@ st.segmented_control("One of few", ["first", "second"], default="first", require
 st.slider("A number", 0, 1000, 250, help="What it means.")
 st.checkbox("Yes or no")
 st.button("Run", type="primary", icon=":material/bolt:")
-st.metric("A metric", "12 %", "as before", delta_color="off", delta_arrow="off")
+st.metric("A metric", "12\u00a0%", "as before", delta_color="off", delta_arrow="off")
 st.tabs(["first", "second"])
 st.expander("More")
 for box in (st.info, st.success, st.warning, st.error):

@@ -49,7 +49,7 @@ def test_a_student_predicts_opens_the_page_and_plays_in_the_plane(visit: Visitor
     epsilon = page.get_by_role("slider", name="Epsilon (L2")
     epsilon.focus()
     page.keyboard.press("Home")
-    expect(told.first).to_have_text(re.compile(r": (\d+) % correct, \1 % under PGD"))
+    expect(told.first).to_have_text(re.compile(r": (\d+)\u00a0% correct, \1\u00a0% under PGD"))
     visit.settle()
 
 

@@ -252,9 +252,12 @@ def test_markdown_table(path) -> None:
     text = markdown_table()
     assert "### digits" in text
     ball = "Linf, epsilon 25.5/255"
-    number = "80.0% PGD-20, n 360"
-    assert f"| `small_cnn` | `pgd_at` | {ball} | 97.5% | {number} | {number} | not checked" in text
-    assert f"| the base network | PGD-20 | {ball} | the same | 80.0% (75.0% to 85.0%)" in text
+    number = "80.0\u00a0% PGD-20, n 360"
+    clean, bounds = "97.5\u00a0%", "75.0\u00a0to\u00a085.0\u00a0%"
+    assert (
+        f"| `small_cnn` | `pgd_at` | {ball} | {clean} | {number} | {number} | not checked" in text
+    )
+    assert f"| the base network | PGD-20 | {ball} | the same | 80.0\u00a0% ({bounds})" in text
 
 
 def test_tensors_survive_byte_for_byte(path, model) -> None:

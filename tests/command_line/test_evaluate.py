@@ -26,7 +26,14 @@ def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> No
     assert len(table.read_text().splitlines()) == 21
     out = capsys.readouterr().out
     assert found["checks"] == "not checked"
-    for word in ("clean", "robust", "curve", "95 % interval", "finished", "checks    not checked"):
+    for word in (
+        "clean",
+        "robust",
+        "curve",
+        "95\u00a0% interval",
+        "finished",
+        "checks    not checked",
+    ):
         assert word in out
     assert main(["evaluate", "--model", model, "--attack", "none", "--num-images", "5"]) == 0
     assert "robust" not in capsys.readouterr().out

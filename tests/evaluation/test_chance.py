@@ -29,8 +29,8 @@ def test_at_chance_is_what_an_independent_interval_says(correct, chance):
 def test_the_sentence_names_both_numbers_and_is_empty_above_chance():
     assert chance_sentence(60, 100, 1 / 3) == ""
     sentence = chance_sentence(34, 100, 1 / 3)
-    assert "34 of 100 images correctly (95 % interval 25 to 44 %)" in sentence
-    assert "the most frequent class would be correct on 33 %" in sentence
+    assert "34 of 100 images correctly (95\u00a0% interval 25\u00a0to\u00a044\u00a0%)" in sentence
+    assert "the most frequent class would be correct on 33\u00a0%" in sentence
     assert "is at chance level" in chance_sentence(2, 2, 0.5), "two are too few to tell"
     assert "is at chance level" in chance_sentence(0, 1000, 0.1), "worse than chance"
 

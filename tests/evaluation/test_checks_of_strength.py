@@ -6,10 +6,10 @@ from torch import Tensor
 
 from robust_core.attacks.base import create_attack
 from robust_core.evaluation.checks.rivals import check_black_box
+from robust_core.evaluation.checks.scale import check_logit_scale
 from robust_core.evaluation.checks.strength import (
     check_converged,
     check_large_epsilon,
-    check_logit_scale,
     check_margin_loss,
     check_one_step,
     check_silent_success,
@@ -70,7 +70,7 @@ def test_a_better_cross_entropy_is_an_alarm_for_the_margin():
     finding = check_margin_loss(subject)
     assert finding is not None and finding.severity is Severity.FAIL
     assert "% with cross-entropy" in finding.sentence
-    assert "100.0% with the margin" in finding.sentence
+    assert "100.0\u00a0% with the margin" in finding.sentence
     assert "with cross-entropy, or AutoAttack" in finding.advice
 
 

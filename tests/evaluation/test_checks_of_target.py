@@ -16,6 +16,7 @@ from robust_core.evaluation.checks.target import (
 from robust_core.evaluation.evaluation import evaluate
 from robust_core.evaluation.finding import Severity
 from robust_core.evaluation.reliability import ReliabilityCase, check_reliability
+from robust_core.units import percent
 from tests.evaluation.diseased import (
     SHAPE,
     Noisy,
@@ -42,7 +43,7 @@ def test_an_attack_on_the_judged_model_is_told_from_one_on_another():
     finding = check_attacked_model(elsewhere)
     assert finding.severity is Severity.FAIL
     assert finding.value == pytest.approx(elsewhere.robust_accuracy - direct.robust_accuracy)
-    assert f"{direct.robust_accuracy:.1%}" in finding.sentence
+    assert percent(direct.robust_accuracy, 1) in finding.sentence
     names = {one.name for one in check_reliability(elsewhere) if one.severity is Severity.FAIL}
     assert {"attacked_model", "black_box"} <= names
 

@@ -50,7 +50,7 @@ def test_what_a_check_found_lowers_the_number():
     lowest = lowest_known([one])
     assert (lowest.accuracy, lowest.num_images) == (0.3, 40)
     assert lowest.finding is checks[1] and not lowest.confirmed
-    assert "at most 30 % once the attack goes through the defence" in headline(0.95, lowest)
+    assert "at most 30\u00a0% once the attack goes through the defence" in headline(0.95, lowest)
 
 
 def test_the_verdict_follows_the_checks_of_the_number_and_the_lowest_one():
@@ -69,11 +69,11 @@ def test_the_verdict_follows_the_checks_of_the_number_and_the_lowest_one():
     assert verdict(0.02, lowest(1), failed) == "Not robust"
     words = headline(0.8, lowest(40), failed, running=True)
     assert words == (
-        "Not real so far: 80 % as reported, at most 40 % under apgd, because an attack without "
-        "gradients fools the model and the gradients are zero or not finite (checks of the lowest "
-        "number: not checked)"
+        "Not real so far: 80\u00a0% as reported, at most 40\u00a0% under apgd, because an attack "
+        "without gradients fools the model and the gradients are zero or not finite (checks of the "
+        "lowest number: not checked)"
     )
-    assert headline(0.8, lowest(78), passed, running=True).startswith("Holds so far: 80 %")
+    assert headline(0.8, lowest(78), passed, running=True).startswith("Holds so far: 80\u00a0%")
 
 
 def test_a_checked_number_that_nothing_lowers_is_settled():

@@ -66,7 +66,7 @@ def test_sentences_about_one_image_speak_of_one_image(model):
 def test_sentences_about_many_images_give_shares():
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     found = {f.name: f.sentence for f in check_reliability(subject_of(Quantised(SHAPE), attack))}
-    assert "zero for 100% of the images" in found["gradients"]
+    assert "zero for 100\u00a0% of the images" in found["gradients"]
     assert "% of the images" in found["black_box"]
 
 
@@ -144,8 +144,8 @@ def test_one_image_that_is_right_is_enough_to_check():
 def test_what_reads_the_same_is_not_told_twice():
     subject = subject_of(LinearModel(SHAPE))
     subject.__dict__["robust_accuracy"] = 0.375
-    assert subject.compared(0.3751) == "leaves a robust accuracy of 37.5%"
-    assert subject.compared(0.25) == "leaves a robust accuracy of 25.0%, not 37.5%"
+    assert subject.compared(0.3751) == "leaves a robust accuracy of 37.5\u00a0%"
+    assert subject.compared(0.25) == "leaves a robust accuracy of 25.0\u00a0%, not 37.5\u00a0%"
 
 
 @pytest.mark.parametrize("num_images", [2, 16, 25, 100])

@@ -120,7 +120,7 @@ def test_another_normalisation_that_is_better_is_named():
     assert check_scale(right, images, ((0.5,), (0.5,))).severity is Severity.OK
     found = check_scale(wrong, images, ((0.0,), (1.0,)))
     assert found.severity is Severity.WARN
-    assert "50% as declared, but 100% with pixels in [-1, 1]" in found.sentence
+    assert "50\u00a0% as declared, but 100\u00a0% with pixels in [-1, 1]" in found.sentence
 
 
 class RedOrBlue(Classifier):
@@ -137,7 +137,7 @@ def test_channels_in_the_other_order_are_named():
     images = ImageSet("two", "test", x, y, ("red", "blue"), torch.arange(100))
     found = check_scale(RedOrBlue((3, 2, 2), 2, 1), images, ((0.0,), (1.0,)))
     assert found.severity is Severity.WARN
-    assert "0% as declared, but 100% with channels in the order BGR" in found.sentence
+    assert "0\u00a0% as declared, but 100\u00a0% with channels in the order BGR" in found.sentence
 
 
 def test_the_order_of_classes_is_recovered_exactly():

@@ -251,7 +251,7 @@ def test_the_command_line(folder, capsys):
     assert main(["import", str(path), *asked, "--name", "theirs", "--claim", "0.99"]) == 0
     said = capsys.readouterr().out
     assert "imported/theirs: wide_resnet, 10 classes\nImported, opened as" in said
-    assert "WARNING: The stated clean accuracy is 99.0%" in said
+    assert "WARNING: The stated clean accuracy is 99.0\u00a0%" in said
     assert main(["list", "checkpoints"]) == 0
     assert "No robust accuracy has been measured yet." in capsys.readouterr().out
     assert main(["card", "imported/theirs"]) == 2

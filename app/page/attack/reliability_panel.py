@@ -12,8 +12,8 @@ from robust_core.evaluation.trace import AttackTrace
 
 LIVE_SECONDS = 2.0  # checks expected to take longer wait for a button
 ANECDOTE = (
-    "One image proves little: here every share is 0 or 100 %. To evaluate a model, run the same "
-    "checks on many test images, on the page Robustness."
+    "One image proves little: here every share is 0 or 100\u00a0%. To evaluate a model, run the "
+    "same checks on many test images, on the page Robustness."
 )
 UNTARGETED = " The checks use untargeted attacks."
 _STYLES = {

@@ -8,6 +8,7 @@ import streamlit as st
 from app.ui import charts as plots
 from app.ui import reliability
 from app.ui.page import input_errors
+from app.ui.units import percent
 from robust_core.analysis.loss_surface import LossSurface
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.evaluation.trace import AttackTrace
@@ -62,7 +63,7 @@ def _draw(surface: LossSurface, trace: AttackTrace, info: CheckpointInfo) -> Non
     wrong = float((surface.margin > 0).float().mean())
     alt = (
         f"{shown} on a plane around the image: from {float(values.min()):.3g} to "
-        f"{float(values.max()):.3g}; {wrong:.0%} of it is misclassified."
+        f"{float(values.max()):.3g}; {percent(wrong)} of it is misclassified."
     )
     for tab, draw in ((flat, plots.surface_contour), (relief, plots.surface_relief)):
         if tab.open:

@@ -47,9 +47,9 @@ def transfer_map(
         colorbar={
             "title": {"text": in_html(title), "side": "right"},
             "thickness": 12,
-            "ticksuffix": " %",
+            "ticksuffix": "\u00a0%",
         },
-        hovertemplate="surrogate %{y}, evaluated %{x}: %{z:.1f} %<extra></extra>",
+        hovertemplate="surrogate %{y}, evaluated %{x}: %{z:.1f}\u00a0%<extra></extra>",
     )
     figure.update_layout(height=64 * len(models) + 90, margin=MARGIN | {"t": 16})
     figure.update_xaxes(title="Evaluated model", side="bottom", type="category", showgrid=False)

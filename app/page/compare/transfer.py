@@ -7,7 +7,7 @@ import streamlit as st
 from app.page.compare import charts, measure
 from app.page.compare.recipe import copy_transfer
 from app.ui import models
-from app.ui.accuracy_charts import accuracy_figure
+from app.ui.accuracy_charts import accuracy_figure, last_accuracies
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
@@ -79,13 +79,12 @@ def show_curves(infos: Sequence[CheckpointInfo], attack: Attack) -> None:
         accuracy_figure(named, charts.STYLES),
         config=PLAIN_CHART,
         key="compare.curves.epsilon",
-        alt="Accuracy against epsilon; at the largest: "
-        + ", ".join(f"{name} {percent(curve.accuracies[-1])}" for name, curve in named.items()),
+        alt="Accuracy against epsilon; at the largest: " + last_accuracies(named),
     )
     st.caption(
         f"{seeded_words(attack, exclude=['epsilon'])}, {attack.norm}, untargeted, a sample of "
-        f"{count_words(number, 'test image')}; bars are 95 % intervals. An image that is fooled "
-        "at one epsilon counts as fooled at every larger one."
+        f"{count_words(number, 'test image')}; bars are 95\u00a0% intervals. An image that is "
+        "fooled at one epsilon counts as fooled at every larger one."
     )
     rows = [
         [info.name, value, number, accuracy]
@@ -138,7 +137,7 @@ def _warn_of_masking(matrix: TransferMatrix, titles: Sequence[str]) -> None:
             "attack on "
             f"itself, but {percent(shares[surrogate][model])} with "
             f"{in_markdown(titles[surrogate])} as "
-            "surrogate model (95 % interval below): a sign of masked gradients.",
+            "surrogate model (95\u00a0% interval below): a sign of masked gradients.",
             icon=":material/visibility_off:",
         )
 

@@ -107,12 +107,12 @@ def alignment_scatter(
             mode="markers",
             cliponaxis=False,
             marker={"size": 13, "color": ROBUST, "symbol": SYMBOLS[number % len(SYMBOLS)]},
-            hovertemplate=f"{in_html(name)}<br>alignment %{{x:.3f}}<br>%{{y:.1f}} % under "
+            hovertemplate=f"{in_html(name)}<br>alignment %{{x:.3f}}<br>%{{y:.1f}}\u00a0% under "
             f"{in_html(words[number])}<extra></extra>",
         )
     figure.update_layout(height=380, margin=MARGIN | {"t": 24}, showlegend=True)
     figure.update_xaxes(title="Alignment (mean cosine with the target)")
-    figure.update_yaxes(title="Robust accuracy", range=[-4, 110], ticksuffix=" %")
+    figure.update_yaxes(title="Robust accuracy", range=[-4, 110], ticksuffix="\u00a0%")
     return figure
 
 

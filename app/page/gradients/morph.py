@@ -48,7 +48,7 @@ def show_morph(models: Sequence[CheckpointInfo], image: ChosenImage) -> None:
         label=f"An image of {label} moved towards every class, L2 {epsilon:g}. "
         "Mean probability of the target class: "
         + ", ".join(
-            f"{short_name(info)} {row.mean():.0%}"
+            f"{short_name(info)} {percent(row.mean())}"
             for info, row in zip(models, reached, strict=True)
         ),
     )

@@ -10,6 +10,7 @@ from app.page.gradients.baselines import mark, sample_words
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import download, table
 from app.ui.plain import in_markdown
+from app.ui.units import percent
 from app.ui.words import result_words, short_name
 from robust_core.analysis.alignment import Alignment
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -36,7 +37,7 @@ def show_scatter(models: Sequence[CheckpointInfo], found: Sequence[Alignment], k
             key="gradients.scatter",
             alt="Robust accuracy against alignment: "
             + ", ".join(
-                f"{short_name(model)} {aligned.mean:.3f}, {result.accuracy:.0%}"
+                f"{short_name(model)} {aligned.mean:.3f}, {percent(result.accuracy)}"
                 for model, aligned, result in rows
             ),
         )

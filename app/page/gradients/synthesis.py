@@ -57,7 +57,7 @@ def show_synthesis(models: Sequence[CheckpointInfo], image: ChosenImage) -> None
         key="gradients.synthesis",
         label=f"{TASKS[task]}: pictures of every class. Mean probability of the target class: "
         + ", ".join(
-            f"{short_name(info)} {row.mean():.0%}"
+            f"{short_name(info)} {percent(row.mean())}"
             for info, row in zip(models, reached, strict=True)
         ),
     )

@@ -32,6 +32,6 @@ def show_card(info: CheckpointInfo) -> None:
         card_bars(found.accuracy.numpy(), found.worst, info.class_names),
         config=PLAIN_CHART,
         key="hard_pairs.card",
-        alt=f"Accuracy of each class under attack, from the card; the worst is {low:.0%}, of "
+        alt=f"Accuracy of each class under attack, from the card; the worst is {percent(low)}, of "
         f"{worst}.",
     )

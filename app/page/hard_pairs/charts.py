@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.ui.charts import ADVERSARIAL, CLEAN, HATCHING, LEGEND, MARGIN, ROBUST
 from app.ui.plain import in_html
+from app.ui.units import percent
 
 NEUTRAL = "#8a94a3"
 FIRST_MODEL, SECOND_MODEL = "#6A7FDB", "#DDAA33"  # neither is a role
@@ -54,9 +55,9 @@ def _with_worst(figure: go.Figure, worst: int, class_names: Sequence[str]) -> go
         font={"color": ADVERSARIAL},
     )
     figure.update_layout(barmode="group", bargap=0.25, height=280, margin=MARGIN, legend=LEGEND)
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", title="Class")
     figure.update_yaxes(title="Accuracy", range=[0, 115], tickvals=[0, 25, 50, 75, 100])
-    figure.update_yaxes(ticksuffix=" %")
+    figure.update_yaxes(ticksuffix="\u00a0%")
     return figure
 
 
@@ -74,7 +75,7 @@ def _add_bars(
         x=[in_html(one) for one in class_names],
         y=[100 * float(share) for share in shares],
         marker={"color": colour, "pattern": {"shape": pattern, **HATCHING}},
-        hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
+        hovertemplate="%{x}: %{y:.1f}\u00a0%<extra>" + name + "</extra>",
     )
 
 
@@ -89,8 +90,8 @@ def model_bars(
     ):
         _add_bars(figure, name, values, class_names, colour, pattern)
     figure.update_layout(barmode="group", bargap=0.25, height=300, margin=MARGIN, legend=LEGEND)
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(title="Robust accuracy", range=[0, 103], ticksuffix=" %")
+    figure.update_xaxes(type="category", title="Class")
+    figure.update_yaxes(title="Robust accuracy", range=[0, 103], ticksuffix="\u00a0%")
     return figure
 
 
@@ -105,10 +106,10 @@ def label_bars(shares: Array, source: int, class_names: Sequence[str]) -> go.Fig
             "color": [ROBUST if mine else ADVERSARIAL for mine in own],
             "pattern": {"shape": ["" if mine else "/" for mine in own], **HATCHING},
         },
-        text=[f"{100 * float(share):.0f} %" if share >= 0.005 else "" for share in shares],
+        text=[percent(float(share)) if share >= 0.005 else "" for share in shares],
         textposition="outside",
         cliponaxis=False,
-        hovertemplate="%{x}: %{y:.1f} %<extra></extra>",
+        hovertemplate="%{x}: %{y:.1f}\u00a0%<extra></extra>",
     )
     figure.update_layout(height=300, margin=MARGIN | {"t": 24}, showlegend=False, bargap=0.25)
     figure.update_xaxes(type="category", title="Predicted")
@@ -145,12 +146,12 @@ def label_curves(
             mode="lines+markers" if len(values) <= 30 else "lines",
             line={"color": colour, "dash": dash, "width": 4 if k == source else 2},
             marker={"symbol": symbol, "size": 7},
-            hovertemplate="%{x:.3g}: %{y:.1f} %<extra>" + name + "</extra>",
+            hovertemplate="%{x:.3g}: %{y:.1f}\u00a0%<extra>" + name + "</extra>",
         )
     figure.add_vline(x=now, line={"color": NEUTRAL, "dash": "dot"})
     figure.update_layout(height=300, margin=MARGIN, legend=LEGEND, showlegend=True)
     figure.update_xaxes(title=title, rangemode="tozero")
-    figure.update_yaxes(title="Share", range=[0, 103], ticksuffix=" %")
+    figure.update_yaxes(title="Share", range=[0, 103], ticksuffix="\u00a0%")
     return figure
 
 
@@ -173,7 +174,7 @@ def similarity_scatter(
         mode="markers",
         marker={"color": ADVERSARIAL, "size": 8, "opacity": 0.7, "symbol": "diamond"},
         text=names,
-        hovertemplate="%{text}<br>cosine %{x:.2f}, confused %{y:.1f} %<extra></extra>",
+        hovertemplate="%{text}<br>cosine %{x:.2f}, confused %{y:.1f}\u00a0%<extra></extra>",
     )
     for place in np.argsort(-y)[:NAMED]:
         if y[place] > 0:
@@ -182,7 +183,7 @@ def similarity_scatter(
             )
     figure.update_layout(height=330, margin=MARGIN | {"t": 16}, showlegend=False)
     figure.update_xaxes(title=title)
-    figure.update_yaxes(title="Confusion under attack", ticksuffix=" %", rangemode="tozero")
+    figure.update_yaxes(title="Confusion under attack", ticksuffix="\u00a0%", rangemode="tozero")
     return figure
 
 

@@ -114,7 +114,9 @@ def _alt(shares: torch.Tensor) -> str:
     strongest = hard_pairs(shares.clamp(min=0), 1)
     if not strongest:
         return "Confusion matrix without errors."
-    return f"Confusion matrix; the hardest pair has a mean share of {strongest[0].strength:.0%}."
+    return (
+        f"Confusion matrix; the hardest pair has a mean share of {percent(strongest[0].strength)}."
+    )
 
 
 def _show_cell(run: ConfusionRun, info: CheckpointInfo) -> None:
@@ -199,7 +201,8 @@ def _show_classes(found: Confusion, info: CheckpointInfo) -> None:
     st.plotly_chart(
         class_bars(clean.accuracy.numpy(), robust.accuracy.numpy(), worst, names),
         key="hard_pairs.classes",
-        alt=f"Accuracy of each class; the worst robust accuracy is {low:.0%}, of {names[worst]}.",
+        alt=f"Accuracy of each class; the worst robust accuracy is {percent(low)}, of "
+        f"{names[worst]}.",
     )
 
 

@@ -122,8 +122,8 @@ def _show_weights(weights: torch.Tensor, info: CheckpointInfo) -> None:
     st.altair_chart(
         map_charts.confusion_map(weights.numpy(), None, names, columns="Wrong class"),
         key="hard_pairs.gradient_share",
-        alt=f"Gradient shares; the largest is {weights[i, j]:.0%}, of {names[j]} for images of "
-        f"{names[i]}.",
+        alt=f"Gradient shares; the largest is {percent(float(weights[i, j]))}, of {names[j]} for "
+        f"images of {names[i]}.",
     )
     st.caption(
         "Share of class j (column) in the weight of all wrong classes, in per cent, for clean "
@@ -183,7 +183,7 @@ def _show_pairs(
         if alignment is not None:
             row["Alignment"] = float(alignment[i, j])
         rows.append(row | {"Similarity": float(similarity[i, j])})
-    share = st.column_config.NumberColumn(format="%.0f %%")
+    share = st.column_config.NumberColumn(format="%.0f\u00a0%%")
     cosine = st.column_config.NumberColumn(format="%+.2f")
     st.dataframe(
         rows,

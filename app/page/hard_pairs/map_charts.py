@@ -13,6 +13,7 @@ from plotly.colors import sample_colorscale
 
 from app.ui.charts import ADVERSARIAL, CLEAN
 from app.ui.pictures import enlarged
+from app.ui.units import PER_CENT
 
 SELECTION = "cell"  # name of the selection in a chart
 MASKED = "#8a94a3"
@@ -66,7 +67,8 @@ def confusion_map(
         class_names,
         scale,
         what="share",
-        number="+.0%" if signed else ".0%",
+        number="+.0f" if signed else ".0f",
+        shares=True,
         columns=columns,
         with_images=counts is not None,
         clickable=chosen is not None,
@@ -173,12 +175,16 @@ def _class_map(
     *,
     what: str,
     number: str,
+    shares: bool = False,
     columns: str = "Predicted",
     with_images: bool = False,
     clickable: bool = False,
 ) -> alt.LayerChart:
     """Return the matrix of `cells`, each with its text and text colour, in the order of classes."""
-    base = alt.Chart(alt.Data(values=cells)).encode(
+    value = f"format({'100 * ' * shares}datum.value, '{number}')" + f" + '{PER_CENT}'" * shares
+    told = f"isValid(datum.value) ? {value} : ''"
+    base = alt.Chart(alt.Data(values=cells)).transform_calculate(told=told)
+    base = base.encode(
         x=alt.X(
             "predicted:N",
             title=columns,
@@ -190,7 +196,7 @@ def _class_map(
     tips = [
         alt.Tooltip("label:N", title="labelled"),
         alt.Tooltip("predicted:N", title=columns.lower()),
-        alt.Tooltip("value:Q", title=what, format=number),
+        alt.Tooltip("told:N", title=what),
     ]
     if with_images:
         tips.append(alt.Tooltip("images:Q"))
@@ -199,7 +205,7 @@ def _class_map(
         color=alt.condition(
             "datum.label === datum.predicted || !isValid(datum.value)",
             alt.value(MASKED),
-            alt.Color("value:Q", scale=scale, legend=alt.Legend(format=number, title=None)),
+            alt.Color("value:Q", scale=scale, legend=alt.Legend(labelExpr=value, title=None)),
         ),
         stroke=alt.condition("datum.chosen", alt.value(CHOSEN), alt.value("transparent")),
         tooltip=tips,

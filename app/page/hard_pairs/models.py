@@ -131,7 +131,7 @@ def _show_changes(changes: list[PairChange], info: CheckpointInfo, other: Checkp
         }
         for pair in changes
     ]
-    share = st.column_config.NumberColumn(format="%.1f %%")
+    share = st.column_config.NumberColumn(format="%.1f\u00a0%%")
     st.dataframe(
         rows[:MOST_PAIRS],
         hide_index=True,

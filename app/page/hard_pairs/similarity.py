@@ -99,7 +99,7 @@ def _pair_table(pairs: list[HardPair], shares: torch.Tensor, info: CheckpointInf
     def chosen() -> None:
         _open_pair(st.session_state[TABLE_KEY], pairs, info)
 
-    share = st.column_config.NumberColumn(format="%.1f %%")
+    share = st.column_config.NumberColumn(format="%.1f\u00a0%%")
     st.dataframe(
         rows,
         hide_index=True,
@@ -110,7 +110,7 @@ def _pair_table(pairs: list[HardPair], shares: torch.Tensor, info: CheckpointInf
             "A → B": share,
             "B → A": share,
             "Mean": st.column_config.NumberColumn(
-                format="%.1f %%", help="Mean of both directions, (R_ij + R_ji) / 2."
+                format="%.1f\u00a0%%", help="Mean of both directions, (R_ij + R_ji) / 2."
             ),
             "Symmetry": st.column_config.ProgressColumn(
                 min_value=0.0,

@@ -37,7 +37,8 @@ def _draw(run: ConfusionRun, outcome: TargetedOutcome, number: int, info: Checkp
                 matrix.numpy(), None, names, high=map_charts.largest_error(matrix.numpy())
             ),
             key="hard_pairs.targeted",
-            alt=f"Targeted success rates; highest: {names[i]} to {names[j]}, {best[i, j]:.0%}.",
+            alt=f"Targeted success rates; highest: {names[i]} to {names[j]}, "
+            f"{percent(float(best[i, j]))}.",
         )
         st.caption(
             "Success rate in per cent from the class in the row to the target class in the column; "

@@ -196,7 +196,7 @@ def score_histograms(
             },
             fill="tozeroy" if role == "clean" else None,
             opacity=0.9,
-            hovertemplate="D0 from %{x:.2f}: %{y:.0f} %<extra>" + role + "</extra>",
+            hovertemplate="D0 from %{x:.2f}: %{y:.0f}\u00a0%<extra>" + role + "</extra>",
         )
     for value in thresholds:
         figure.add_vline(
@@ -206,7 +206,7 @@ def score_histograms(
         )
     figure.update_layout(height=340, margin={**MARGIN, "t": 24}, legend={**LEGEND, "y": 1.08})
     figure.update_xaxes(title="Discriminator score D0 (1: clean)", range=[0, 1])
-    figure.update_yaxes(title="Images", ticksuffix=" %", rangemode="tozero")
+    figure.update_yaxes(title="Images", ticksuffix="\u00a0%", rangemode="tozero")
     return figure
 
 
@@ -243,8 +243,13 @@ def accuracy_line(
             "showgrid": False,
         },
     )
-    figure.update_xaxes(tickvals=list(range(len(stops))), ticktext=list(stops), showgrid=True)
-    figure.update_layout(yaxis={"title": "Accuracy", "ticksuffix": " %", "range": [0, 102]})
+    figure.update_xaxes(
+        title="Position on the path",
+        tickvals=list(range(len(stops))),
+        ticktext=list(stops),
+        showgrid=True,
+    )
+    figure.update_layout(yaxis={"title": "Accuracy", "ticksuffix": "\u00a0%", "range": [0, 102]})
     return figure
 
 
@@ -262,10 +267,11 @@ def mode_bars(modes: Sequence[str], accuracies: Mapping[str, Sequence[float | No
             text=["" if value is None else f"{value:.0f}" for value in shown],
             textposition="outside",
             cliponaxis=False,
-            hovertemplate="%{x}: %{y:.1f} %<extra>" + name + "</extra>",
+            hovertemplate="%{x}: %{y:.1f}\u00a0%<extra>" + name + "</extra>",
         )
     figure.update_layout(barmode="group", height=360, margin=MARGIN, legend=LEGEND)
-    figure.update_yaxes(title="Accuracy", range=[0, 108], ticksuffix=" %")
+    figure.update_xaxes(title="Inference mode")
+    figure.update_yaxes(title="Accuracy", range=[0, 108], ticksuffix="\u00a0%")
     return figure
 
 

@@ -108,8 +108,9 @@ def _show_scores(info: CheckpointInfo, sample: KeptSample) -> None:
         f"D0 of the logits of the base network. Between the thresholds {UNDECIDED[0]} and "
         f"{UNDECIDED[1]} the discriminator is undecided, and ATLD+ takes only half a step. "
         "JS ≥ log 2 − (BCE of clean + BCE of changed images) / 2, at most log 2 = 0.69 nats, with "
-        f"the 95 % interval over {len(sample.images)} test images, which the discriminator was not "
-        "trained on. A bound of zero or less proves nothing: the scores do not separate the two."
+        f"the 95\u00a0% interval over {len(sample.images)} test images, which the discriminator "
+        "was not trained on. A bound of zero or less proves nothing: the scores do not separate "
+        "the two."
     )
 
 

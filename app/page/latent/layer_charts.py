@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.page.latent.charts import ROLE_COLOURS, ROLE_DASHES, ROLE_SYMBOLS
 from app.ui.charts import ADVERSARIAL, LEGEND, MARGIN
 from app.ui.plain import in_html
+from app.ui.units import PER_CENT
 
 Array = NDArray[np.float64]
 
@@ -28,25 +29,28 @@ def layer_lines(
         title: of the vertical axis.
         percentages: whether the values are shares in [0, 1].
     """
-    figure = go.Figure()
+    figure, suffix = go.Figure(), PER_CENT if percentages else ""
     for role, row in values.items():
         figure.add_scatter(
             name=role.capitalize(),
             x=list(range(1, len(layers) + 1)),
-            y=list(row),
+            y=[100 * value for value in row] if percentages else list(row),
             text=list(layers),
             mode="lines+markers",
             line={"color": ROLE_COLOURS[role], "dash": ROLE_DASHES[role]},
             marker={"symbol": ROLE_SYMBOLS[role], "size": 9},
-            hovertemplate="%{text}: %{y:.3g}<extra>" + role + "</extra>",
+            hovertemplate="%{text}: %{y:.3g}" + suffix + "<extra>" + role + "</extra>",
         )
     figure.update_layout(height=340, margin=MARGIN, legend=LEGEND, showlegend=True)
     figure.update_xaxes(
-        tickvals=list(range(1, len(layers) + 1)), ticktext=_numbered(layers), tickangle=-35
+        title="Layer",
+        tickvals=list(range(1, len(layers) + 1)),
+        ticktext=_numbered(layers),
+        tickangle=-35,
     )
     figure.update_yaxes(title=title, rangemode="tozero")
     if percentages:
-        figure.update_yaxes(tickformat=".0%", range=[0, 1.04])
+        figure.update_yaxes(ticksuffix=PER_CENT, range=[0, 104])
     return figure
 
 
@@ -70,15 +74,15 @@ def layer_map(
         marked: the row to frame; None: no row.
     """
     figure = go.Figure()
-    number = ".0%" if percentages else ".2g"
+    number, suffix = (".0f", PER_CENT) if percentages else (".2g", "")
     figure.add_heatmap(
         x=list(range(1, len(layers) + 1)),
         y=[in_html(name) for name in class_names],
-        z=values,
+        z=100 * values if percentages else values,
         colorscale="Cividis",
-        colorbar={"thickness": 14, "tickformat": number},
+        colorbar={"thickness": 14, "tickformat": number, "ticksuffix": suffix},
         text=[list(layers)] * len(class_names),
-        hovertemplate="%{text}, class %{y}: %{z:" + number + "}<extra></extra>",
+        hovertemplate="%{text}, class %{y}: %{z:" + number + "}" + suffix + "<extra></extra>",
         hoverongaps=False,
         xgap=1,
         ygap=1,
@@ -96,7 +100,10 @@ def layer_map(
         title={"text": title, "x": 0, "font": {"size": 14}}, height=340, margin={**MARGIN, "t": 36}
     )
     figure.update_xaxes(
-        tickvals=list(range(1, len(layers) + 1)), ticktext=_numbered(layers), tickangle=-35
+        title="Layer",
+        tickvals=list(range(1, len(layers) + 1)),
+        ticktext=_numbered(layers),
+        tickangle=-35,
     )
     figure.update_yaxes(type="category", autorange="reversed", title="Class")
     return figure

@@ -51,7 +51,7 @@ def step_size_curve(
                 "thickness": 1,
                 "width": 3,
             },
-            hovertemplate="step %{x:.3g}: %{y:.1f} %<extra>" + names[kind] + "</extra>",
+            hovertemplate="step %{x:.3g}: %{y:.1f}\u00a0%<extra>" + names[kind] + "</extra>",
         )
     figure.add_vline(
         default,
@@ -60,5 +60,5 @@ def step_size_curve(
     )
     figure.update_layout(height=360, margin={**MARGIN, "t": 24}, legend={**LEGEND, "y": 1.08})
     figure.update_xaxes(title=title, tickvals=list(step_sizes), tickformat=".3~g")
-    figure.update_yaxes(title="Accuracy", range=[0, 106], ticksuffix=" %")
+    figure.update_yaxes(title="Accuracy", range=[0, 106], ticksuffix="\u00a0%")
     return figure

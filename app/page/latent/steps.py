@@ -86,10 +86,10 @@ def _draw(curve: StepCurve) -> None:
     )
     st.caption(
         f"{seeded_words(curve.attack)}, "
-        f"{curve.num_images} test images, bars: 95 % intervals. Static: computed once on the base "
-        "network. Adaptive: computed through the transformation with the same step size. Worst "
-        "case: correct on the clean image and under both. At step 0 the model is ATLD- and both "
-        "attacks are the same."
+        f"{curve.num_images} test images, bars: 95\u00a0% intervals. Static: computed once on the "
+        "base network. Adaptive: computed through the transformation with the same step size. "
+        "Worst case: correct on the clean image and under both. At step 0 the model is ATLD- and "
+        "both attacks are the same."
     )
     _downloads(curve)
 

@@ -91,8 +91,8 @@ def plane_map(plane: Plane, theme: str) -> go.Figure:
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND, showlegend=True)
     for axis, values in ((figure.update_xaxes, plane.first), (figure.update_yaxes, plane.second)):
         axis(range=[float(values[0]), float(values[-1])], showgrid=False, zeroline=False)
-    figure.update_xaxes(constrain="domain")
-    figure.update_yaxes(scaleanchor="x", constrain="domain")
+    figure.update_xaxes(title="First coordinate", constrain="domain")
+    figure.update_yaxes(title="Second coordinate", scaleanchor="x", constrain="domain")
     return figure
 
 
@@ -109,12 +109,12 @@ def epsilon_curves(
             mode="lines+markers",
             line={"color": colour, "dash": dash},
             marker={"symbol": symbol, "size": 7},
-            hovertemplate="epsilon %{x:g}: %{y:.0f} %<extra>" + name + "</extra>",
+            hovertemplate="epsilon %{x:g}: %{y:.0f}\u00a0%<extra>" + name + "</extra>",
         )
     figure.add_vline(x=now, line={"dash": "dot", "width": 1.5, "color": ADVERSARIAL})
     figure.update_layout(height=260, margin=MARGIN, legend=LEGEND, showlegend=True)
     figure.update_xaxes(title="Epsilon (L2, units of the plane)")
-    figure.update_yaxes(title="Test points correct", range=[-4, 104], ticksuffix=" %")
+    figure.update_yaxes(title="Test points correct", range=[-4, 104], ticksuffix="\u00a0%")
     return figure
 
 

@@ -6,7 +6,7 @@ from app.page.learn.work import trace
 from app.page.retina.measure import passes
 from app.page.retina.network import own_settings, retinotopic_network
 from app.ui.image_picker import ChosenImage
-from app.ui.units import count_words
+from app.ui.units import count_words, percent
 from app.ui.words import seeded_words
 from robust_core.analysis.retina import sampled_views
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -23,7 +23,7 @@ def kept_pixels(wanted: Measure, infos: list[CheckpointInfo], image: ChosenImage
     share = sum(view.keep_ratio for view in views) / len(views)
     return Measured(
         share,
-        f"The masks of {model_name(infos[0])} keep **{100 * share:.1f} %** of the pixels: "
+        f"The masks of {model_name(infos[0])} keep **{percent(share, 1)}** of the pixels: "
         "mean over "
         f"{count_words(len(views), 'view')} of {count_words(settings.num_samples, 'sample')}, "
         f"seed {SEED}.",

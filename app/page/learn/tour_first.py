@@ -22,7 +22,7 @@ def _invisible(model: str, about: str, attack: Attack) -> Step:
         f"{distance_words(attack.norm, attack.epsilon)}. An attack chooses the change.",
         Scene("play", (model,), attack),
         "What probability is left for the correct class?",
-        answers("less than 10 %", 0.1, "10 to 50 %", 0.5, "more than 50 %"),
+        answers("less than 10\u00a0%", 0.1, "10 to 50\u00a0%", 0.5, "more than 50\u00a0%"),
         Measure("confidence", (model,), attack),
         "You see no difference, and the prediction collapses. An image with a small change that "
         "was made to cause a misclassification is an adversarial example. How is it found? The "
@@ -47,7 +47,7 @@ _WITH_DRAWINGS = Tour(
             "small and grey, so that everything can be tried on many of them at once.",
             Scene("picture", (STANDARD,)),
             "What share of 60 test images does it classify correctly?",
-            answers("less than 80 %", 0.8, "80 to 95 %", 0.95, "more than 95 %"),
+            answers("less than 80\u00a0%", 0.8, "80 to 95\u00a0%", 0.95, "more than 95\u00a0%"),
             Measure("clean_accuracy", (STANDARD,)),
             "It classifies clean digits almost perfectly. That says nothing yet about attacked "
             "images.",
@@ -59,7 +59,7 @@ _WITH_DRAWINGS = Tour(
             "changes the prediction.",
             Scene("play", (STANDARD,), NOISE),
             "What share of the images stays correct?",
-            answers("less than 50 %", 0.5, "50 to 90 %", 0.9, "more than 90 %"),
+            answers("less than 50\u00a0%", 0.5, "50 to 90\u00a0%", 0.9, "more than 90\u00a0%"),
             Measure("accuracy", (STANDARD,), NOISE),
             "Random noise of this size is almost harmless. The space of images has very many "
             "directions, and hardly any of them changes the prediction.",
@@ -72,7 +72,13 @@ _WITH_DRAWINGS = Tour(
             "perturbation budget is the same as for the noise.",
             Scene("play", (STANDARD,), FGSM),
             "What share of the images stays correct now?",
-            answers("less than 70 %", 0.7, "70 to 90 %", 0.9, "more than 90 %, as with noise"),
+            answers(
+                "less than 70\u00a0%",
+                0.7,
+                "70 to 90\u00a0%",
+                0.9,
+                "more than 90\u00a0%, as with noise",
+            ),
             Measure("accuracy", (STANDARD,), FGSM),
             "The gradient finds a direction that noise does not find. That is how adversarial "
             "examples are made.",
@@ -95,7 +101,7 @@ _WITH_DRAWINGS = Tour(
             "The model gave the correct digit a high probability. PGD has changed the prediction.",
             Scene("play", (STANDARD,)),
             "What probability is left for the correct digit?",
-            answers("less than 10 %", 0.1, "10 to 50 %", 0.5, "more than 50 %"),
+            answers("less than 10\u00a0%", 0.1, "10 to 50\u00a0%", 0.5, "more than 50\u00a0%"),
             Measure("confidence", (STANDARD,)),
             "The model is confident in a wrong prediction. High confidence does not show that a "
             "prediction is correct.",
@@ -107,7 +113,7 @@ _WITH_DRAWINGS = Tour(
             "first model, the surrogate model, and evaluate it on the second one.",
             Scene("transfer", (STANDARD, ROBUST)),
             "What share of these images does the second model classify correctly?",
-            answers("less than 50 %", 0.5, "50 to 80 %", 0.8, "more than 80 %"),
+            answers("less than 50\u00a0%", 0.5, "50 to 80\u00a0%", 0.8, "more than 80\u00a0%"),
             Measure("accuracy", (ROBUST, STANDARD)),
             "An adversarial example that also fools another model transfers. The second model is "
             "robust to most of these. The next tour explains why.",

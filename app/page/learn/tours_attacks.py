@@ -52,7 +52,7 @@ TRAINING = Tour(
             "double epsilon.",
             Scene("play", (ROBUST,), DOUBLE_EPSILON),
             "What share of the images stays correct?",
-            answers("less than 10 %", 0.1, "10 to 60 %", 0.6, "more than 60 %"),
+            answers("less than 10\u00a0%", 0.1, "10 to 60\u00a0%", 0.6, "more than 60\u00a0%"),
             Measure("accuracy", (ROBUST,), DOUBLE_EPSILON),
             "A model is robust only under a given threat model. A robust accuracy without its norm "
             "and epsilon says nothing.",
@@ -121,7 +121,7 @@ MASKING = Tour(
             "change of the input does not change the output.",
             Scene("gradients", (MASKED, STANDARD)),
             "At what share of 60 images is the gradient exactly zero?",
-            answers("less than 10 %", 0.1, "10 to 90 %", 0.9, "more than 90 %"),
+            answers("less than 10\u00a0%", 0.1, "10 to 90\u00a0%", 0.9, "more than 90\u00a0%"),
             Measure("zero_gradient", (MASKED,)),
             "PGD stayed at its random start: it had no gradient to follow. The model is not "
             "robust, its gradient is hidden. That is gradient masking.",
@@ -133,7 +133,13 @@ MASKING = Tour(
             "masked. Then we evaluate them on the model that rounds.",
             Scene("transfer", (STANDARD, MASKED)),
             "What share of the images does the rounding model classify correctly?",
-            answers("less than 60 %", 0.6, "60 to 90 %", 0.9, "more than 90 %, as under PGD"),
+            answers(
+                "less than 60\u00a0%",
+                0.6,
+                "60 to 90\u00a0%",
+                0.9,
+                "more than 90\u00a0%, as under PGD",
+            ),
             Measure("accuracy", (MASKED, STANDARD)),
             "The transfer attack fools it, and the direct attack does not. Without gradient "
             "masking the direct attack is the stronger one.",
@@ -145,7 +151,7 @@ MASKING = Tour(
             "identity.",
             Scene("play", (MASKED,), BPDA),
             "What share of the images stays correct now?",
-            answers("less than 60 %", 0.6, "60 to 90 %", 0.9, "more than 90 %"),
+            answers("less than 60\u00a0%", 0.6, "60 to 90\u00a0%", 0.9, "more than 90\u00a0%"),
             Measure("accuracy", (MASKED,), BPDA),
             "An attack that knows the defence breaks it at once. An evaluation needs such an "
             "adaptive attack.",
@@ -157,7 +163,7 @@ MASKING = Tour(
             "turned into plain grey. No model can classify that.",
             Scene("surface", (MASKED,), LARGE_EPSILON),
             "What accuracy does the rounding model keep under PGD with this epsilon?",
-            answers("less than 20 %", 0.2, "20 to 80 %", 0.8, "more than 80 %"),
+            answers("less than 20\u00a0%", 0.2, "20 to 80\u00a0%", 0.8, "more than 80\u00a0%"),
             Measure("accuracy", (MASKED,), LARGE_EPSILON),
             "If an attack fails even with such a large perturbation budget, the attack is too "
             "weak. The loss surface below shows why: it has no slope that PGD could follow.",

@@ -106,10 +106,10 @@ VIRTUAL = Tour(
         Step(
             "Which classes are predicted?",
             "An untargeted attack may end in any wrong class. There are nine wrong digits for each "
-            "image. If all were equally likely, each would get about 11 % of the errors.",
+            "image. If all were equally likely, each would get about 11\u00a0% of the errors.",
             Scene("labels", (STANDARD,)),
             "What share of the errors goes to the most frequent wrong digit of their class?",
-            answers("less than 25 %", 0.25, "25 to 40 %", 0.4, "more than 40 %"),
+            answers("less than 25\u00a0%", 0.25, "25 to 40\u00a0%", 0.4, "more than 40\u00a0%"),
             Measure("top_share", (STANDARD,)),
             "The errors concentrate on few classes. Classes that resemble each other are virtual "
             "targets of each other (SPAT paper). Move the step slider to see this develop.",
@@ -121,7 +121,7 @@ VIRTUAL = Tour(
             "it reaches best. Then we compare with the class where the untargeted attack ended.",
             Scene("pairs", (STANDARD,)),
             "For what share of the misclassified images are the two classes the same?",
-            answers("less than 33 %", 0.33, "33 to 67 %", 0.67, "more than 67 %"),
+            answers("less than 33\u00a0%", 0.33, "33 to 67\u00a0%", 0.67, "more than 67\u00a0%"),
             Measure("agreement", (STANDARD,), TEN_STEPS, number=FEW_TARGETED),
             "An untargeted attack acts like the easiest targeted attack. The pairs below are "
             "hard-class pairs: two classes that are often confused under attack.",
@@ -184,7 +184,7 @@ RETINA = Tour(
             "move the fixation.",
             Scene("views", (CIIV,)),
             "What share of the pixels do its masks keep on average?",
-            answers("less than 50 %", 0.5, "50 to 90 %", 0.9, "more than 90 %"),
+            answers("less than 50\u00a0%", 0.5, "50 to 90\u00a0%", 0.9, "more than 90\u00a0%"),
             Measure("kept_pixels", (CIIV,)),
             "The masks drop few pixels. Most of the randomness comes from the pixel values: each "
             "becomes a random choice between on and off.",

@@ -138,7 +138,9 @@ def _alt(cells: dict[str, Any]) -> str:
     reported, lowest = cells["As reported"], cells["Lowest measured"]
     if reported is None:
         return f"{cells['Model']}: {NOT_MEASURED}"
-    return f"{cells['Model']}: {reported:.0f} % as reported, {lowest:.0f} % lowest measured"
+    return (
+        f"{cells['Model']}: {reported:.0f}\u00a0% as reported, {lowest:.0f}\u00a0% lowest measured"
+    )
 
 
 def _columns() -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _draw(found: Sequence[Variant], at: str) -> None:
         for one in found
     ]
     bar = st.column_config.ProgressColumn(
-        format="%.0f %%", min_value=0, max_value=100, width="small"
+        format="%.0f\u00a0%%", min_value=0, max_value=100, width="small"
     )
     first, way = max(
         ((one, way) for one in found for way in ways), key=lambda pair: pair[0].accuracies[pair[1]]

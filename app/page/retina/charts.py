@@ -40,7 +40,7 @@ def keep_curve(
         y=100 * probability.ravel()[order],
         mode="lines",
         line={"color": FIRST, "width": 2.5},
-        hovertemplate="%{x:.1f} pixels: %{y:.1f} %<extra></extra>",
+        hovertemplate="%{x:.1f} pixels: %{y:.1f}\u00a0%<extra></extra>",
     )
     figure.add_scatter(
         name="As drawn",
@@ -48,7 +48,7 @@ def keep_curve(
         y=100 * kept,
         mode="markers",
         marker={"color": SECOND, "size": 6, "symbol": "diamond"},
-        hovertemplate="%{x} pixels: %{y:.1f} % of this draw<extra></extra>",
+        hovertemplate="%{x} pixels: %{y:.1f}\u00a0% of this draw<extra></extra>",
     )
     if radius > 0:
         figure.add_vline(
@@ -59,7 +59,7 @@ def keep_curve(
         )
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND)
     figure.update_xaxes(title="Eccentricity (pixels)", rangemode="tozero")
-    figure.update_yaxes(title="Pixels kept", range=[0, 104], ticksuffix=" %")
+    figure.update_yaxes(title="Pixels kept", range=[0, 104], ticksuffix="\u00a0%")
     return figure
 
 
@@ -82,7 +82,7 @@ def on_curve(values: Array, weight: float, value_title: str) -> go.Figure:
         y=100 * counts / counts.sum(),
         width=edges[1] - edges[0],
         marker={"color": NEUTRAL, "opacity": 0.55},
-        hovertemplate="near %{x:.2f}: %{y:.1f} % of the values<extra></extra>",
+        hovertemplate="near %{x:.2f}: %{y:.1f}\u00a0% of the values<extra></extra>",
     )
     figure.add_scatter(
         name="P(b = 1)",
@@ -90,11 +90,11 @@ def on_curve(values: Array, weight: float, value_title: str) -> go.Figure:
         y=100 * np.clip((corners + weight) / (2 * weight), 0, 1),
         mode="lines",
         line={"color": FIRST, "width": 2.5},
-        hovertemplate="%{x:.2f}: on with %{y:.0f} %<extra></extra>",
+        hovertemplate="%{x:.2f}: on with %{y:.0f}\u00a0%<extra></extra>",
     )
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND, bargap=0)
     figure.update_xaxes(title=value_title)
-    figure.update_yaxes(title="Share", range=[0, 104], ticksuffix=" %")
+    figure.update_yaxes(title="Share", range=[0, 104], ticksuffix="\u00a0%")
     return figure
 
 
@@ -133,7 +133,7 @@ def vote_bars(votes: Sequence[Votes], class_names: Sequence[str]) -> go.Figure:
                 text=[percent(share) if share else "" for share in shares],
                 textposition="outside",
                 cliponaxis=False,
-                hovertemplate="%{x}: %{y:.1f} %<extra></extra>",
+                hovertemplate="%{x}: %{y:.1f}\u00a0%<extra></extra>",
             )
     figure.update_layout(
         height=HEIGHT + 40 * (len(votes) - 1),
@@ -143,7 +143,7 @@ def vote_bars(votes: Sequence[Votes], class_names: Sequence[str]) -> go.Figure:
         showlegend=True,
     )
     figure.update_xaxes(type="category", title="Predicted class")
-    figure.update_yaxes(title="Share", range=[0, 115], ticksuffix=" %")
+    figure.update_yaxes(title="Share", range=[0, 115], ticksuffix="\u00a0%")
     return figure
 
 
@@ -168,7 +168,7 @@ def spread_strip(confidence: Mapping[str, Array], label: str) -> go.Figure:
             line={"color": CLEAN if clean else ADVERSARIAL},
             fillcolor="rgba(0, 0, 0, 0)",
             marker={"symbol": "circle" if clean else "diamond", "size": 7, "opacity": 0.75},
-            hovertemplate="%{x:.1f} %<extra></extra>",
+            hovertemplate="%{x:.1f}\u00a0%<extra></extra>",
         )
     figure.update_layout(
         height=110 + 70 * len(confidence),
@@ -180,9 +180,9 @@ def spread_strip(confidence: Mapping[str, Array], label: str) -> go.Figure:
         title=f"Probability of {in_html(label)} in a pass",
         range=[-2, 102],
         dtick=25,
-        ticksuffix=" %",
+        ticksuffix="\u00a0%",
     )
-    figure.update_yaxes(autorange="reversed", ticksuffix=" ")
+    figure.update_yaxes(title="Image", autorange="reversed", ticksuffix=" ")
     return figure
 
 
@@ -209,11 +209,13 @@ def path_curves(clean: Array, adversarial: Array, places: Sequence[str], label: 
             mode="lines+markers",
             line={"color": colour, "dash": dash},
             marker={"symbol": symbol, "size": 8},
-            hovertemplate="view %{x}, %{customdata}: %{y:.1f} %<extra>" + name + "</extra>",
+            hovertemplate="view %{x}, %{customdata}: %{y:.1f}\u00a0%<extra>" + name + "</extra>",
         )
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND)
     figure.update_xaxes(title="View", dtick=1)
-    figure.update_yaxes(title=f"Probability of {in_html(label)}", range=[-2, 104], ticksuffix=" %")
+    figure.update_yaxes(
+        title=f"Probability of {in_html(label)}", range=[-2, 104], ticksuffix="\u00a0%"
+    )
     return figure
 
 
@@ -252,7 +254,7 @@ def accuracy_lines(lines: Sequence[AccuracyLine], clean_accuracy: float) -> go.F
                 "thickness": 1,
                 "width": 3,
             },
-            hovertemplate="%{x} passes: %{y:.1f} %<extra>" + line.name + "</extra>",
+            hovertemplate="%{x} passes: %{y:.1f}\u00a0%<extra>" + line.name + "</extra>",
         )
     figure.add_hline(
         100 * clean_accuracy,
@@ -262,7 +264,7 @@ def accuracy_lines(lines: Sequence[AccuracyLine], clean_accuracy: float) -> go.F
     figure.update_layout(height=320, margin=MARGIN, legend=LEGEND, showlegend=True)
     ticks = sorted({value for line in lines for value in line.eot_samples})
     figure.update_xaxes(title="Passes per gradient (EOT samples)", type="log", tickvals=ticks)
-    figure.update_yaxes(title="Accuracy under the attack", range=[0, 106], ticksuffix=" %")
+    figure.update_yaxes(title="Accuracy under the attack", range=[0, 106], ticksuffix="\u00a0%")
     return figure
 
 
@@ -285,10 +287,10 @@ def colour_curve(pale: float, weight: float) -> go.Figure:
             y=100 * np.clip((value + weights) / (2 * weights), 0, 1),
             mode="lines",
             line={"color": colour, "dash": dash, "width": 2.5},
-            hovertemplate="w = %{x:.2f}: on with %{y:.0f} %<extra></extra>",
+            hovertemplate="w = %{x:.2f}: on with %{y:.0f}\u00a0%<extra></extra>",
         )
     figure.add_vline(weight, line={"dash": "dot", "color": NEUTRAL})
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND)
     figure.update_xaxes(title="Noise weight w")
-    figure.update_yaxes(title="P(b = 1)", range=[60, 102], ticksuffix=" %")
+    figure.update_yaxes(title="Probability of being on", range=[60, 102], ticksuffix="\u00a0%")
     return figure

@@ -12,7 +12,7 @@ from app.ui.charts import PLAIN_CHART
 from app.ui.image_picker import ChosenImage
 from app.ui.measure import cost_of
 from app.ui.plain import in_markdown
-from app.ui.units import count_words, duration_words, percent
+from app.ui.units import count_words, duration_words, percent, percent_range
 from robust_core.analysis.retina import RepeatedPasses, SampledView, sampled_views
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.models.retina.classifier import RetinotopicClassifier, RetinotopicParameters
@@ -133,7 +133,7 @@ def _spread(
     ]
     confidence = {role: found.decision[:, image.label].numpy() for role, found in passes.items()}
     words = "; ".join(
-        f"{role.lower()} {100 * np.min(values):.1f} to {100 * np.max(values):.1f} %"
+        f"{role.lower()} {percent_range((np.min(values), np.max(values)), 1)}"
         for role, values in confidence.items()
     )
     left, right = st.columns(2, gap="large")

@@ -31,8 +31,8 @@ ERASED = (
     "rely on it; that is a property of this toy and this w, not evidence of causal reasoning."
 )
 VISIBLE = (
-    "At w = {weight:.2f} a pale channel is on in {share:.0%} of the samples and a full one in "
-    "{full:.0%}: the colours reach the network, weakened."
+    "At w = {weight:.2f} a pale channel is on in {share} of the samples and a full one in "
+    "{full}: the colours reach the network, weakened."
 )
 HOW_TO_TRAIN = (
     "No model of the colour toy is available yet: on the Train page choose the data set shapes "
@@ -82,10 +82,12 @@ def _explain_sampler() -> None:
             charts.colour_curve(PALE, weight),
             config=PLAIN_CHART,
             key="retina.toy.curve",
-            alt=f"At w = {weight:.2f} pale channels are on with probability {pale:.0%}, full ones "
-            f"with {full:.0%}.",
+            alt=f"At w = {weight:.2f} pale channels are on with probability {percent(pale)}, full "
+            f"ones with {percent(full)}.",
         )
-        st.markdown(sentence.format(weight=weight, pale=PALE, share=pale, full=full))
+        st.markdown(
+            sentence.format(weight=weight, pale=PALE, share=percent(pale), full=percent(full))
+        )
 
 
 def _compare(infos: Sequence[CheckpointInfo]) -> None:

@@ -88,8 +88,8 @@ def _pictures(
         Picture(
             mask[None],
             "One mask",
-            f"keeps {100 * kept:.1f} % of the pixels",
-            f"One drawn mask; it keeps {100 * kept:.1f} % of the pixels",
+            f"keeps {percent(kept, 1)} of the pixels",
+            f"One drawn mask; it keeps {percent(kept, 1)} of the pixels",
         ),
         Picture(
             view.binary[0] * mask,
@@ -157,7 +157,7 @@ def _curves(x: Tensor, settings: RetinotopicParameters, view: SampledView) -> No
             alt=f"Keep probability decreases from {percent(float(density.max()))} at the "
             f"fixation to {percent(float(density.min()))} at the farthest pixel.",
         )
-        st.caption(f"On average {100 * float(density.mean()):.1f} % of the pixels are kept.")
+        st.caption(f"On average {percent(float(density.mean()), 1)} of the pixels are kept.")
     with right:
         st.markdown("**Probability of a pixel being on**")
         normalised = "after normalisation" if settings.version == "v2" else "in [0, 1]"

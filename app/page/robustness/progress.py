@@ -9,7 +9,7 @@ from app.page.robustness.link import select_evaluation
 from app.ui.job_controls import JobKind, explain, show_delete, show_main_action
 from app.ui.plain import in_markdown
 from app.ui.run_list import state_badge
-from app.ui.units import duration_words
+from app.ui.units import duration_words, percent
 from robust_core.attacks.description import attack_title
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationSummary
 
@@ -42,7 +42,7 @@ def show_progress(summary: EvaluationSummary, run: EvaluationDirectory) -> None:
 def _words(summary: EvaluationSummary) -> str:
     """Return how far it is; while it is at work something of it changes all the time."""
     status = summary.status
-    words = [f"{status.share:.0%} done"]
+    words = [f"{percent(status.share)} done"]
     if status.active:
         attack = attack_title(status.attack) if status.attack else ""
         words += filter(None, (status.checkpoint, attack, status.phase, status.check))

@@ -7,10 +7,11 @@ from typing import Any
 from app.page.robustness.headline import EXPLANATION
 from app.page.robustness.report_charts import bars_svg, curve_svg
 from app.page.robustness.report_pictures import BrokenImage
-from app.page.robustness.rows import check_words, exact_words, result_rows, share_words
+from app.page.robustness.rows import check_words, exact_words, result_rows
 from app.ui.accuracy_charts import CURVE_TITLES
 from app.ui.finding_words import SEVERITY_WORDS, measured_words
 from app.ui.plain import in_html
+from app.ui.units import percent_with_interval
 from robust_core.checkpoints.card import versions
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.config.imported import ImportConfig
@@ -38,7 +39,7 @@ HEADER = (
     "Model",
     "Attack",
     "Surrogate",
-    "Accuracy (95 % interval)",
+    "Accuracy (95\u00a0% interval)",
     "Checks",
     "Correct",
     "Norm",
@@ -75,7 +76,7 @@ def report_html(
             row.model,
             row.attack,
             row.surrogate,
-            share_words(row.accuracy, row.interval),
+            row.share_with_interval,
             row.checks,
             f"{row.num_correct:,} of {row.num_images:,}",
             row.norm,
@@ -182,10 +183,13 @@ def _section(result: CheckpointResult, one: AttackResult) -> str:
     parts += [f"<p>{in_html(note)}</p>" for note in report.notes]
     for curve in one.curves:
         points = zip(curve.values, curve.accuracies, curve.intervals, strict=True)
-        cells = [(f"{value:.4g}", share_words(share, bounds)) for value, share, bounds in points]
+        cells = [
+            (f"{value:.4g}", percent_with_interval(share, bounds))
+            for value, share, bounds in points
+        ]
         title = CURVE_TITLES[curve.parameter]
         unit = " (pixel units)" if curve.parameter == "epsilon" else ""
-        parts.append(_table((f"{title}{unit}", "Accuracy (95 % interval)"), cells))
+        parts.append(_table((f"{title}{unit}", "Accuracy (95\u00a0% interval)"), cells))
     raised = [finding for finding in report.findings if finding.severity is not Severity.OK]
     passed = [finding for finding in report.findings if finding.severity is Severity.OK]
     if raised:

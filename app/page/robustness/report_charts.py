@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from app.page.robustness.rows import Row
 from app.ui.accuracy_charts import CURVE_TITLES
 from app.ui.plain import in_html
+from app.ui.units import percent
 from robust_core.evaluation.curves import Curve
 from robust_core.threat_model import Norm
 
@@ -17,7 +18,7 @@ DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4")
 def bars_svg(rows: Sequence[Row]) -> str:
     """Return the accuracy of each row of one model as a bar, with its 95 % interval."""
     span = WIDTH - LABEL_WIDTH - VALUE_WIDTH
-    words = "; ".join(f"{row.attack}: {100 * row.accuracy:.1f} %" for row in rows)
+    words = "; ".join(f"{row.attack}: {row.share}" for row in rows)
     parts = [_head(WIDTH, len(rows) * ROW_HEIGHT + 6, f"Accuracy of {rows[0].model}. {words}")]
     for number, row in enumerate(rows):
         y = number * ROW_HEIGHT + 6
@@ -30,7 +31,7 @@ def bars_svg(rows: Sequence[Row]) -> str:
             f'fill="{COLOURS[0]}"/>',
             f'<path d="M{low:.1f} {middle}H{high:.1f}M{low:.1f} {y + 4}v10M{high:.1f} {y + 4}v10" '
             'stroke="#111" fill="none"/>',
-            _text(WIDTH - VALUE_WIDTH + 8, y + 14, f"{100 * row.accuracy:.1f} %"),
+            _text(WIDTH - VALUE_WIDTH + 8, y + 14, row.share),
         ]
     return "\n".join([*parts, "</svg>"])
 
@@ -46,13 +47,13 @@ def curve_svg(curves: Mapping[str, Curve]) -> str:
     span, high = WIDTH - LEFT - LEGEND_WIDTH, HEIGHT - BOTTOM - TOP
     places = [LEFT + span * i / max(1, len(values) - 1) for i in range(len(values))]
     title = CURVE_TITLES[first.parameter]
-    words = "; ".join(f"{label}: {100 * one.accuracies[-1]:.0f} %" for label, one in curves.items())
+    words = "; ".join(f"{label}: {percent(one.accuracies[-1])}" for label, one in curves.items())
     parts = [_head(WIDTH, HEIGHT, f"Accuracy against {title.lower()}, at the largest: {words}")]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         y = TOP + high * (1 - share)
         parts += [
             f'<path d="M{LEFT} {y:.1f}h{span}" stroke="#d0d7de"/>',
-            _text(LEFT - 8, y + 5, f"{100 * share:.0f} %", "end"),
+            _text(LEFT - 8, y + 5, percent(share), "end"),
         ]
     for x, value in zip(places, values, strict=True):
         parts.append(_text(x, HEIGHT - BOTTOM + 18, _tick(first, value), "middle"))

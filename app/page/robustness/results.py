@@ -9,9 +9,9 @@ from app.page.robustness.downloads import show_downloads
 from app.page.robustness.headline import show_headlines
 from app.page.robustness.misclassified import choose_misclassified, show_misclassified
 from app.page.robustness.next_attack import offer_next
-from app.page.robustness.rows import Row, check_words, exact_words, result_rows, share_words
+from app.page.robustness.rows import Row, check_words, exact_words, result_rows
 from app.ui import measure
-from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure
+from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure, last_accuracies
 from app.ui.charts import PLAIN_CHART
 from app.ui.finding_list import show_findings
 from app.ui.finding_words import SEVERITY_WORDS
@@ -23,7 +23,7 @@ from robust_core.threat_model import Norm
 
 COLUMN_HELP = {
     "Accuracy": "Share of images that are correct without and under the attack; in brackets the "
-    "95 % interval (Wilson). A stronger attack can only lower it.",
+    "95\u00a0% interval (Wilson). A stronger attack can only lower it.",
     "Correct": "Number of images that are correct without and under the attack.",
     "Broken only by this": "Images that this attack breaks and no other one here.",
     "Surrogate": "Model the attack was computed on, if not the evaluated one. Such a transfer "
@@ -31,9 +31,9 @@ COLUMN_HELP = {
     "Threat model": "Norm and epsilon, the largest perturbation that the attack may use.",
     "Steps × restarts": "Effort of the attack: steps or queries, and restarts.",
     "Checks": "Worst result of the reliability checks of this accuracy: "
-    f"{', '.join(SEVERITY_WORDS.values())}. Weak attack: the other attacks together break over 4 % "
-    "more of the images. The lowest measured accuracy has the checks of the strongest attack, or "
-    "names the check that found less.",
+    f"{', '.join(SEVERITY_WORDS.values())}. Weak attack: the other attacks together break over "
+    "4\u00a0% more of the images. The lowest measured accuracy has the checks of the strongest "
+    "attack, or names the check that found less.",
 }
 
 
@@ -86,7 +86,7 @@ def _table(rows: list[Row], run_id: str) -> None:
         on_select=lambda: choose_misclassified(rows, st.session_state[key], run_id),
         selection_mode="single-row",
         alt="Accuracy without and under each attack, one row each: "
-        + "; ".join(f"{row.model}, {row.attack}: {100 * row.accuracy:.1f} %" for row in rows),
+        + "; ".join(f"{row.model}, {row.attack}: {row.share}" for row in rows),
         column_config={
             name: st.column_config.Column(help=text) for name, text in COLUMN_HELP.items()
         },
@@ -99,7 +99,7 @@ def _cells(row: Row) -> dict[str, Any]:
         "Model": row.model,
         "Attack": row.attack,
         "Surrogate": row.surrogate,
-        "Accuracy": share_words(row.accuracy, row.interval),
+        "Accuracy": row.share_with_interval,
         "Threat model": f"{row.norm} {row.epsilon}".strip(),
         "Checks": row.checks,
         "Correct": f"{row.num_correct:,} of {row.num_images:,}",
@@ -130,9 +130,7 @@ def _curves(results: EvaluationResults, run_id: str) -> None:
     figures = shown[parameter]
     columns = st.columns(min(2, len(figures)))
     for number, ((name, _), own) in enumerate(figures.items()):
-        words = ", ".join(
-            f"{label} {100 * curve.accuracies[-1]:.0f} %" for label, curve in own.items()
-        )
+        words = last_accuracies(own)
         with columns[number % len(columns)]:
             st.markdown(f"**{in_markdown(name)}**")
             st.plotly_chart(

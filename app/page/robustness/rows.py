@@ -1,9 +1,10 @@
 """Results as table rows: one accuracy each, with attack and images; no streamlit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from app.ui.finding_words import SEVERITY_WORDS
+from app.ui.units import percent, percent_with_interval
 from app.ui.words import attack_words, distance_words
 from robust_core.attacks.description import short_words
 from robust_core.evaluation.finding import Severity, overall
@@ -51,11 +52,15 @@ class Row:
     label: str = ""
     surrogate: str = ""
 
+    @property
+    def share(self) -> str:
+        """The accuracy without its interval, in words."""
+        return percent(self.accuracy, 1)
 
-def share_words(share: float, interval: Sequence[float]) -> str:
-    """Return an accuracy with its 95 % interval: "81.0 % (72–88)"."""
-    low, high = interval
-    return f"{100 * share:.1f} % ({100 * low:.0f}–{100 * high:.0f})"
+    @property
+    def share_with_interval(self) -> str:
+        """The accuracy with its interval, in words."""
+        return percent_with_interval(self.accuracy, self.interval)
 
 
 def check_words(one: AttackResult, *, pending: bool = False) -> str:

@@ -8,8 +8,8 @@ import streamlit as st
 from app.page.robustness.edit import show_edit
 from app.page.robustness.headline import EXPLANATION, show_sentence
 from app.page.robustness.quick import offer_quick_verdict_on
-from app.page.robustness.rows import share_words
 from app.ui.plain import in_markdown, unbroken
+from app.ui.units import percent_with_interval
 from app.ui.words import distance_words
 from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -74,14 +74,14 @@ def _rows(card: Card) -> list[dict[str, Any]]:
     return [
         {
             "Number": unbroken("As reported"),
-            "Accuracy": unbroken(share_words(reported.accuracy, reported.interval)),
+            "Accuracy": percent_with_interval(reported.accuracy, reported.interval),
             **_attack_cells(reported),
             "Images": f"{reported.num_images:,}",
             "Checks": in_markdown(outcome_of_checks(reported.findings)),
         },
         {
             "Number": unbroken("Lowest measured"),
-            "Accuracy": unbroken(share_words(lowest.accuracy, lowest.interval)),
+            "Accuracy": percent_with_interval(lowest.accuracy, lowest.interval),
             **_attack_cells(card.strongest(), cause),
             "Images": f"{lowest.num_images:,}",
             "Checks": in_markdown(lowest.checks),

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app.ui.model_picker import in_order
 from app.ui.plain import in_markdown
+from app.ui.units import percent_with_interval
 from app.ui.words import lowest_words, mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -28,7 +29,7 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
         "As reported: robust accuracy under the attack of the method's paper, or under PGD with "
         "50 steps and 5 restarts. Lowest measured: share of images that are correct under every "
         "attack and check of the same inference mode. Checks: reliability checks of the lowest "
-        "number. A stronger attack can only lower it. In brackets: 95 % interval (Wilson)."
+        "number. A stronger attack can only lower it. In brackets: 95\u00a0% interval (Wilson)."
     )
     if any(info.imported for info in networks):
         st.caption(f"{MARK}: {STATED}.")
@@ -52,11 +53,11 @@ def _summary(info: CheckpointInfo) -> dict[str, Any]:
         "Data": in_markdown(info.config.data.name),
         "Method": info.config.method.name,
         "Clean accuracy": _clean(card, reported),
-        "As reported": _share(reported.accuracy, reported.interval),
+        "As reported": percent_with_interval(reported.accuracy, reported.interval),
         "Reported attack": in_markdown(
             f"{result_words(reported)}, {reported.num_images:,} {card.split} images"
         ),
-        "Lowest measured": _share(lowest.accuracy, lowest.interval),
+        "Lowest measured": percent_with_interval(lowest.accuracy, lowest.interval),
         "Strongest attack": in_markdown(lowest_words(lowest)),
         "Checks": in_markdown(lowest.checks),
     }
@@ -64,12 +65,12 @@ def _summary(info: CheckpointInfo) -> dict[str, Any]:
 
 def _unmeasured(info: CheckpointInfo) -> dict[str, Any]:
     """Return the row of a model from elsewhere that nothing has attacked yet."""
-    clean = info.arrival
+    clean = info.arrival and percent_with_interval(info.arrival.accuracy, info.arrival.interval)
     return {
         "Model": _model(info, ""),
         "Data": info.config.data.name,
         "Method": info.config.method.name,
-        "Clean accuracy": "" if clean is None else _share(clean.accuracy, clean.interval),
+        "Clean accuracy": clean or "",
         "As reported": "not measured yet",
         "Reported attack": "",
         "Lowest measured": "not measured yet",
@@ -88,7 +89,7 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
             "Data": in_markdown(info.config.data.name),
             "Method": info.config.method.name,
             "Clean accuracy": _clean(card, result),
-            "Robust accuracy": _share(result.accuracy, result.interval),
+            "Robust accuracy": percent_with_interval(result.accuracy, result.interval),
             "Attack": in_markdown(result_words(result)),
             "Images": in_markdown(f"{result.num_images:,} {card.split}"),
             "Checks": in_markdown(outcome_of_checks(result.findings)),
@@ -108,9 +109,4 @@ def _model(info: CheckpointInfo, inference: str) -> str:
 
 def _clean(card: Card, result: RobustResult) -> str:
     """Return the clean accuracy in the inference mode of the result."""
-    return _share(card.clean_of(result)[0], card.clean_interval_of(result))
-
-
-def _share(share: float, interval: Sequence[float]) -> str:
-    low, high = interval
-    return f"{100 * share:.1f} % ({100 * low:.0f}–{100 * high:.0f})"
+    return percent_with_interval(card.clean_of(result)[0], card.clean_interval_of(result))

@@ -19,7 +19,7 @@ const players = new WeakMap()
 
 // Small pictures are enlarged a whole number of times; large ones are made to fit.
 const whole = (factor) => (factor >= 1 ? Math.floor(factor) : factor)
-const percent = (p) => `${p > 0.995 && p < 1 ? ">99" : p < 0.005 && p > 0 ? "<1" : Math.round(100 * p)} %`
+const percent = (p) => `${p > 0.995 && p < 1 ? ">99" : p < 0.005 && p > 0 ? "<1" : Math.round(100 * p)}\u00a0%`
 
 function element(tag, attributes = {}, ...children) {
   const svg = ["svg", "path", "line"].includes(tag)
@@ -47,7 +47,7 @@ function picture(role, title, ...more) {
 }
 
 function bar(role, share, words) {
-  const title = `${words}: ${(100 * share).toFixed(1)} %`
+  const title = `${words}: ${(100 * share).toFixed(1)}\u00a0%`
   return element("div", { class: "bar", style: `--share: ${share}`, title }, element("i", { class: role }), percent(share))
 }
 

@@ -20,6 +20,7 @@ from robust_core.evaluation.variants import averaging, suggested
 from robust_core.gradients import input_gradient, repeatable_noise
 from robust_core.models.guard import masking_parts
 from robust_core.models.modes import evaluation_mode
+from robust_core.units import percent
 
 MOST_PROBABILITIES = 0.5  # share of the images whose outputs may be distributions by chance
 EOT_SAMPLES = 10  # passes that an attack on a stochastic model should average
@@ -165,7 +166,9 @@ def check_chance(case: ReliabilityCase) -> Finding | None:
     chance, correct = chance_level(case.y), int(case.correct.sum())
     sentence = chance_sentence(correct, number, chance)
     if not sentence:
-        words = f"Clean accuracy is {correct / number:.1%}, above chance ({chance:.0%})."
+        words = (
+            f"Clean accuracy is {percent(correct / number, 1)}, above chance ({percent(chance)})."
+        )
         return Finding("chance", Severity.OK, correct / number, chance, words)
     advice = "Train the model before evaluating its robustness, or check labels and pixel range."
     return Finding("chance", Severity.WARN, correct / number, chance, sentence, advice)

@@ -9,6 +9,7 @@ from robust_core.attacks.mim import MIM
 from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.case import ReliabilityCase
 from robust_core.evaluation.check import Cost, PlannedCase, check
+from robust_core.evaluation.checks.scale import flatness_of_cosines
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.variants import (
     has_parameter,
@@ -18,12 +19,9 @@ from robust_core.evaluation.variants import (
     suggested,
     takes_one_step,
 )
-from robust_core.inference.scaled_logits import ScaledLogits
-from robust_core.losses import cosine_floor
-from robust_core.models.guard import innermost
-from robust_core.models.heads import CosineHead
 from robust_core.models.modes import evaluation_mode
 from robust_core.threat_model import LARGEST_EPSILON, Norm
+from robust_core.units import percent
 
 WARN_ABOVE = 0.01  # share of the images that gives a warning
 LOSS_GAP = 0.04  # the same where two losses are compared
@@ -64,7 +62,7 @@ def check_epsilon_zero(case: ReliabilityCase) -> Finding | None:
         ok="At epsilon 0, robust accuracy equals clean accuracy.",
         otherwise=case.phrase(
             one="At epsilon 0 the image is misclassified",
-            many=f"At epsilon 0 accuracy drops by {gap:.1%}",
+            many=f"At epsilon 0 accuracy drops by {percent(gap, 1)}",
         )
         + ": the model is stochastic, or attack and evaluation use different models.",
         advice="Average many passes per prediction.",
@@ -102,8 +100,8 @@ def check_one_step(case: ReliabilityCase) -> Finding | None:
         ok="One step is not stronger than many.",
         otherwise=case.phrase(
             one="A single step fools the model on the image, many steps do not",
-            many=f"Robust accuracy is {single:.1%} under a single step, but "
-            f"{case.robust_accuracy:.1%} under many",
+            many=f"Robust accuracy is {percent(single, 1)} under a single step, but "
+            f"{percent(case.robust_accuracy, 1)} under many",
         )
         + f": {why}.",
         advice=advice,
@@ -135,9 +133,9 @@ def check_margin_loss(case: ReliabilityCase) -> Finding | None:
     gap = case.robust_accuracy - left
     if len(case.x) > 1 and -gap > LOSS_GAP:
         return _losses_disagree(case, own, other, left)
-    flat = _flatness_of_cosines(case) if own == "cross_entropy" else ""
+    flat = flatness_of_cosines(case) if own == "cross_entropy" else ""
     one, two = LOSS_WORDS[other], LOSS_WORDS[own]
-    before = f"{case.robust_accuracy:.1%}"
+    before = percent(case.robust_accuracy, 1)
     return graded(
         "margin_loss",
         gap,
@@ -149,7 +147,7 @@ def check_margin_loss(case: ReliabilityCase) -> Finding | None:
         ),
         otherwise=case.phrase(
             one=f"The attack with {one} fools the model on the image, with {two} it does not",
-            many=f"Robust accuracy is {left:.1%} with {one}, but {before} with {two}",
+            many=f"Robust accuracy is {percent(left, 1)} with {one}, but {before} with {two}",
         )
         + f": the apparent robustness comes from the attack's loss, not from the model.{flat}",
         advice=f"Report the attack with {one}, or AutoAttack.",
@@ -162,63 +160,15 @@ def _losses_disagree(case: ReliabilityCase, own: str, other: str, left: float) -
     """Return the warning that the attack's own loss is much stronger than the other."""
     gap = left - case.robust_accuracy
     sentence = (
-        f"The two losses disagree by {100 * gap:.1f} points: robust accuracy is {left:.1%} with "
-        f"{LOSS_WORDS[other]}, {case.robust_accuracy:.1%} with {LOSS_WORDS[own]}."
+        f"The two losses disagree by {100 * gap:.1f} points: robust accuracy is {percent(left, 1)} "
+        f"with {LOSS_WORDS[other]}, {percent(case.robust_accuracy, 1)} with {LOSS_WORDS[own]}."
     )
     if other == "cross_entropy":
-        sentence += _flatness_of_cosines(case)
+        sentence += flatness_of_cosines(case)
     advice = "Report the worst case of both losses per image."
     following = suggested(case.changed(loss=other))
     return Finding(
         "margin_loss", Severity.WARN, gap, LOSS_GAP, sentence, advice, next_attack=following
-    )
-
-
-@check(
-    "logit_scale",
-    title="Scale of the logits",
-    reason="the attack depends on the scale of the logits",
-    order=130,
-    rank=10,
-    cost=_of_another_loss,
-)
-def check_logit_scale(case: ReliabilityCase) -> Finding | None:
-    """Scaling all logits changes no prediction and should not change the attack's success."""
-    if not case.has("loss"):
-        return None
-    top = case.predict().topk(2, dim=1).values
-    lead = float((top[:, 0] - top[:, 1]).median().clamp_min(1e-6))
-    scaled = ScaledLogits(case.attacked, 1.0 / lead)
-    other = case.transferred(case.attack, scaled).robust_accuracy
-    own = case.attack.model_dump()["loss"]
-    gap = case.robust_accuracy - other
-    return graded(
-        "logit_scale",
-        gap,
-        warn_above=case.warn_above(0.02),
-        fail_above=case.alarm_above(0.10),
-        ok=f"Scaling all logits {'hardly helps' if gap > 0 else 'does not help'} the attack.",
-        otherwise=f"Dividing all logits by {lead:.3g} changes no prediction, but "
-        + case.phrase(
-            one="the attack then fools the model on the image",
-            many=f"lowers robust accuracy from {case.robust_accuracy:.1%} to {other:.1%}",
-        )
-        + f": the loss was {'saturated' if lead > 1.0 else 'too flat'}."
-        + _flatness_of_cosines(case),
-        advice="Use a loss that ignores the scale (margin, DLR).",
-        cause="once the logits are scaled for the attack",
-        next_attack=suggested(case.changed(loss="margin" if own != "margin" else "dlr")),
-    )
-
-
-def _flatness_of_cosines(case: ReliabilityCase) -> str:
-    """Return one more sentence if the attacked logits are unscaled cosines, else ""."""
-    head = getattr(innermost(case.attacked), "classifier", None)
-    if not isinstance(head, CosineHead) or head.scale != 1.0:
-        return ""
-    return (
-        " The logits are cosines: their cross-entropy is nearly flat and stays above about "
-        f"{cosine_floor(head.out_features):.2f} nats even for correct predictions."
     )
 
 
@@ -266,7 +216,7 @@ def check_silent_success(case: ReliabilityCase) -> Finding | None:
         fail_above=case.alarm_above(0.05),
         ok="No earlier step was more successful than the last one, which is evaluated.",
         otherwise="An earlier step of the attack fooled the model on "
-        + case.phrase(one="the image", many=f"{share:.1%} of the images")
+        + case.phrase(one="the image", many=f"{percent(share, 1)} of the images")
         + ", but the last one, which is evaluated, does not.",
         advice="Keep the best step, as APGD does.",
         cause="once every step of the attack counts",
@@ -306,7 +256,7 @@ def check_large_epsilon(case: ReliabilityCase) -> Finding | None:
             many="Robust accuracy vanishes with a very large epsilon.",
         ),
         otherwise=case.phrase(
-            one="The image stays correct", many=f"{left:.0%} of the images stay correct"
+            one="The image stays correct", many=f"{percent(left)} of the images stay correct"
         )
         + f" at epsilon {reach:.2g}, which can turn every image grey: the attack fails.",
         advice="Use a stronger attack, such as the adaptive one.",
@@ -342,7 +292,9 @@ def check_converged(case: ReliabilityCase) -> Finding | None:
         fail_above=case.alarm_above(0.05),
         ok=f"{words} {'hardly change' if gap > 0 else 'do not change'} the result.",
         otherwise=f"With {words} "
-        + case.phrase(one="the attack succeeds", many=f"robust accuracy drops by another {gap:.1%}")
+        + case.phrase(
+            one="the attack succeeds", many=f"robust accuracy drops by another {percent(gap, 1)}"
+        )
         + ": the attack had not converged.",
         advice="Report the longer attack.",
         cause=f"once the attack takes {words}",

@@ -13,6 +13,7 @@ from robust_core.evaluation.variants import (
     suggested,
 )
 from robust_core.models.guard import masking_parts
+from robust_core.units import percent
 
 WARN_ABOVE = 0.01  # share of the images that gives a warning
 TRANSFER_GAP = 0.05  # share of the images that turns the warning into a failure
@@ -223,7 +224,7 @@ def check_randomness(case: ReliabilityCase) -> Finding | None:
     access, noise = case.access, "the gradient"
     if case.attack.gradient_free:
         noise = "the outputs"
-    listed = ", ".join(f"{share:.1%} with {number}" for number, share in left.items())
+    listed = ", ".join(f"{percent(share, 1)} with {number}" for number, share in left.items())
     return graded(
         "randomness",
         case.robust_accuracy - min(left.values()),
@@ -232,7 +233,8 @@ def check_randomness(case: ReliabilityCase) -> Finding | None:
         ok=f"Averaging up to {most} passes per {access} changes little.",
         otherwise=case.phrase(
             one=f"With up to {most} passes per {access} the attack succeeds",
-            many=f"Robust accuracy is {case.robust_accuracy:.1%}, but {listed} passes per {access}",
+            many=f"Robust accuracy is {percent(case.robust_accuracy, 1)}, but {listed} passes per "
+            f"{access}",
         )
         + f": part of the apparent robustness is noise in {noise}.",
         advice="Report robust accuracy with enough EOT samples.",

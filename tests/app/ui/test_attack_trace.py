@@ -12,7 +12,7 @@ from app.ui import charts, models
 from app.ui.browser.player import player_data
 from app.ui.forms import has_form
 from app.ui.traces import attack_image
-from app.ui.units import duration_words, percent
+from app.ui.units import duration_words
 from app.ui.words import attack_outcome, permissions
 from robust_core.attacks.base import ATTACKS, create_attack
 from robust_core.checkpoints.catalog import CheckpointInfo, checkpoint_info
@@ -206,14 +206,6 @@ def test_bars_keep_one_class_order_and_show_both_winners():
     assert list(clean["y"]) == list(adversarial["y"])
     assert clean["marker"]["color"] == charts.CLEAN
     assert adversarial["marker"]["color"] == charts.ADVERSARIAL
-
-
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [(1.0, "100 %"), (0.999, ">99 %"), (0.98, "98 %"), (0.001, "<1 %"), (0, "0 %")],
-)
-def test_percentages_never_claim_certainty(share, words):
-    assert percent(share) == words
 
 
 def test_durations_are_rounded_to_what_matters():

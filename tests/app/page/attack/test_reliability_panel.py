@@ -46,7 +46,7 @@ def test_a_masked_model_resists_splendidly_and_is_called_out():
     assert {"Gradients", "Large epsilon"} <= set(titles_with(page, "fail"))
     assert "The gradient of cross-entropy is zero for the image" in said(page)
     assert "*Try next:* Attack with BPDA through the part that masks it" in said(page)
-    assert "measured 100 %, pass up to 2 %" in said(page)
+    assert "measured 100\u00a0%, pass up to 2\u00a0%" in said(page)
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_an_image_that_is_wrong_for_the_checks_only_gets_a_finding():
     trace = attack_image(info, x, 8, attack, None)  # it is a 9
     found = reliability.check(info, trace)
     assert [finding.name for finding in found] == ["attacked_images"]
-    assert measured_words(found[0]) == "measured 100 %, pass up to 0 %"
+    assert measured_words(found[0]) == "measured 100\u00a0%, pass up to 0\u00a0%"
 
 
 def test_sentences_say_how_bad_it_is():

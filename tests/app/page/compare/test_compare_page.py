@@ -88,7 +88,7 @@ def at_once(name, key, work, **_):
 @pytest.mark.slow
 def test_the_curves_start_at_clean_accuracy_and_never_rise(monkeypatch):
     page = press_where_needed(open_page(), "Measure curves")
-    assert "a sample of 16 test images; bars are 95 % intervals" in said(page)
+    assert "a sample of 16 test images; bars are 95\u00a0% intervals" in said(page)
     infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
     attack = create_attack("pgd", **ATTACK)
     monkeypatch.setattr(measure, "measure", at_once)

@@ -154,9 +154,9 @@ def test_predictions_follow_the_step_slider_and_epsilon():
     page = show("Where they go")
     label = page.selectbox(key="hard_pairs.labelled.digits").value
     check(page.slider(key="hard_pairs.step").set_value(0).run())
-    assert f"100 % of class {label} are classified correctly" in said(page)
+    assert f"100\u00a0% of class {label} are classified correctly" in said(page)
     check(page.slider(key="hard_pairs.step").set_value(5).run())
-    assert f"100 % of class {label} are classified correctly" not in said(page)
+    assert f"100\u00a0% of class {label} are classified correctly" not in said(page)
     press(page, "Vary epsilon")
     slider = next(one for one in page.select_slider if one.key == "hard_pairs.radius")
     assert slider.value == "25.5/255"
@@ -179,13 +179,13 @@ def test_the_gradient_view_says_which_class_has_the_largest_share(monkeypatch: p
     assert "Cost: 540 forward-backward passes" in said(page)
     press(page, "Measure alignment of perturbations")
     assert len(page.metric) == 4
-    assert page.metric[0].delta == "uniform: 11 %"
+    assert page.metric[0].delta == "uniform: 11\u00a0%"
     run = run_of(STANDARD)
     shares = run.confusion().attacked_shares()
     (table,) = (frame.value for frame in page.dataframe)
     weights = gradient_share(run.logits, run.images.y)
     held = torch.tensor([weights[i, j] for i, j in enumerate(hardest_classes(shares)) if j >= 0])
-    assert int(page.metric[0].value.removesuffix(" %")) == pytest.approx(
+    assert int(page.metric[0].value.removesuffix("\u00a0%")) == pytest.approx(
         100 * float(held.mean()), abs=0.6
     )
     hardest = table.to_dict("records")[0]
@@ -196,9 +196,9 @@ def test_the_gradient_view_says_which_class_has_the_largest_share(monkeypatch: p
 @pytest.mark.slow
 def test_cosine_logits_can_be_scaled_as_in_training():
     page = show("Gradient", SPAT)
-    raw = int(page.metric[0].value.removesuffix(" %"))
+    raw = int(page.metric[0].value.removesuffix("\u00a0%"))
     check(page.button_group(key="hard_pairs.logit_scale").set_value(8.0).run())
-    assert int(page.metric[0].value.removesuffix(" %")) > raw
+    assert int(page.metric[0].value.removesuffix("\u00a0%")) > raw
     assert not any(group.key == "hard_pairs.logit_scale" for group in show("Gradient").button_group)
 
 
@@ -219,7 +219,7 @@ def test_two_models_are_compared_on_the_same_images():
     runs = [run_of(name, num_images=50) for name in (STANDARD, ROBUST)]
     right = [each.confusion().attacked_correct.diag().sum() / 50 for each in runs]
     for name, share in zip((STANDARD, ROBUST), right, strict=True):
-        assert f"**{name}**" in said(page) and f"**{100 * share:.0f} %**" in said(page)
+        assert f"**{name}**" in said(page) and f"**{100 * share:.0f}\u00a0%**" in said(page)
     assert "exact McNemar test, p = " in said(page)
     changes = page.dataframe[0].value["Change"].abs().tolist()
     assert changes == sorted(changes, reverse=True) and len(changes) <= 12

@@ -76,7 +76,9 @@ def test_the_finding_is_what_the_evaluator_says():
     attacked = predict_logits(network, attack(network, images.x, images.y)).argmax(dim=1)
     share = float((attacked == images.y).double().mean())
     assert share < 0.9
-    assert f"FGSM lowers the accuracy from **100 %** to **{100 * share:.0f} %**" in said(page)
+    assert f"FGSM lowers the accuracy from **100\u00a0%** to **{100 * share:.0f}\u00a0%**" in said(
+        page
+    )
     assert not page.error and not page.warning
 
 
@@ -168,7 +170,7 @@ def test_the_step_size_is_varied_on_request():
     assert "50 images at 6 step sizes" in said(page)
     check(page.button(key="latent.steps.run").click().run())
     assert "The default step changes the accuracy under the static attack from" in said(page)
-    assert "seed 0, 50 test images, bars: 95 % intervals" in said(page)
+    assert "seed 0, 50 test images, bars: 95\u00a0% intervals" in said(page)
 
 
 def test_every_layer_is_measured_in_all_and_class_by_class():

@@ -94,12 +94,12 @@ def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
     page = open_page({"tour": "adversarial", "step": 2})
     check(page.radio(key="learn.choice.adversarial.2").set_value(0).run())
     press_key(page, "learn.reveal")
-    assert "Measured: more than 95 %" in page.warning[0].value
+    assert "Measured: more than 95\u00a0%" in page.warning[0].value
     assert "of a sample of 60 test images correctly" in said(page)
     press_key(page, "learn.again")
     assert page.button(key="learn.reveal").label == "I cannot tell: show me"
     press_key(page, "learn.reveal")
-    assert page.info[0].value == "Measured: more than 95 %."
+    assert page.info[0].value == "Measured: more than 95\u00a0%."
 
 
 def test_tours_have_five_to_eight_steps_with_answers_that_cover_every_value_once():
@@ -218,7 +218,7 @@ def test_the_first_step_is_a_change_that_cannot_be_seen_and_a_collapse(installed
     assert all(words in said(page) for words in expected)
     check(page.radio(key="learn.choice.adversarial.1").set_value(0).run())
     press_key(page, "learn.reveal")
-    assert page.success[0].value == "You predicted it: less than 10 %."
+    assert page.success[0].value == "You predicted it: less than 10\u00a0%."
 
 
 def test_a_tour_with_optional_models_has_as_many_steps():

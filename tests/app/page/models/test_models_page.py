@@ -131,7 +131,7 @@ def test_foreign_weights_are_compared_and_imported_as_what_they_are(shelf: Path)
     assert pixels is not None and pixels.said_by == "person"
     assert pixels.mean == pytest.approx(SCALE["mean"], abs=0.02)
     assert "normalised: mean 0.3111, std 0.3558 (said by the person" in said(page)
-    assert "The stated clean accuracy is 20.0%" in said(page)  # a warning of arrival
+    assert "The stated clean accuracy is 20.0\u00a0%" in said(page)  # a warning of arrival
     assert "Robust accuracy: not measured yet" in said(page)
     page = open_view("models", {"kind": "imported"})
     assert list(page.dataframe[0].value["Checks"]) == ["not measured yet"]

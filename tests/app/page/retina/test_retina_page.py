@@ -213,7 +213,9 @@ def test_the_toy_loses_its_colours_at_the_released_weight() -> None:
     check(page.run())
     assert "At w = 0.80" in said(page) and "erases the colours" in said(page)
     check(page.slider(key="retina.toy.weight").set_value(0.9).run())
-    assert "pale channel is on in 94% of the samples and a full one in 100%" in said(page)
+    assert "pale channel is on in 94\u00a0% of the samples and a full one in 100\u00a0%" in said(
+        page
+    )
 
 
 def traces(figure: go.Figure) -> list[Any]:

@@ -128,7 +128,7 @@ def test_a_finished_evaluation_shows_every_number_with_attack_and_images() -> No
     ]
     for place, row in enumerate(result_rows(result)):
         low, high = (100 * bound for bound in row.interval)
-        expected = f"{100 * row.accuracy:.1f} % ({low:.0f}–{high:.0f})"
+        expected = f"{100 * row.accuracy:.1f}\u00a0%\u00a0({low:.0f}–\u2060{high:.0f})"
         assert table["Accuracy"][place] == expected
         assert table["Correct"][place] == f"{row.num_correct} of 12"
     assert set(table["Threat model"][1:]) == {"Linf 25.5/255"}
@@ -257,7 +257,7 @@ def test_an_accuracy_as_reported_is_shown_beside_the_lowest_measured() -> None:
     reported, lowest = (one.report.robust_accuracy for one in result.attacks)
     assert lowest < reported
     text = said(page)
-    assert f"{100 * reported:.0f} % as reported, at most {100 * lowest:.0f} %" in text
+    assert f"{100 * reported:.0f}\u00a0% as reported, at most {100 * lowest:.0f}\u00a0%" in text
 
 
 def test_a_selected_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:
     for outside in ("<script", "src=", "href=", "@import", "url("):
         assert outside not in text
     for row in result_rows(results.checkpoints[0]):
-        assert f"{100 * row.accuracy:.1f} %" in text
+        assert f"{100 * row.accuracy:.1f}\u00a0%" in text
 
 
 def test_the_report_begins_with_the_verdict_and_has_all_that_a_reviewer_asks_for() -> None:

@@ -93,14 +93,14 @@ def test_an_empty_laboratory_says_how_to_begin() -> None:
 def test_the_table_names_attack_and_images_of_every_number() -> None:
     summary, table = open_view().table
     row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
-    assert row["As reported"] == "80.0 % (75–85)"
-    assert row["Lowest measured"].startswith("80.0 % (")
+    assert row["As reported"] == "80.0\u00a0%\u00a0(75–\u206085)"
+    assert row["Lowest measured"].startswith("80.0\u00a0%\u00a0(")
     assert row["Reported attack"] == "PGD-50, 5 restarts, Linf 25.5/255, 360 test images"
     assert row["Strongest attack"] == "PGD-50, 5 restarts, worst case of 360 images"
     assert row["Checks"] == "not checked"
     row = table.value[table.value["Model"] == ROBUST].iloc[0]
-    assert row["Clean accuracy"] == "97.5 % (95–99)"
-    assert row["Robust accuracy"] == "80.0 % (75–85)"
+    assert row["Clean accuracy"] == "97.5\u00a0%\u00a0(95–\u206099)"
+    assert row["Robust accuracy"] == "80.0\u00a0%\u00a0(75–\u206085)"
     assert row["Attack"] == "PGD-50, 5 restarts, Linf 25.5/255"
     assert row["Images"] == "360 test"
 

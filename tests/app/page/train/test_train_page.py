@@ -21,7 +21,7 @@ def test_a_running_run_shows_progress_numbers_and_the_attack_behind_them() -> No
     )
     page = open_page()
     assert "Stop" in labels(page)
-    assert [metric.value for metric in page.metric] == ["95 %", "75 %", "10"]
+    assert [metric.value for metric in page.metric] == ["95\u00a0%", "75\u00a0%", "10"]
     words = said(page)
     assert "180 validation images" in words
     assert "PGD-10, Linf 25.5/255" in words
@@ -118,7 +118,10 @@ def test_a_finished_run_shows_its_card_and_leads_to_the_attack_page() -> None:
     run = make_run(RunStatus("finished"), num_epochs_done=30)
     give_model(run.best, run.config())
     page = open_page()
-    assert "**80 %** as reported, under PGD-50, 5 restarts, Linf 25.5/255" in page.success[0].value
+    assert (
+        "**80\u00a0%** as reported, under PGD-50, 5 restarts, Linf 25.5/255"
+        in page.success[0].value
+    )
     link = next(link for link in page.get("page_link") if link.proto.label == "Attack")
     assert f"model=runs%2F{run.run_id}" in link.proto.query_string
 
@@ -179,7 +182,7 @@ def test_the_card_of_a_finished_model_at_chance_is_no_success() -> None:
     page = open_page()
     assert not page.success
     (box,) = page.warning
-    assert "is at chance level" in box.value and "**10 %** as reported" in box.value
+    assert "is at chance level" in box.value and "**10\u00a0%** as reported" in box.value
 
 
 def test_a_damaged_curve_is_left_out() -> None:
