@@ -56,5 +56,5 @@ def test_it_can_be_attacked():
 def test_the_start_page_lists_it_as_not_measured():
     page = open_view("start")
     assert checkpoint_info(MODEL).measured is None
-    rows = [row for table in page.table for row in table.value.to_dict("records")]
-    assert {"not measured yet"} == {row["As reported"] for row in rows if "As reported" in row}
+    rows = [row for table in page.dataframe for row in table.value.to_dict("records")]
+    assert {"not measured yet"} == {row["Checks"] for row in rows if "Gap" in row}

@@ -263,5 +263,5 @@ _DRAW: dict[SceneKind, Callable[[Scene, Infos, ChosenImage], None]] = {
     "pairs": _pairs,
     "labels": _labels,
     "similarity": _similarity,
-    "card_table": lambda scene, infos, image: checkpoint_table(infos),
+    "card_table": lambda scene, infos, image: checkpoint_table(infos, "learn.cards"),
 }

@@ -5,30 +5,19 @@ from typing import Any
 
 import streamlit as st
 
-from app.page.models.link import ALL, DATA, FIND, KIND, KINDS, SHOWN, show_model
+from app.page.models.link import ALL, DATA, FIND, KIND, SHOWN, show_model
 from app.page.models.shown import show_details
 from app.ui import models
 from app.ui.model_picker import in_order
+from app.ui.model_table import accuracy_cells, accuracy_table
 from app.ui.units import count_words
-from app.ui.words import lowest_words, mode_words, result_words
+from app.ui.words import mode_words
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.checkpoints.info import STATED
 from robust_core.config.imported import ImportConfig
-from robust_core.evaluation.finding import outcome_of_checks
 
 KEY = "models.table"
-NOT_MEASURED = "not measured yet"
 NONE = "No model matches these filters: remove one of them."
-TALLEST = 480  # pixels of the table; more rows are scrolled
-HELP = {
-    "Clean": "Accuracy without an attack, in per cent.",
-    "As reported": "Robust accuracy in per cent under the attack of the method's paper, or under "
-    "PGD with 50 steps and 5 restarts.",
-    "Lowest measured": "Share of images, in per cent, that are correct under every attack and "
-    "check of the same inference mode. A stronger attack can only lower it.",
-    "Gap": "Percentage points by which the lowest measured accuracy is below the reported one.",
-    "Checks": "Reliability checks of the lowest number.",
-}
 
 
 def show_table() -> None:
@@ -42,16 +31,12 @@ def show_table() -> None:
         st.info(NONE, icon=":material/filter_alt_off:")
         return
     rows = [_cells(info) for info in found]
-    st.dataframe(
+    accuracy_table(
         rows,
-        hide_index=True,
-        placeholder="–",
-        height=TALLEST if len(found) > TALLEST // 36 else "content",
-        key=KEY,
+        KEY,
+        "Models with their accuracies",
         on_select=lambda: _choose(found),
         selection_mode="single-row",
-        alt="Models with their accuracies, one row each: " + "; ".join(map(_alt, rows)),
-        column_config=_columns(),
     )
     st.caption(
         f"{count_words(len(found), 'row')} of {len(infos)}, one for each inference mode. A "
@@ -95,33 +80,10 @@ def _choose(found: Sequence[CheckpointInfo]) -> None:
 
 
 def _cells(info: CheckpointInfo) -> dict[str, Any]:
-    config, clean = info.config, info.clean_result
+    clean = info.clean_result
     return {
         "Model": info.name,
-        "Clean": None if clean is None else 100 * clean[0] / clean[1],
-        **_robust_cells(info),
-        "Data": config.data.name,
-        "Kind": KINDS[info.kind],
-        "Method": config.method.name,
-        "Network": config.model.name,
-        "Origin": _origin(info),
-    }
-
-
-def _robust_cells(info: CheckpointInfo) -> dict[str, Any]:
-    """Return what was measured under attack, accuracies in percent; None: nothing was."""
-    card, reported = info.measured, info.reported
-    if card is None or reported is None:
-        unknown = dict.fromkeys(("As reported", "Lowest measured", "Gap"))
-        return {**unknown, "Checks": NOT_MEASURED, "Reported attack": "", "Strongest attack": ""}
-    lowest = card.lowest(reported)
-    return {
-        "As reported": 100 * reported.accuracy,
-        "Lowest measured": 100 * lowest.accuracy,
-        "Gap": 100 * (reported.accuracy - lowest.accuracy),
-        "Checks": outcome_of_checks(lowest.findings),
-        "Reported attack": f"{result_words(reported)}, {reported.num_images:,} {card.split} images",
-        "Strongest attack": lowest_words(lowest),
+        **accuracy_cells(clean and clean[0] / clean[1], info.measured, info.reported),
     }
 
 
@@ -132,25 +94,3 @@ def _origin(info: CheckpointInfo) -> str:
         return f"{mode}{config.origin.file or config.origin.format}; {config.words}"
     title = config.title if info.kind != "shipped" else ""
     return f"{mode}{title}".removesuffix("; ")
-
-
-def _alt(cells: dict[str, Any]) -> str:
-    reported, lowest = cells["As reported"], cells["Lowest measured"]
-    if reported is None:
-        return f"{cells['Model']}: {NOT_MEASURED}"
-    return (
-        f"{cells['Model']}: {reported:.0f}\u00a0% as reported, {lowest:.0f}\u00a0% lowest measured"
-    )
-
-
-def _columns() -> dict[str, Any]:
-    columns = {
-        name: st.column_config.NumberColumn(format="%.1f", help=HELP[name])
-        for name in ("Clean", "As reported", "Lowest measured")
-    }
-    gap = st.column_config.ProgressColumn(
-        format="%.1f", min_value=0, max_value=100, help=HELP["Gap"], width=130
-    )
-    checks = st.column_config.Column(help=HELP["Checks"])
-    pinned = st.column_config.Column(pinned=True)
-    return {**columns, "Gap": gap, "Checks": checks, "Model": pinned}

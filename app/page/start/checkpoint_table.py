@@ -6,9 +6,10 @@ from typing import Any
 import streamlit as st
 
 from app.ui.model_picker import in_order
-from app.ui.plain import in_markdown
+from app.ui.model_table import FEW, ROW_HEIGHT, TALLEST, accuracy_cells, accuracy_table
+from app.ui.state import Text
 from app.ui.units import percent_with_interval
-from app.ui.words import lowest_words, mode_words, result_words
+from app.ui.words import mode_words, result_words
 from robust_core.checkpoints.card import Card, RobustResult
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.checkpoints.info import STATED
@@ -18,18 +19,32 @@ MASKED = "⚠ masked"
 MARK = "⇥ imported"
 
 
-def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
+def checkpoint_table(infos: Sequence[CheckpointInfo], key: str) -> None:
     """Draw a row for each checkpoint: accuracy as reported, lowest measured, reliability checks.
 
     All other measurements are in an expander. Each number names its attack and images.
+
+    Args:
+        infos: checkpoints, with their inference modes.
+        key: of the table and of what is sought in it.
     """
     networks = [info for info in in_order(infos) if not info.inference]
-    st.table([_summary(info) for info in networks], hide_index=True, border="horizontal")
+    if len(networks) > FEW:
+        sought = Text(f"{key}_find", f"{key}.find").field(
+            "Find", placeholder="name, data set, method or attack", width=360
+        )
+        words = sought.casefold().split()
+        networks = [info for info in networks if all(word in _searched(info) for word in words)]
+    if not networks:
+        st.info("No model matches these words.", icon=":material/filter_alt_off:")
+        return
+    accuracy_table([_summary(info) for info in networks], key, "Models with their accuracies")
     st.caption(
         "As reported: robust accuracy under the attack of the method's paper, or under PGD with "
         "50 steps and 5 restarts. Lowest measured: share of images that are correct under every "
-        "attack and check of the same inference mode. Checks: reliability checks of the lowest "
-        "number. A stronger attack can only lower it. In brackets: 95\u00a0% interval (Wilson)."
+        "attack and check of the same inference mode. Gap: the difference, in percentage points. "
+        "Checks: reliability checks of the lowest number. A stronger attack can only lower it. "
+        "A click on a column sorts."
     )
     if any(info.imported for info in networks):
         st.caption(f"{MARK}: {STATED}.")
@@ -40,42 +55,36 @@ def checkpoint_table(infos: Sequence[CheckpointInfo]) -> None:
         )
     with st.expander("Every measurement"):
         rows = [row for info in networks for row in _rows(info)]
-        st.table(rows, hide_index=True, border="horizontal")
+        st.dataframe(
+            rows,
+            hide_index=True,
+            height=TALLEST if len(rows) > TALLEST // ROW_HEIGHT else "content",
+            row_height=ROW_HEIGHT,
+            key=f"{key}.every",
+            alt=f"{len(rows)} measurements, each with its attack, images and checks",
+            column_config={
+                "Model": st.column_config.Column(pinned=True, width=190),
+                "Attack": st.column_config.Column(width=220),
+                "Checks": st.column_config.Column(width=170),
+            },
+        )
+
+
+def _searched(info: CheckpointInfo) -> str:
+    config, cells = info.config, _summary(info)
+    attacks = f"{cells['Reported attack']} {cells['Strongest attack']}"
+    return f"{info.name} {config.data.name} {config.method.name} {attacks}".casefold()
 
 
 def _summary(info: CheckpointInfo) -> dict[str, Any]:
     card = info.measured
     if card is None:
-        return _unmeasured(info)
-    reported, lowest = card.reported, card.lowest()
+        clean = info.arrival and info.arrival.accuracy
+        return {"Model": _model(info, ""), **accuracy_cells(clean, None, None)}
+    reported = card.reported
     return {
         "Model": _model(info, reported.attack.inference),
-        "Data": in_markdown(info.config.data.name),
-        "Method": info.config.method.name,
-        "Clean accuracy": _clean(card, reported),
-        "As reported": percent_with_interval(reported.accuracy, reported.interval),
-        "Reported attack": in_markdown(
-            f"{result_words(reported)}, {reported.num_images:,} {card.split} images"
-        ),
-        "Lowest measured": percent_with_interval(lowest.accuracy, lowest.interval),
-        "Strongest attack": in_markdown(lowest_words(lowest)),
-        "Checks": in_markdown(lowest.checks),
-    }
-
-
-def _unmeasured(info: CheckpointInfo) -> dict[str, Any]:
-    """Return the row of a model from elsewhere that nothing has attacked yet."""
-    clean = info.arrival and percent_with_interval(info.arrival.accuracy, info.arrival.interval)
-    return {
-        "Model": _model(info, ""),
-        "Data": info.config.data.name,
-        "Method": info.config.method.name,
-        "Clean accuracy": clean or "",
-        "As reported": "not measured yet",
-        "Reported attack": "",
-        "Lowest measured": "not measured yet",
-        "Strongest attack": "",
-        "Checks": "",
+        **accuracy_cells(card.clean_of(reported)[0], card, reported),
     }
 
 
@@ -86,13 +95,12 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
     return [
         {
             "Model": _model(info, result.attack.inference),
-            "Data": in_markdown(info.config.data.name),
             "Method": info.config.method.name,
             "Clean accuracy": _clean(card, result),
             "Robust accuracy": percent_with_interval(result.accuracy, result.interval),
-            "Attack": in_markdown(result_words(result)),
-            "Images": in_markdown(f"{result.num_images:,} {card.split}"),
-            "Checks": in_markdown(outcome_of_checks(result.findings)),
+            "Attack": result_words(result),
+            "Images": f"{result.num_images:,} {card.split}",
+            "Checks": outcome_of_checks(result.findings),
         }
         for result in card.robust
     ]
@@ -101,10 +109,8 @@ def _rows(info: CheckpointInfo) -> list[dict[str, Any]]:
 def _model(info: CheckpointInfo, inference: str) -> str:
     mark = f" {MARK}" if info.imported else ""
     if inference:
-        return in_markdown(f"{info.name}{mark}, {mode_words(inference)}")
-    return in_markdown(
-        f"{info.name}{mark} {MASKED}" if info.masks_gradients else f"{info.name}{mark}"
-    )
+        return f"{info.name}{mark}, {mode_words(inference)}"
+    return f"{info.name}{mark} {MASKED}" if info.masks_gradients else f"{info.name}{mark}"
 
 
 def _clean(card: Card, result: RobustResult) -> str:

@@ -62,10 +62,10 @@ def _checkpoints(infos: list[CheckpointInfo]) -> None:
     shipped = [info for info in infos if "/" not in info.name]
     own = [info for info in infos if "/" in info.name]
     if shipped:
-        checkpoint_table(shipped)
+        checkpoint_table(shipped, "start.shipped")
     if own:
         with st.expander(f"Your own models ({len(own)})", expanded=not shipped):
-            checkpoint_table(own)
+            checkpoint_table(own, "start.own")
     if infos:
         st.page_link(
             page_script("models"),

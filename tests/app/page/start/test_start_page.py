@@ -91,10 +91,11 @@ def test_an_empty_laboratory_says_how_to_begin() -> None:
 
 @pytest.mark.usefixtures("shipped")
 def test_the_table_names_attack_and_images_of_every_number() -> None:
-    summary, table = open_view().table
+    summary, table = open_view().dataframe
     row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
-    assert row["As reported"] == "80.0\u00a0%\u00a0(75–\u206085)"
-    assert row["Lowest measured"].startswith("80.0\u00a0%\u00a0(")
+    assert row["As reported"] == row["Lowest measured"] == pytest.approx(80)
+    assert row["Gap"] == 0
+    assert row["95\u00a0% intervals"].startswith("75–85, ")
     assert row["Reported attack"] == "PGD-50, 5 restarts, Linf 25.5/255, 360 test images"
     assert row["Strongest attack"] == "PGD-50, 5 restarts, worst case of 360 images"
     assert row["Checks"] == "not checked"
