@@ -10,7 +10,7 @@ from robust_core.evaluation.finding import outcome_of_checks
 
 NOT_MEASURED = "not measured yet"
 FEW = 10  # rows; more of them are searched and scrolled
-TALLEST, ROW_HEIGHT = 560, 68  # pixels of a table, and of a row of three lines
+TALLEST, ROW_HEIGHT = 580, 84  # pixels of a table, and of a row of four lines
 _HELP = {
     "Clean": "Accuracy without an attack.",
     "As reported": "Robust accuracy under the attack of the method's paper, or under PGD with 50 "

@@ -15,25 +15,32 @@ from app.ui.accuracy_charts import CURVE_TITLES, accuracy_figure, last_accuracie
 from app.ui.charts import PLAIN_CHART
 from app.ui.finding_list import show_findings
 from app.ui.finding_words import SEVERITY_WORDS
-from app.ui.plain import in_markdown
+from app.ui.plain import in_markdown, unbroken
 from robust_core.evaluation.curves import Curve
 from robust_core.evaluation.finding import Severity, overall
 from robust_core.evaluation_runs import EvaluationDirectory, EvaluationResults
 from robust_core.threat_model import Norm
 
-COLUMN_HELP = {
-    "Accuracy": "Share of images that are correct without and under the attack; in brackets the "
-    "95\u00a0% interval (Wilson). A stronger attack can only lower it.",
-    "Correct": "Number of images that are correct without and under the attack.",
-    "Broken only by this": "Images that this attack breaks and no other one here.",
-    "Surrogate": "Model the attack was computed on, if not the evaluated one. Such a transfer "
-    "attack says little about the robustness of the evaluated model.",
-    "Threat model": "Norm and epsilon, the largest perturbation that the attack may use.",
-    "Steps × restarts": "Effort of the attack: steps or queries, and restarts.",
-    "Checks": "Worst result of the reliability checks of this accuracy: "
-    f"{', '.join(SEVERITY_WORDS.values())}. Weak attack: the other attacks together break over "
-    "4\u00a0% more of the images. The lowest measured accuracy has the checks of the strongest "
-    "attack, or names the check that found less.",
+ROW_HEIGHT = 68  # pixels of a row of three lines, which wrap from here on
+COLUMNS = {  # width in pixels, beside the form at 1366 pixels; help
+    "Model": (105, None),
+    "Attack": (125, None),
+    "Accuracy": (
+        122,
+        "Share of images that are correct without and under the attack; in brackets the "
+        "95\u00a0% interval (Wilson), and the number of images. A stronger attack can only "
+        "lower it.",
+    ),
+    "Threat model": (98, "Norm and epsilon, the largest perturbation that the attack may use."),
+    "Checks": (
+        76,
+        "Worst result of the reliability checks of this accuracy: "
+        f"{', '.join(SEVERITY_WORDS.values())}. Weak attack: the other attacks together break over "
+        "4\u00a0% more of the images. The lowest measured accuracy has the checks of the strongest "
+        "attack, or names the check that found less.",
+    ),
+    "Only this": (72, "Images that this attack breaks and no other one here."),
+    "Steps / queries": (108, "Effort of the attack: steps or queries, and restarts."),
 }
 
 
@@ -87,24 +94,26 @@ def _table(rows: list[Row], run_id: str) -> None:
         selection_mode="single-row",
         alt="Accuracy without and under each attack, one row each: "
         + "; ".join(f"{row.model}, {row.attack}: {row.share}" for row in rows),
+        row_height=ROW_HEIGHT,
         column_config={
-            name: st.column_config.Column(help=text) for name, text in COLUMN_HELP.items()
+            name: st.column_config.Column(width=width, help=text)
+            for name, (width, text) in COLUMNS.items()
         },
     )
     st.caption("Select a row to see the images that its attack broke.")
 
 
 def _cells(row: Row) -> dict[str, Any]:
+    surrogate = f", computed on {row.surrogate}" if row.surrogate else ""
+    count = f"{row.num_correct:,} of {row.num_images:,}"
     return {
         "Model": row.model,
-        "Attack": row.attack,
-        "Surrogate": row.surrogate,
-        "Accuracy": row.share_with_interval,
+        "Attack": f"{row.attack}{surrogate}",
+        "Accuracy": f"{row.share_with_interval} {unbroken(count)}",
         "Threat model": f"{row.norm} {row.epsilon}".strip(),
         "Checks": row.checks,
-        "Correct": f"{row.num_correct:,} of {row.num_images:,}",
-        "Broken only by this": "" if row.num_broken_alone is None else f"{row.num_broken_alone:,}",
-        "Steps × restarts": row.effort,
+        "Only this": "" if row.num_broken_alone is None else f"{row.num_broken_alone:,}",
+        "Steps / queries": row.effort,
     }
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from robust_core.attacks.base import Attack, attack_from
 from robust_core.attacks.bpda import BPDA
-from robust_core.attacks.description import LOSS_WORDS
+from robust_core.attacks.description import LOSS_WORDS, attack_title
 from robust_core.attacks.ensemble import WorstCase
 from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.accuracy import RobustnessReport
@@ -85,8 +85,13 @@ def check_black_box(case: ReliabilityCase) -> Finding | None:
     if not case.has("epsilon"):
         return None
     attacks = _blind_attacks(case.attack, case.effort)
-    found = {attack.name.replace("_", " "): case.direct(attack) for attack in attacks}
+    found = {attack_title(attack.name): case.direct(attack) for attack in attacks}
     return _beaten("black_box", case, found, suggested(case.other("square")))
+
+
+def _listed(names: list[str]) -> str:
+    """Return "Square", "random search and Square" or "random search, Square and SPSA"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _beaten(
@@ -98,7 +103,7 @@ def _beaten(
     """Return the finding on images that other attacks, by name, fooled and the attack did not."""
     remaining = case.report(case.attack).robust_correct
     broken = {other: ~report.robust_correct & remaining for other, report in found.items()}
-    names = " and ".join(other for other, fooled in broken.items() if bool(fooled.any()))
+    names = _listed([other for other, fooled in broken.items() if bool(fooled.any())])
     missed = torch.stack(list(broken.values())).any(dim=0)
     not_finite = torch.stack([report.not_finite for report in found.values()]).any(dim=0)
     share = float(missed.float().mean())

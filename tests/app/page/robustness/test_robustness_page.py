@@ -129,10 +129,9 @@ def test_a_finished_evaluation_shows_every_number_with_attack_and_images() -> No
     for place, row in enumerate(result_rows(result)):
         low, high = (100 * bound for bound in row.interval)
         expected = f"{100 * row.accuracy:.1f}\u00a0%\u00a0({low:.0f}–\u2060{high:.0f})"
-        assert table["Accuracy"][place] == expected
-        assert table["Correct"][place] == f"{row.num_correct} of 12"
+        assert table["Accuracy"][place] == f"{expected} {row.num_correct}\u00a0of\u00a012"
     assert set(table["Threat model"][1:]) == {"Linf 25.5/255"}
-    assert table["Steps × restarts"][2] == "5 steps"
+    assert table["Steps / queries"][2] == "5 steps"
     assert table["Checks"][1:3] == [WARNING, NOT_CHECKED]
     assert table["Checks"][3] == WEAK  # three queries do nothing where five steps do much
 
@@ -251,7 +250,8 @@ def test_an_accuracy_as_reported_is_shown_beside_the_lowest_measured() -> None:
     run = run_evaluation(plan)
     page = open_page()
     table = page.dataframe[0].value.to_dict("list")
-    assert table["Surrogate"][1:3] == ["digits-pgd_at", ""]
+    transferred, direct = table["Attack"][1:3]
+    assert transferred.endswith("computed on digits-pgd_at") and "computed" not in direct
     assert table["Checks"][1] == TRANSFER
     (result,) = run.results().checkpoints
     reported, lowest = (one.report.robust_accuracy for one in result.attacks)
