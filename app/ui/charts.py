@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -79,7 +80,7 @@ def probability_bars(
     return figure
 
 
-def whole_ticks(most: float) -> dict[str, float | str]:
+def whole_ticks(most: float) -> dict[str, Any]:
     """Return the settings of an axis from 0 to `most` with about 8 ticks, all whole numbers."""
     steps = (1, 2, 5, 10, 20, 50, 100, 200, 500)
     return {
