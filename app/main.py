@@ -25,6 +25,11 @@ STYLE = """
 [data-testid=stSidebar] :is(a, button):focus-visible, [data-testid=stPageLink] a:focus-visible {
   outline: 2px solid currentColor; outline-offset: -2px;
 }
+.st-key-page-to_controls { display: none; }
+@media (max-width: 640px) { /* one column: what there is to see comes before what there is to set */
+  .st-key-page-pictures_first [data-testid=stColumn]:has(.st-key-page-result) { order: -1; }
+  .st-key-page-to_controls { display: flex; }
+}
 .st-key-page-skip { position: absolute; z-index: 1; max-width: 15rem; }
 """  # the theme sets the padding above and below only; Streamlit squeezes columns until 640 pixels
 

@@ -13,7 +13,7 @@ from app.ui.page_link import PageLink
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.errors import InputError
 
-RESULT = "page.result"
+RESULT, CONTROLS = "page.result", "page.controls"
 NO_MODELS = "There is no model yet: train one on the page Train, then return here."
 Infos = Sequence[CheckpointInfo]
 
@@ -59,8 +59,10 @@ def open_page(
         return None
     followed = link(infos)
     followed.warn()
-    controls, stage = areas([1, 3.2])
-    return Page(followed, corner, controls, stage)
+    skip_link("Model and settings", to=CONTROLS, key="page.to_controls", seen=True)
+    with st.container(key="page.pictures_first"):  # on a phone
+        controls, stage = areas([1, 3.2])
+    return Page(followed, corner, controls.container(key=CONTROLS), stage)
 
 
 def areas(widths: Sequence[float]) -> tuple[DeltaGenerator, DeltaGenerator]:

@@ -36,7 +36,7 @@ def show_numbers(sample: KeptSample, info: CheckpointInfo) -> None:
     left, right = st.columns(2)
     for column, (name, label, _, explanation) in zip((left, right) * 2, _MEASURES, strict=True):
         column.metric(
-            f"{label}, k = {k}" if name == "overlap" else label,
+            f"{k}-NN overlap" if name == "overlap" else label,
             _number(name, rows[0]),
             None if noise is None else f"noise: {_number(name, noise)}",
             delta_color="off",

@@ -21,7 +21,7 @@ from robust_core.models.retina.sampler import Centre
 NUM_PASSES = 20
 LIVE_SECONDS = 3.0  # passes estimated below this run at every change of a control
 MOST_VIEWS = 20  # pictures shown of a pass
-LARGEST = 64
+LARGEST = 230
 SAME = "The same fixations, masks and pixel noise for both images."
 
 
@@ -101,6 +101,7 @@ def _views(
         pictures,
         label=f"Views of the {role.lower()} image and their predictions",
         largest=LARGEST,
+        columns=5,
         key=f"retina.views.{role}",
     )
 

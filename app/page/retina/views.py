@@ -26,7 +26,7 @@ from robust_core.models.retina.sampler import (
     on_probability,
 )
 
-LARGEST = 150
+LARGEST = 230
 
 
 def show_views(
@@ -59,6 +59,7 @@ def show_views(
             _pictures(image.x, settings, view, path),
             label="Steps from the image to the views",
             largest=LARGEST,
+            columns=3,
             key="retina.steps",
         )
         if image.x.shape[0] == 1:

@@ -8,15 +8,18 @@ function element(tag, attributes, ...children) {
 
 // A page for a projector makes pictures larger than they are asked for, in at most two rows.
 const IN_A_ROW = 3 // at most, where one row is enough
+const SMALLEST = 64 // pixels of a picture, where several are to stand in a line
 const observers = new WeakMap()
 
 function size(root, data) {
   const style = getComputedStyle(root)
   const grow = Number(style.getPropertyValue("--picture-growth")) || 1
   const number = data.items.length
-  const columns = number > IN_A_ROW ? Math.ceil(number / 2) : number
-  const room = (root.clientWidth - (columns - 1) * parseFloat(style.columnGap)) / columns - 2
-  const largest = grow > 1 ? Math.min(grow * data.largest, room) : data.largest
+  const room = (columns) => (root.clientWidth - (columns - 1) * parseFloat(style.columnGap)) / columns - 2
+  let columns = data.columns
+  if (grow > 1) columns = number > IN_A_ROW ? Math.ceil(number / 2) : number
+  else while (columns > 1 && room(columns) < SMALLEST) columns--
+  const largest = columns > 1 || grow > 1 ? Math.min(grow * data.largest, room(columns)) : data.largest
   root.querySelectorAll("figure").forEach((figure, i) => {
     const { width, height } = data.items[i]
     const factor = largest / width

@@ -25,7 +25,9 @@ class Picture:
     role: str = ""
 
 
-def picture_row(pictures: Sequence[Picture], *, label: str, largest: int, key: str) -> None:
+def picture_row(
+    pictures: Sequence[Picture], *, label: str, largest: int, key: str, columns: int = 1
+) -> None:
     """Show pictures side by side, wrapped into lines.
 
     Args:
@@ -33,6 +35,7 @@ def picture_row(pictures: Sequence[Picture], *, label: str, largest: int, key: s
         label: accessible name of the row.
         largest: largest width of a picture on the page, in pixels.
         key: of the component.
+        columns: as many stand side by side where they do not become too small.
     """
     items = [
         {
@@ -47,4 +50,4 @@ def picture_row(pictures: Sequence[Picture], *, label: str, largest: int, key: s
         }
         for picture in pictures
     ]
-    _render(key=key, data={"items": items, "label": label, "largest": largest})
+    _render(key=key, data={"items": items, "label": label, "largest": largest, "columns": columns})

@@ -12,6 +12,9 @@ const PLAY_SECONDS = 3
 const LARGEST_PICTURE = 300
 const SMALL_PICTURE = 96 // about, where three of them just stand side by side
 const STACKED_PICTURE = 200
+const WIDE = 980 // pixels from which each of several models has a line, its probabilities at the end
+const WIDE_PICTURE = 230
+const BARS = 340 // pixels left for the probabilities there
 const OUTSIDE = 5.5 // lines of text above and below the models, in present mode
 const AROUND = 6.5 // lines around the pictures of each
 const GAP = 16
@@ -199,14 +202,17 @@ class Player {
     const projected = Number(getComputedStyle(this.root).getPropertyValue("--picture-growth")) || 0
     const least = 3 * (small * width + 2) + 2 * GAP
     this.cards.style.setProperty("--least", projected ? "100%" : `${least}px`)
-    const room = this.models[0].node.clientWidth
+    const wide = !projected && this.models.length > 1 && this.cards.clientWidth >= WIDE
+    this.cards.classList.toggle("wide", wide)
+    const room = this.models[0].node.clientWidth - (wide ? BARS : 0)
     const high = projected ? this.share() : Infinity
     const smooth = projected && width > SMALL_PICTURE // enlarged by any factor, a photograph stays one
-    const fit = (columns, largest) => {
-      const factor = Math.min((room - (columns - 1) * GAP) / columns - 2, largest) / width
+    const fit = (columns, most) => {
+      const factor = Math.min((room - (columns - 1) * GAP) / columns - 2, most) / width
       return smooth ? factor : whole(factor)
     }
-    const beside = fit(3, Math.min(Math.max(projected, 1) * LARGEST_PICTURE, (high * width) / height))
+    const largest = wide ? WIDE_PICTURE : Math.max(projected, 1) * LARGEST_PICTURE
+    const beside = fit(3, Math.min(largest, (high * width) / height))
     const shown = beside >= small ? beside : fit(1, Math.max(STACKED_PICTURE, width))
     for (const model of this.models) model.size(shown, projected ? (room - 2 * GAP) / 3 : 0)
   }

@@ -4,6 +4,7 @@ export default function ({ data, parentElement }) {
   const button = document.createElement("button")
   button.type = "button"
   button.textContent = data.words
+  button.className = data.seen ? "seen" : ""
   button.onclick = () => {
     const target = document.querySelector(`.${data.to}`)
     if (!target) return

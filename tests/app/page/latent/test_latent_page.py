@@ -85,7 +85,7 @@ def test_the_finding_is_what_the_evaluator_says():
 def test_numbers_stand_beside_the_map_with_noise_for_comparison():
     page = open_page(model=STANDARD)
     names = {metric.label for metric in page.metric}
-    assert names == {"Centroid drift", "MMD", "Wasserstein", "k-NN overlap, k = 10"}
+    assert names == {"Centroid drift", "MMD", "Wasserstein", "10-NN overlap"}
     assert all(metric.delta.startswith("noise: ") for metric in page.metric)
     table = page.dataframe[0].value
     assert list(table["Class"]) == ["all", *"0123456789"]
