@@ -12,7 +12,7 @@ import streamlit as st
 from pydantic.fields import FieldInfo
 
 from app.ui.plain import in_markdown
-from app.ui.state import kept
+from app.ui.state import kept, slider
 from app.ui.units import capitalised
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, OneOf, Parameters
@@ -222,13 +222,14 @@ def _number(spec: FieldSpec, key: str, unit: Norm | None, end: float | None) -> 
     shown: Any
     if end is not None:
         highest = max(min(end, highest), float(st.session_state[key]))
-        shown = st.slider(
+        shown = slider(
             label,
             number(lowest),
             number(highest),
             step=step,
             format="%g/255" if unit is Norm.LINF else "%g" if number is float else "%d",
-            **common,
+            key=key,
+            help=common["help"],
         )
     else:
         layout = "%d" if number is int else "%.6g" if unit is None else "%g"

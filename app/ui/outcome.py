@@ -12,7 +12,7 @@ from app.ui.chance import warn_of_chance
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import download
 from app.ui.plain import in_markdown
-from app.ui.state import kept
+from app.ui.state import slider
 from app.ui.units import duration_words, percent
 from app.ui.words import attack_outcome, distance_words, permissions, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
@@ -51,14 +51,16 @@ def show_player(trace: AttackTrace, info: CheckpointInfo) -> None:
 @st.fragment
 def show_players(infos: Sequence[CheckpointInfo], traces: Sequence[AttackTrace]) -> None:
     """Show every model at the same step of its attack, and one gain for all."""
-    st.session_state.setdefault(GAIN_KEY, GAIN)
     below = st.container() if len(infos) == 1 else None  # several do not fit on a screen with it
-    gain = st.slider(
+    gain = slider(
         "Perturbation amplification (×)",
         1,
         50,
+        step=1,
+        start=GAIN,
+        key=GAIN_KEY,
+        format="%d",
         help="The picture shows 0.5 + gain * perturbation / 2: mid-grey is no change.",
-        **kept(GAIN_KEY),
     )
     with below or st.container():
         names = [short_name(info) for info in infos]
@@ -113,7 +115,7 @@ def show_permissions(trace: AttackTrace, info: CheckpointInfo) -> None:
 def show_survival(trace: AttackTrace, info: CheckpointInfo) -> None:
     """Say whether the adversarial image survives being saved."""
     st.subheader("Is it still adversarial after saving?", anchor=False)
-    rows = ["| Saved as | Prediction | Adversarial |", "|---|---|---|"]
+    rows = ["| Saved as | Prediction | Fooled |", "|---|---|---|"]
     for row in trace.survival:
         answer = f"{in_markdown(info.class_names[row.prediction])} ({percent(row.confidence)})"
         rows.append(f"| {row.change} | {answer} | {'yes' if row.adversarial else 'no'} |")

@@ -10,7 +10,7 @@ and lists it in its `PageLink`, which reads it from an address and writes it int
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -21,6 +21,7 @@ from robust_core.registry import unknown_name
 CHOSEN = "state.chosen_model"  # name of the model that a person, not a page, chose last
 CHOSEN_ON = "state.chosen_on"  # name of the page on which it was chosen
 HERE = "state.here"  # name of the page that is shown
+FIELD_WIDTH = 74  # pixels of the field beside a slider: five digits, no buttons
 SHOWN_ON = "state.shown_on"  # key of a widget -> the page that drew it last
 
 
@@ -67,6 +68,63 @@ def kept(key: str) -> dict[str, Any]:
         st.session_state[key] = st.session_state[key]
     shown_on[key] = page_now()
     return {"key": key, "persist_state": "session"}
+
+
+def slider(
+    label: str,
+    low: float,
+    high: float,
+    *,
+    key: str,
+    step: float,
+    start: float | None = None,
+    format: str = "%g",
+    help: str | None = None,
+    width: int | Literal["stretch"] = "stretch",
+    keep: bool = True,
+) -> Any:
+    """Draw a slider with a field beside it to type the same number into; return the number.
+
+    Both show what is in the session under `key`. The field takes values between the slider's steps.
+
+    Args:
+        label: of both.
+        low: smallest number; whole numbers where this, `high` and `step` are whole.
+        high: largest number.
+        key: of the slider.
+        step: between two places of the slider.
+        start: the first value; None: it is in the session already.
+        format: of the number on the slider, such as "%g/255".
+        help: of the slider.
+        width: of both together.
+        keep: whether the number outlives the slider, as with `kept`.
+    """
+    number = int if all(isinstance(one, int) for one in (low, high, step)) else float
+    field = f"{key}.field"
+    if start is not None:
+        st.session_state.setdefault(key, number(start))
+    named = kept(key) if keep else {"key": key}
+
+    def follow() -> None:
+        st.session_state[key] = st.session_state[field]
+
+    limits = number(low), number(high)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", width=width):
+        more = {"step": number(step), "format": format, "help": help, **named}
+        found = st.slider(label, *limits, **more)
+        if st.session_state.get(field) != found:
+            st.session_state[field] = found
+        st.number_input(
+            f"{label}, typed",
+            *limits,
+            step=number(step),
+            format="%d" if number is int else "%g",
+            key=field,
+            on_change=follow,
+            label_visibility="collapsed",
+            width=FIELD_WIDTH,
+        )
+    return found
 
 
 class Part:
@@ -216,9 +274,12 @@ class Number(_Kept):
             )
         return found
 
-    def slider(self, label: str, **more: Any) -> Any:
-        """Draw a slider; return the number. `more` is as of `st.slider`."""
-        return st.slider(label, self.low, self.high, **self._widget(**more))
+    def slider(self, label: str, *, step: float | None = None, **more: Any) -> Any:
+        """Draw a slider with a field beside it; return the number. `more` is as of `slider`."""
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        places = step or (1 if whole else 0.01)
+        start = self.start if whole else float(self.start)
+        return slider(label, self.low, self.high, key=self.key, step=places, start=start, **more)
 
     def field(self, label: str, **more: Any) -> Any:
         """Draw a field to type the number into; return it. `more` is as of `st.number_input`."""

@@ -8,6 +8,7 @@ import torch
 from app.page.hard_pairs import charts, map_charts
 from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
 from app.ui.plain import in_markdown
+from app.ui.state import slider
 from app.ui.units import percent
 from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.analysis.self_paced import mean_weights, pair_consistency, self_paced_surface
@@ -48,33 +49,36 @@ def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
     )
     columns = st.columns(3, gap="medium")
     key = f"hard_pairs.loss.{info.name}"
-    scale = columns[0].slider(
-        "Scale s",
-        1.0,
-        64.0,
-        float(own["scale"]),
-        1.0,
-        key=f"{key}.s",
-        help="Factor that cosines are multiplied with.",
-    )
-    margin = columns[1].slider(
-        "Margin m",
-        0.0,
-        1.0,
-        float(own["margin"]),
-        0.05,
-        key=f"{key}.m",
-        help="Offset added to the self-paced weights.",
-    )
-    offset = columns[2].slider(
-        "Offset n",
-        0.0,
-        1.0,
-        float(own["offset"]),
-        0.05,
-        key=f"{key}.n",
-        help="Weight of the KL divergence in the consistency term.",
-    )
+    with columns[0]:
+        scale = slider(
+            "Scale s",
+            1.0,
+            64.0,
+            step=1.0,
+            start=float(own["scale"]),
+            key=f"{key}.s",
+            help="Factor that cosines are multiplied with.",
+        )
+    with columns[1]:
+        margin = slider(
+            "Margin m",
+            0.0,
+            1.0,
+            step=0.05,
+            start=float(own["margin"]),
+            key=f"{key}.m",
+            help="Offset added to the self-paced weights.",
+        )
+    with columns[2]:
+        offset = slider(
+            "Offset n",
+            0.0,
+            1.0,
+            step=0.05,
+            start=float(own["offset"]),
+            key=f"{key}.n",
+            help="Weight of the KL divergence in the consistency term.",
+        )
     if method.name != SOURCE:
         st.caption(
             f"{in_markdown(info.name)} was not trained with this loss: the loss is evaluated on "

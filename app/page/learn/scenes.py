@@ -31,6 +31,7 @@ from app.ui.attack_link import link_state as attack_state
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.forms import SLIDER_END, SLIDER_STEP
 from app.ui.image_picker import ChosenImage
+from app.ui.state import slider
 from app.ui.units import percent
 from app.ui.words import seeded_words
 from robust_core.analysis.confusion import hard_pairs
@@ -128,14 +129,15 @@ def _with_epsilon(scene: Scene) -> Scene:
     scale, end = (255.0, SLIDER_END[Norm.LINF]) if linf else (1.0, SLIDER_END[Norm.L2])
     own = round(attack.epsilon * scale, 6)
     key = f"learn.epsilon.{','.join(scene.models)}.{seeded_words(attack)}"
-    st.session_state.setdefault(key, own)
-    chosen = st.slider(
+    chosen = slider(
         f"Epsilon ({attack.norm}{', n/255' if linf else ''})",
         0.0,
         max(end, own),
+        start=own,
         step=SLIDER_STEP[attack.norm],
         format="%g/255" if linf else "%g",
         key=key,
+        keep=False,
         width=360,
         help="Changes the attack shown here; the question is about the initial value.",
     )

@@ -9,6 +9,7 @@ from app.ui.browser.pictures import Picture, picture_row
 from app.ui.browser.player import perturbation_picture
 from app.ui.charts import PLAIN_CHART
 from app.ui.plain import in_markdown
+from app.ui.state import slider
 from app.ui.units import percent
 from app.ui.words import checkpoint_title
 from robust_core.analysis.retina import sampled_views
@@ -58,8 +59,13 @@ def show_toy(infos: Sequence[CheckpointInfo]) -> None:
 
 
 def _explain_sampler() -> None:
-    weight = st.slider(
-        "Noise weight w of the toy", 0.05, 2.0, RELEASED_WEIGHT, 0.05, key="retina.toy.weight"
+    weight = slider(
+        "Noise weight w of the toy",
+        0.05,
+        2.0,
+        step=0.05,
+        start=RELEASED_WEIGHT,
+        key="retina.toy.weight",
     )
     images = measure.counterfactuals("colour_blocks")
     settings = RetinotopicParameters.create({"normalisation": "none", "weight": weight})
