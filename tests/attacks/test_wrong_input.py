@@ -85,7 +85,7 @@ def test_pixels_stay_numbers_where_outputs_do_not(name) -> None:
     y = model(x).argmax(dim=1)
     kept = torch.isfinite(model(x)).all(dim=1)
     assert int(kept.sum()) > 0
-    values = {} if name == "cw" else {"epsilon": 0.3}
+    values = {"num_steps": 100} if name == "cw" else {"epsilon": 0.3}
     report = evaluate(model, x[kept], y[kept], create_attack(name, **values))
     assert report.robust_accuracy < 1.0
 
