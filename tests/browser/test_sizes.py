@@ -1,13 +1,14 @@
 """Pictures use the width there is, and on a phone they come before the controls."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.conftest import Visitor
 
 pytestmark = pytest.mark.browser
 
-WIDE, PHONE = {"width": 1920, "height": 1080}, {"width": 390, "height": 844}
+WIDE = ViewportSize(width=1920, height=1080)
+PHONE = ViewportSize(width=390, height=844)
 PICTURES = {
     "/compare": ".models img",
     "/gradients": ".grid img",

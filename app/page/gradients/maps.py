@@ -34,7 +34,7 @@ SCORE_WORDS = {
     "loss": "loss",
 }
 SCORE = Choice("score", "gradients.score", SCORE_WORDS)
-SCALE = Choice("scale", "gradients.scale", {"shared": "Shared", "own": "Own of each model"})
+SCALE = Choice("scale", "gradients.scale", {"shared": "Shared", "own": "Per model"})
 SHARED = (
     "All tiles share one symmetric scale, which ends at the 98th percentile of |gradient| over all "
     "models and classes shown: a faint row is a model with small gradients."
@@ -235,7 +235,7 @@ def _controls(num_models: int) -> tuple[ScoreName, str, str]:
         scale = SCALE.segmented(
             "Colour scale",
             disabled=fixed,
-            help="Shared: sizes can be compared. Own: small gradients can be seen, too. For "
+            help="Shared: sizes can be compared. Per model: small gradients can be seen, too. For "
             "several models on a linear display; the others scale every tile.",
         )
     return cast(ScoreName, score), display, "shared" if fixed else scale
