@@ -61,7 +61,7 @@ class PageLink:
 
     def _take_along(self) -> None:
         """Carry over the model chosen on another page since the last visit."""
-        chosen = st.session_state.get(CHOSEN)
+        chosen, _ = st.session_state.get(CHOSEN, (None, ""))
         if self._carry is None or chosen in (None, st.session_state.get(self._carried)):
             return
         st.session_state[self._carried] = chosen

@@ -18,8 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from robust_core.errors import InputError
 from robust_core.registry import unknown_name
 
-CHOSEN = "state.chosen_model"  # name of the model that a person, not a page, chose last
-CHOSEN_ON = "state.chosen_on"  # name of the page on which it was chosen
+CHOSEN = "state.chosen_model"  # the model that a person, not a page, chose last, and on which page
 HERE = "state.here"  # name of the page that is shown
 FIELD_WIDTH = 74  # pixels of the field beside a slider: five digits, no buttons
 SHOWN_ON = "state.shown_on"  # key of a widget -> the page that drew it last
@@ -44,14 +43,12 @@ def arrive(page: str) -> bool:
 
 def remember_model(name: str) -> None:
     """Remember which model a person chose, for pages with a choice of models of their own."""
-    st.session_state[CHOSEN] = name
-    st.session_state[CHOSEN_ON] = page_here()
+    st.session_state[CHOSEN] = name, page_here()
 
 
 def chosen_here(name: str) -> bool:
     """Return whether a person, not a page, chose a model last, and on the page that is shown."""
-    chosen = st.session_state.get(CHOSEN), st.session_state.get(CHOSEN_ON)
-    return chosen == (name, page_here())
+    return st.session_state.get(CHOSEN) == (name, page_here())
 
 
 def kept(key: str) -> dict[str, Any]:
@@ -257,8 +254,7 @@ class Number(_Kept):
     ) -> None:
         """Declare a number in [low, high]; the other arguments are as of `Choice`."""
         super().__init__(name, key, start, kind)
-        self.low = low
-        self.high = high
+        self.low, self.high = low, high
 
     def read(self, text: str) -> float:
         """Return the number; it has to be finite and within the limits."""

@@ -78,7 +78,7 @@ def baseline_chart(names: Sequence[str], kinds: Mapping[str, Sequence[Mark]]) ->
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
     figure.update_xaxes(title="Mean cosine of gradient and target", zeroline=True)
-    figure.update_yaxes(type="category", autorange="reversed", ticksuffix="  ")
+    figure.update_yaxes(title="Model", type="category", autorange="reversed")
     return figure
 
 
