@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.ui.forms import has_form, parameter_form, show_input_error
-from app.ui.state import kept
+from app.ui.kept import kept
 from app.ui.units import capitalised
 from robust_core.attacks.base import ATTACKS, Attack
 from robust_core.attacks.description import attack_title

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.ui.kept import kept
 from app.ui.model_picker import chosen_model
-from app.ui.state import Part, kept, listed
+from app.ui.state import Part, listed
 from app.ui.words import defended, is_denoiser, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo
 

@@ -11,8 +11,8 @@ import annotated_types
 import streamlit as st
 from pydantic.fields import FieldInfo
 
+from app.ui.kept import kept, slider
 from app.ui.plain import in_markdown
-from app.ui.state import kept, slider
 from app.ui.units import capitalised
 from robust_core.errors import InputError
 from robust_core.parameters import PIXEL_UNIT, OneOf, Parameters

@@ -11,10 +11,11 @@ from torch import Tensor
 from app.ui import models
 from app.ui.browser.gallery import gallery
 from app.ui.forms import show_input_error
+from app.ui.kept import kept
 from app.ui.model_picker import Usual, chosen_model
 from app.ui.open_in import open_menu
 from app.ui.plain import in_markdown
-from app.ui.state import Part, kept
+from app.ui.state import Part
 from robust_core.checkpoints.catalog import CheckpointInfo
 from robust_core.data import ImageSet, data_source
 from robust_core.data.images import decode_image

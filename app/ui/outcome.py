@@ -11,8 +11,8 @@ from app.ui.browser.player import player
 from app.ui.chance import warn_of_chance
 from app.ui.charts import PLAIN_CHART
 from app.ui.downloads import download
+from app.ui.kept import slider
 from app.ui.plain import in_markdown
-from app.ui.state import slider
 from app.ui.units import duration_words, percent
 from app.ui.words import attack_outcome, distance_words, permissions, short_name
 from robust_core.checkpoints.catalog import CheckpointInfo

@@ -18,7 +18,7 @@ OWN, OTHER_CLASS, OTHER_IMAGE = "Own target", "Shuffled class", "Shuffled image"
 BASELINES = (
     "Shuffled class: the gradient of a class with the targets of all other classes. Shuffled "
     "image: with the target of the same class at another image. What a gradient gains over these "
-    "is about the class, and about the image. Bars: 95 % intervals over the images (Student)."
+    "is about the class, and about the image. Bars: 95\u00a0% intervals over the images (Student)."
 )
 
 
@@ -64,7 +64,7 @@ def _sentence(name: str, found: Alignment) -> str:
     )
     return (
         f"**{in_markdown(name)}**: over {sample_words(found)} the mean cosine of gradient and "
-        f"target is **{own.mean:+.2f}** (95 % interval {own.low:+.2f} to {own.high:+.2f}), "
+        f"target is **{own.mean:+.2f}** (95\u00a0% interval {own.low:+.2f} to {own.high:+.2f}), "
         f"{verdict}{about}."
     )
 

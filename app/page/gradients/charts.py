@@ -69,7 +69,7 @@ def baseline_chart(names: Sequence[str], kinds: Mapping[str, Sequence[Mark]]) ->
                 "color": colour,
             },
             customdata=[(mark.low, mark.high) for mark in marks],
-            hovertemplate=f"%{{y}}, {kind.lower()}: %{{x:.3f}}<br>95 % interval "
+            hovertemplate=f"%{{y}}, {kind.lower()}: %{{x:.3f}}<br>95\u00a0% interval "
             "%{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>",
         )
     figure.update_layout(
@@ -78,7 +78,7 @@ def baseline_chart(names: Sequence[str], kinds: Mapping[str, Sequence[Mark]]) ->
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
     figure.update_xaxes(title="Mean cosine of gradient and target", zeroline=True)
-    figure.update_yaxes(title="Model", type="category", autorange="reversed")
+    figure.update_yaxes(title="Model", type="category", autorange="reversed", ticksuffix="  ")
     return figure
 
 

@@ -7,8 +7,8 @@ import torch
 
 from app.page.hard_pairs import charts, map_charts
 from app.page.hard_pairs.measure import NO_CLASS_WEIGHTS
+from app.ui.kept import slider
 from app.ui.plain import in_markdown
-from app.ui.state import slider
 from app.ui.units import percent
 from robust_core.analysis.confusion_run import ConfusionRun
 from robust_core.analysis.self_paced import mean_weights, pair_consistency, self_paced_surface

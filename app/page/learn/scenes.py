@@ -31,7 +31,7 @@ from app.ui.attack_link import link_state as attack_state
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.forms import SLIDER_END, SLIDER_STEP
 from app.ui.image_picker import ChosenImage
-from app.ui.state import slider
+from app.ui.kept import slider
 from app.ui.units import percent
 from app.ui.words import seeded_words
 from robust_core.analysis.confusion import hard_pairs

@@ -8,8 +8,8 @@ from app.page.retina import charts, measure
 from app.ui.browser.pictures import Picture, picture_row
 from app.ui.browser.player import perturbation_picture
 from app.ui.charts import PLAIN_CHART
+from app.ui.kept import slider
 from app.ui.plain import in_markdown
-from app.ui.state import slider
 from app.ui.units import percent
 from app.ui.words import checkpoint_title
 from robust_core.analysis.retina import sampled_views

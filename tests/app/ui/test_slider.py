@@ -1,11 +1,13 @@
 """A slider and the field beside it show one number."""
 
+from typing import Any
+
 from streamlit.testing.v1 import AppTest
 
 from tests.app.page_driver import check, open_view
 
 
-def shown(page: AppTest, key: str) -> tuple[float, float]:
+def shown(page: AppTest, key: str) -> tuple[Any, Any]:
     return page.slider(key=key).value, page.number_input(key=f"{key}.field").value
 
 

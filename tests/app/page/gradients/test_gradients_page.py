@@ -84,7 +84,7 @@ def test_alignment_is_told_against_its_baselines_over_many_images():
     page = press_where_needed(open_page("alignment", targets="NN"), "Measure alignment")
     text = said(page)
     assert re.search(r"over a sample of 100 test images the mean cosine .* more\*\* than", text)
-    assert "95 % interval" in text and "another image's target gives" in text
+    assert "95\u00a0% interval" in text and "another image's target gives" in text
     assert re.search(r"Conflict between the targets of an image: \*\*0\.[1-9]", text)
 
 
