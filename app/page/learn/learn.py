@@ -1,4 +1,4 @@
-"""The learn page: guided tours, a playground in two dimensions, a glossary, a link for teachers."""
+"""The learn page: guided tours, a playground in two dimensions, a glossary, tools, for teachers."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -9,6 +9,7 @@ from app.page.learn.link import LINK, SECTION, SECTIONS, hidden, keep_lesson
 from app.page.learn.playground import show_playground
 from app.page.learn.present import PRESENT, show_head, show_present_button
 from app.page.learn.teacher import show_teacher
+from app.page.learn.tools import show_tools
 from app.page.learn.tours import show_tours
 from app.ui import models
 
@@ -31,6 +32,8 @@ def main() -> None:
         show_playground(hidden())
     elif section == "glossary":
         show_glossary(hidden())
+    elif section == "tools":
+        show_tools()
     else:
         show_teacher()
     keep_lesson()

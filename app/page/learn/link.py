@@ -8,6 +8,7 @@ import streamlit as st
 from app.navigation import HIDDEN_KEY, OTHER_PAGES, lesson, lesson_cookie
 from app.page.learn.playground import PARTS
 from app.page.learn.present import PRESENT
+from app.page.learn.tools import SOUGHT
 from app.page.learn.tours import STEP, TOUR
 from app.ui.browser.cookie import keep_cookie
 from app.ui.page_link import PageLink
@@ -17,12 +18,14 @@ SECTIONS = {
     "tours": "Guided tours",
     "playground": "Playground",
     "glossary": "Glossary",
+    "tools": "When tools disagree",
     "teacher": "For teachers",
 }
 HIDEABLE = {
     "tours": "the list of tours (the linked tour stays)",
     "playground": "the playground",
     "glossary": "the glossary",
+    "tools": "the table When tools disagree",
     "teacher": "the form for teachers",
     "skip": "the answer without a prediction",
     "radius": "the epsilon of the tours' attacks",
@@ -69,6 +72,7 @@ LINK = PageLink(
         SECTION,
         _of("tours", TOUR),
         _of("tours", STEP),
+        _of("tools", SOUGHT),
         *(_of("playground", part) for part in PARTS),
     ],
 )
