@@ -42,7 +42,7 @@ def test_a_student_predicts_opens_the_page_and_plays_in_the_plane(visit: Visitor
     expect(page.get_by_text("For teachers")).to_have_count(0)
 
     visit.open("/learn?section=playground&points=80&epochs=10&arrows=pgd,lmae,target")
-    told = page.get_by_text(re.compile(r"correct, \d+ % under PGD"))
+    told = page.get_by_text(re.compile(r"correct, \d+\s% under PGD"))
     expect(told).to_have_count(2)
     expect(page.locator(".js-plotly-plot")).to_have_count(3)
     visit.settle()

@@ -306,7 +306,7 @@ def test_the_playground_trains_and_follows_epsilon():
     check(page.slider(key="learn.play.epsilon").set_value(0.0).run())
     after = [line for line in said(page).splitlines() if "under PGD" in line]
     for line in after:
-        clean, attacked = re.findall(r"(\d+) %", line)
+        clean, attacked = re.findall(r"(\d+)\s%", line)
         assert clean == attacked
 
 
