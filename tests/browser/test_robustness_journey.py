@@ -43,11 +43,11 @@ def test_a_model_is_evaluated_inspected_and_its_results_downloaded(
     set_number(visitor, "Reliability images", 2)  # enough to show the badge
     page.get_by_role("button", name="Start evaluation").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"\d+% done"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+\s% done"))).to_be_visible()
     expect(page).to_have_url(re.compile(r"evaluation=digits-standard-"))
 
     page.reload()  # in the middle of it
-    expect(page.get_by_text(re.compile(r"\d+% done")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+\s% done")).first).to_be_visible()
     table = page.get_by_test_id("stDataFrame")
     expect(table).to_be_visible(timeout=EVALUATING)
     expect(page.get_by_text(re.compile("finished$")).first).to_be_visible(timeout=EVALUATING)
@@ -93,7 +93,7 @@ def test_a_masked_model_is_refuted_in_the_quick_verdict(visitor: Visitor) -> Non
         verdict = re.compile(rf"-{name}.*(Not real|Holds so far|Overstated)")
         expect(page.get_by_text(verdict).first).to_be_visible()
     page.get_by_role("button", name=re.compile(r"Quick verdict: about")).click()
-    expect(page.get_by_text(re.compile(r"\d+% done"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+\s% done"))).to_be_visible()
     verdict = page.get_by_text(re.compile("Not real so far"))
     expect(verdict).to_be_visible(timeout=EVALUATING)  # the adaptive attack goes on meanwhile
     expect(page.get_by_text(re.compile(r"because the gradients are zero"))).to_be_visible()
