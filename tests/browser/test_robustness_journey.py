@@ -8,6 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.page.robustness.results import ROW_HEIGHT
 from app.ui.finding_words import SEVERITY_WORDS
 from tests.browser.axe import Known, new_violations
 from tests.browser.conftest import Visitor, set_number
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.browser
 MODEL = "digits-standard"
 SEVERITIES = "|".join(SEVERITY_WORDS.values())
 EVALUATING = 240_000  # milliseconds; a busy machine takes long
-HEADER, ROW = 35, 35  # pixels of the table
+HEADER = 35  # pixels of the table
 PGD = 1  # its row: the one above is the clean accuracy
 
 
@@ -29,7 +30,7 @@ def download(page: Page, name: str) -> str:
 def mark_row(page: Page, number: int) -> None:
     """Click the box in front of a row of the table, which is drawn on a canvas."""
     scroller = page.get_by_test_id("stDataFrame").locator(".dvn-scroller")
-    scroller.click(position={"x": 15, "y": HEADER + number * ROW + ROW // 2})
+    scroller.click(position={"x": 15, "y": HEADER + number * ROW_HEIGHT + ROW_HEIGHT // 2})
 
 
 def test_a_model_is_evaluated_inspected_and_its_results_downloaded(
