@@ -60,8 +60,9 @@ def run(arguments: list[str], terminated: Callable[[], bool]) -> int:
         with TemporaryDirectory() as folder:
             measured = info.path
             if options.half:
-                for tensor in (*model.state_dict().values(), *method.state_dict().values()):
-                    tensor.copy_(rounded_to_half(tensor))
+                for part in (model, method):
+                    for weights in part.parameters():
+                        weights.copy_(rounded_to_half(weights))
                 measured = Path(folder) / info.path.name
                 save(measured, info.card)
             card = measure_card(measured, config, info.epoch, device=ProcessGroup().device)

@@ -1,8 +1,10 @@
 import torch
 
-from robust_core.checkpoints.catalog import checkpoint_info, load_model
+from robust_core.checkpoints.catalog import checkpoint_info, load_model, load_trained
 from robust_core.checkpoints.file import rounded_to_half
 from robust_core.command_line.main import main
+from robust_core.training.trainer import train
+from tests.training.conftest import tiny_config
 
 
 def test_card_of_the_rounded_network(model, tmp_path, capsys) -> None:
@@ -17,6 +19,15 @@ def test_card_of_the_rounded_network(model, tmp_path, capsys) -> None:
     weights = load_model(model).state_dict()
     for key, value in load_model(rounded).state_dict().items():
         assert torch.equal(value, rounded_to_half(weights[key]))
+
+
+def test_a_method_with_a_network_and_an_optimiser_of_its_own_is_rounded_too(checkpoints) -> None:
+    parameters = {"discriminator_blocks": 1, "discriminator_width": 1}
+    config = tiny_config(epochs=1, method={"name": "atld", "parameters": parameters})
+    trained, rounded = train(config).best, checkpoints / "rounded.safetensors"
+    assert main(["card", str(trained), "--half", "--output", str(rounded)]) == 0
+    _, method = load_trained(rounded)
+    assert all(torch.equal(weights, rounded_to_half(weights)) for weights in method.parameters())
 
 
 def test_card_of_an_inference_is_refused(model, capsys) -> None:

@@ -291,7 +291,7 @@ class Player {
       return value === null ? "–" : `${Number(value.toPrecision(3))}`
     }
     return [
-      new Chart(this, "Loss the attack raises", [["neutral", values("loss")]], { words: number("loss") }),
+      new Chart(this, "Attack loss (maximised)", [["neutral", values("loss")]], { words: number("loss") }),
       new Chart(this, "Margin", [["neutral", values("margin")]], {
         words: number("margin"), limit: 0, note: "above the dashed line the label has lost",
       }),
