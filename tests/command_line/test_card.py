@@ -27,6 +27,7 @@ def test_a_method_with_a_network_and_an_optimiser_of_its_own_is_rounded_too(chec
     trained, rounded = train(config).best, checkpoints / "rounded.safetensors"
     assert main(["card", str(trained), "--half", "--output", str(rounded)]) == 0
     _, method = load_trained(rounded)
+    assert method is not None
     assert all(torch.equal(weights, rounded_to_half(weights)) for weights in method.parameters())
 
 
