@@ -21,7 +21,7 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 ATTACKED, CLEAN, DIFFERENCE = "Under attack", "Clean", "Difference"
 MAPS = (ATTACKED, CLEAN, DIFFERENCE)
 WIDTH = 96  # of a picture on the screen, in pixels, at most
-CELL = 104
+CELL = 124  # of a picture with its menu
 PER_PAGE = 9
 
 
