@@ -1,6 +1,6 @@
 """Accuracies of models as a table: as reported, lowest measured, and the gap between the two."""
 
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -69,6 +69,11 @@ def accuracy_cells(
     }
 
 
+def table_height(num_rows: int) -> int | Literal["content"]:
+    """Return the height of a table of rows of `ROW_HEIGHT`: of a long one that it scrolls at."""
+    return TALLEST if num_rows > TALLEST // ROW_HEIGHT else "content"
+
+
 def accuracy_table(rows: list[dict[str, Any]], key: str, alt: str, **more: Any) -> None:
     """Draw the rows: numbers to sort by, a bar for each gap, text on several lines.
 
@@ -95,7 +100,7 @@ def accuracy_table(rows: list[dict[str, Any]], key: str, alt: str, **more: Any) 
         rows,
         hide_index=True,
         placeholder="–",
-        height=TALLEST if len(rows) > TALLEST // ROW_HEIGHT else "content",
+        height=table_height(len(rows)),
         row_height=ROW_HEIGHT,
         key=key,
         alt=f"{alt}, one row each: {told}",

@@ -149,10 +149,11 @@ def seconds_per_pass(info: CheckpointInfo, batch_size: int = 1) -> float:
 
 def pace(info: CheckpointInfo, num_images: int = MEASURED_TOGETHER) -> Pace:
     """Return how long passes of so many images take on this machine, measured once."""
-    return _pace(_mode_key(info), load_model(info), (num_images, *info.image_shape))
+    return _pace(_mode_key(info), info, (num_images, *info.image_shape))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _pace(mode: str, _model: Classifier, shape: tuple[int, int, int, int]) -> Pace:
+def _pace(mode: str, _info: CheckpointInfo, shape: tuple[int, int, int, int]) -> Pace:
+    model = load_model(_info)  # here: what is known of a model needs no model
     with gate.heavy_work():
-        return measured_pace(_model, torch.full(shape, 0.5))
+        return measured_pace(model, torch.full(shape, 0.5))

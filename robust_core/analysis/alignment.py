@@ -177,13 +177,26 @@ def alignment(
             )  # [B, K, K]
             same = every.diagonal(dim1=1, dim2=2)
             own.append(same)
-            of_class.append((every.sum(dim=2) - same) / (num_classes - 1))
+            of_class.append(mean_of_other_classes(every))
             alone = torch.full_like(same, torch.nan)
             of_image.append(cosine(gradient, wanted.roll(1, 0)) if len(part) > 1 else alone)
             at_odds.append(conflict(wanted))
             table = table + every.sum(dim=0)
     parts = [torch.cat(one).cpu() for one in (own, of_class, of_image)]
     return Alignment(*parts, by_class=(table / len(x)).cpu(), conflict=torch.cat(at_odds).cpu())
+
+
+def mean_of_other_classes(every: Tensor) -> Tensor:
+    """Return what the gradient of each class has in common with other classes' targets on average.
+
+    Args:
+        every: [...,K,K], cosines of the gradient of class c (row) with the target of class j.
+
+    Returns:
+        [...,K], the mean over all j but c: what shuffled classes give.
+    """
+    own = every.diagonal(dim1=-2, dim2=-1)
+    return (every.sum(dim=-1) - own) / max(every.shape[-1] - 1, 1)
 
 
 def target_directions(

@@ -24,8 +24,8 @@ def card_class_accuracy(card: Card, result: RobustResult, images: ImageSet) -> C
     if not result.correct or len(result.correct) > len(ordered):
         return None
     y = ordered.y[: len(result.correct)]
-    correct = torch.tensor([bit == "1" for bit in result.correct])
-    return class_accuracy(_counts(y[correct], images), _counts(y, images))
+    right = y[result.measured.correct]
+    return class_accuracy(_counts(right, images), _counts(y, images))
 
 
 def _counts(y: Tensor, images: ImageSet) -> Tensor:

@@ -22,6 +22,7 @@ from robust_core.methods.base import TrainingMethod
 from robust_core.models.base import Classifier
 from robust_core.training.directory import RunDirectory
 from robust_core.training.state import TrainingState
+from robust_core.units import percent
 
 logger = logging.getLogger("robust_core.training")
 
@@ -146,12 +147,12 @@ def measure_card(
         report = _evaluate(path, images.subset(slice(number)), asked, device, note_progress)
         measured.append(CardResult(asked, report))
         logger.info(
-            "best epoch %d on %d test images: clean %.1f\u00a0%%, under %s %.1f\u00a0%%",
+            "best epoch %d on %d test images: clean %s, under %s %s",
             epoch,
             report.num_images,
-            100 * report.clean_accuracy,
+            percent(report.clean_accuracy, 1),
             asked.words,
-            100 * report.robust_accuracy,
+            percent(report.robust_accuracy, 1),
         )
     model, method = load_trained(path)
     assert method is not None, "what a run has made has a method"

@@ -22,6 +22,7 @@ from robust_core.analysis.alignment import (
     ScoreName,
     channel_sum,
     deviations_of_channels,
+    mean_of_other_classes,
     signed_maximum,
     three_deviations,
 )
@@ -270,9 +271,7 @@ def _scaled(
 def _cosines_with_others(found: measure.Array, wanted: measure.Array) -> measure.Array:
     """Return the mean cosine of each gradient [R,K,...] and the targets of other classes: [R,K]."""
     gradients, targets = torch.from_numpy(found)[:, :, None], torch.from_numpy(wanted)
-    every = cosine(gradients, targets[None, None])  # [R, K, K]
-    own = every.diagonal(dim1=1, dim2=2)
-    return ((every.sum(dim=2) - own) / max(len(wanted) - 1, 1)).numpy()
+    return mean_of_other_classes(cosine(gradients, targets[None, None])).numpy()
 
 
 def _sentence(info: CheckpointInfo, cosines: measure.Array, others: measure.Array) -> str:

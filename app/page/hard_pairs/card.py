@@ -15,9 +15,9 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 def show_card(info: CheckpointInfo) -> None:
     """Draw the accuracy of each class under the strongest attack of the card, where it tells."""
     card = info.card
-    if card is None or not card.results_of(info.inference):
+    results = [] if card is None else card.results_of(info.inference)
+    if card is None or not results:
         return
-    results = card.results_of(info.inference)
     result = min(results, key=lambda one: one.accuracy)
     found = card_class_accuracy(card, result, models.load_images(info, card.split))
     if found is None or info.num_classes > len(result.correct):

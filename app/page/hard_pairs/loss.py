@@ -16,6 +16,18 @@ from robust_core.checkpoints.catalog import CheckpointInfo
 
 SOURCE = "spat"  # the method that is trained with this loss
 FIRST = {"scale": 8.0, "margin": 0.2, "offset": 0.2}
+SLIDERS = (  # name of the parameter, label, range, step, help
+    ("scale", "Scale s", 1.0, 64.0, 1.0, "Factor that cosines are multiplied with."),
+    ("margin", "Margin m", 0.0, 1.0, 0.05, "Offset added to the self-paced weights."),
+    (
+        "offset",
+        "Offset n",
+        0.0,
+        1.0,
+        0.05,
+        "Weight of the KL divergence in the consistency term.",
+    ),
+)
 MOST_POINTS = 200
 
 
@@ -47,44 +59,20 @@ def _settings(info: CheckpointInfo) -> tuple[float, float, float]:
         if method.name == SOURCE
         else {}
     )
-    columns = st.columns(3, gap="medium")
-    key = f"hard_pairs.loss.{info.name}"
-    with columns[0]:
-        scale = slider(
-            "Scale s",
-            1.0,
-            64.0,
-            step=1.0,
-            start=float(own["scale"]),
-            key=f"{key}.s",
-            help="Factor that cosines are multiplied with.",
-        )
-    with columns[1]:
-        margin = slider(
-            "Margin m",
-            0.0,
-            1.0,
-            step=0.05,
-            start=float(own["margin"]),
-            key=f"{key}.m",
-            help="Offset added to the self-paced weights.",
-        )
-    with columns[2]:
-        offset = slider(
-            "Offset n",
-            0.0,
-            1.0,
-            step=0.05,
-            start=float(own["offset"]),
-            key=f"{key}.n",
-            help="Weight of the KL divergence in the consistency term.",
-        )
+    values = []
+    for column, (name, label, low, high, step, words) in zip(
+        st.columns(3, gap="medium"), SLIDERS, strict=True
+    ):
+        key, start = f"hard_pairs.loss.{info.name}.{name}", float(own[name])
+        with column:
+            values.append(slider(label, low, high, step=step, start=start, key=key, help=words))
     if method.name != SOURCE:
         st.caption(
             f"{in_markdown(info.name)} was not trained with this loss: the loss is evaluated on "
             "the cosines "
             "between its features and class weights."
         )
+    scale, margin, offset = values
     return scale, margin, offset
 
 

@@ -22,7 +22,7 @@ Point = tuple[str, int]  # role, and position in the sample
 
 def selected_points(ids: Sequence[str], sample: KeptSample) -> list[Point]:
     """Return the points that are called `ids`: misclassified ones first, then role by role."""
-    points = [(role, int(i.split("|")[1])) for i in ids if (role := i.split("|")[0])]
+    points = [(role, int(i)) for role, i in (one.split("|") for one in ids) if role]
     order = list(sample.pictures)
 
     def place(point: Point) -> tuple[bool, int]:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app.ui.model_picker import in_order
-from app.ui.model_table import FEW, ROW_HEIGHT, TALLEST, accuracy_cells, accuracy_table
+from app.ui.model_table import FEW, ROW_HEIGHT, accuracy_cells, accuracy_table, table_height
 from app.ui.state import Text
 from app.ui.units import percent_with_interval
 from app.ui.words import mode_words, result_words
@@ -58,7 +58,7 @@ def checkpoint_table(infos: Sequence[CheckpointInfo], key: str) -> None:
         st.dataframe(
             rows,
             hide_index=True,
-            height=TALLEST if len(rows) > TALLEST // ROW_HEIGHT else "content",
+            height=table_height(len(rows)),
             row_height=ROW_HEIGHT,
             key=f"{key}.every",
             alt=f"{len(rows)} measurements, each with its attack, images and checks",

@@ -11,7 +11,8 @@ from robust_core.models.heads import CosineHead
 from robust_core.units import percent
 
 
-def _of_attacks_with_a_loss(case: PlannedCase) -> Cost:
+def of_another_loss(case: PlannedCase) -> Cost:
+    """Return the cost of the attack once more; nothing for an attack without a loss."""
     return case.evaluations(case.attack if has_parameter(case.attack, "loss") else None)
 
 
@@ -21,7 +22,7 @@ def _of_attacks_with_a_loss(case: PlannedCase) -> Cost:
     reason="the attack depends on the scale of the logits",
     order=130,
     rank=10,
-    cost=_of_attacks_with_a_loss,
+    cost=of_another_loss,
 )
 def check_logit_scale(case: ReliabilityCase) -> Finding | None:
     """Scaling all logits changes no prediction and should not change the attack's success."""

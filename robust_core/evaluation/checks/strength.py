@@ -9,7 +9,7 @@ from robust_core.attacks.mim import MIM
 from robust_core.attacks.pgd import PGD
 from robust_core.evaluation.case import ReliabilityCase
 from robust_core.evaluation.check import Cost, PlannedCase, check
-from robust_core.evaluation.checks.scale import flatness_of_cosines
+from robust_core.evaluation.checks.scale import flatness_of_cosines, of_another_loss
 from robust_core.evaluation.finding import Finding, Severity, graded
 from robust_core.evaluation.variants import (
     has_parameter,
@@ -30,10 +30,6 @@ LOSS_GAP = 0.04  # the same where two losses are compared
 def _of_a_single_step(case: PlannedCase) -> Cost:
     many = has_parameter(case.attack, "num_steps") and not case.attack.gradient_free
     return case.evaluations(in_same_threat_model(case.attack, "fgsm") if many else None)
-
-
-def _of_another_loss(case: PlannedCase) -> Cost:
-    return case.evaluations(case.attack if has_parameter(case.attack, "loss") else None)
 
 
 def _of_every_step(case: PlannedCase) -> Cost:
@@ -116,7 +112,7 @@ def check_one_step(case: ReliabilityCase) -> Finding | None:
     reason="the attack with another loss fools the model",
     order=120,
     rank=8,
-    cost=_of_another_loss,
+    cost=of_another_loss,
 )
 def check_margin_loss(case: ReliabilityCase) -> Finding | None:
     """Cross-entropy and margin loss should give about the same accuracy, to within 4 points.
