@@ -160,7 +160,7 @@ class _Shapes(TorchFunctionMode):
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
+        if getattr(func, "__module__", "") == "torch.nn.init" and kwargs["tensor"].is_meta:
             return kwargs["tensor"]
         return func(*args, **kwargs)
 

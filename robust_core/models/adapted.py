@@ -6,7 +6,8 @@ are found out once, by one pass, and fixed.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +110,25 @@ def _check_shape(logits: Tensor, num_images: int, num_classes: int) -> None:
         raise InputError(f"the model has {logits.shape[1]} outputs, the data {num_classes} classes")
 
 
+@contextmanager
+def _telling_weights(layer: nn.Linear) -> Iterator[None]:
+    """Give a layer weights under which no scaling or shift of its output goes unnoticed.
+
+    What is found then does not depend on the weights, which may come later, and of which a new
+    network often has zeros.
+    """
+    kept = {key: value.clone() for key, value in layer.state_dict().items()}
+    with torch.no_grad():
+        for value in layer.parameters():
+            count = value.numel()
+            steps = torch.arange(count, device=value.device) % 7 - 2.5  # of a mean that is not 0
+            value.copy_(steps.view_as(value) / layer.in_features**0.5)
+    try:
+        yield
+    finally:
+        layer.load_state_dict(kept)
+
+
 class AdaptedClassifier(Classifier):
     """A module from elsewhere, split before its last linear layer where that can be done.
 
@@ -157,21 +177,32 @@ class AdaptedClassifier(Classifier):
     def _adapt(self) -> None:
         x = torch.linspace(0.0, 1.0, 2 * _volume(self.image_shape)).view(2, *self.image_shape)
         with torch.no_grad():
-            inputs = self.pixels(x)
-            trial = try_module(self.module, inputs.clone(), self.num_classes)
+            # dark and bright ones too: code may do another thing with them
+            inputs = [self.pixels(images) for images in (x, x / 4, 1 - x / 4)]
+            trial = try_module(self.module, inputs[0].clone(), self.num_classes)
         self._key = trial.key
         if not trial.linear:
             self.why_no_features = "it has no linear layer that makes its logits"
             return
         layer = self.module.get_submodule(trial.linear)
         assert isinstance(layer, nn.Linear)
-        self.module.set_submodule(trial.linear, nn.Identity())
-        if not (trial.is_end or self._replays(layer, inputs, trial.logits)):
+        with _telling_weights(layer):
+            makes_logits = self._makes_logits(trial.linear, layer, inputs)
+        if not makes_logits:
             self.module.set_submodule(trial.linear, layer)
             self.why_no_features = "its logits are not the output of its last linear layer"
             return
         self.classifier, self.layer_name = layer, trial.linear
         self.num_features = layer.in_features
+
+    def _makes_logits(self, name: str, layer: nn.Linear, inputs: list[Tensor]) -> bool:
+        """Put the identity in place of a layer; return whether the layer is all that is gone."""
+        trials = [try_module(self.module, one.clone(), self.num_classes) for one in inputs]
+        self.module.set_submodule(name, nn.Identity())
+        return all(trial.is_end and trial.linear == name for trial in trials) or all(
+            self._replays(layer, one, trial.logits)
+            for one, trial in zip(inputs, trials, strict=True)
+        )
 
     @torch.no_grad()
     def _replays(self, layer: nn.Linear, inputs: Tensor, logits: Tensor) -> bool:

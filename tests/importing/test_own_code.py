@@ -41,6 +41,15 @@ class Noisy(Branching):
     def forward(self, x):
         return super().forward(x + 0.1 * torch.randn_like(x))
 
+def looking():
+    network = Branching()
+    values = [float(one) for one in network.conv.weight.flatten()]
+    if sorted(values) != sorted(FIRST_VALUES):
+        raise ValueError("somebody has taken its first values")
+    return network
+
+FIRST_VALUES = [float(one) for one in Branching().conv.weight.flatten()]
+
 def branching():
     return Branching()
 
@@ -100,6 +109,11 @@ def test_what_no_graph_can_say_is_stored_as_weights_and_a_reference(folder, monk
     assert checkpoint_info(info.name).class_names == NAMES  # is listed all the same
     with pytest.raises(InputError, match="built by code of its owner, their_code:branching"):
         rc.load_model(info.name)
+
+
+@pytest.mark.slow
+def test_code_may_look_at_the_first_values_of_its_network(folder):
+    assert rc.load_model(import_factory("their_code:looking").name).num_classes == len(NAMES)
 
 
 @pytest.mark.slow

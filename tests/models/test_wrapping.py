@@ -94,6 +94,28 @@ def test_features_are_what_the_last_called_linear_layer_sees():
     assert {model.own_key(key) for key in module.state_dict()} == set(model.state_dict())
 
 
+class Branches(Net):
+    """Does another thing with some images: `where` is asked for their mean."""
+
+    def __init__(self, where):
+        super().__init__()
+        self.where = where
+        nn.init.zeros_(self.fc.bias)  # as many networks begin
+
+    def forward(self, x):
+        return super().forward(x) * (2 if self.where(float(x.mean())) else 1)
+
+
+@pytest.mark.parametrize("where", [lambda mean: mean > 0, lambda mean: mean < -0.25])
+def test_a_network_that_branches_has_no_features_and_keeps_both_branches(where):
+    module = Branches(where).eval()
+    model = wrap(module, mean=0.5, std=0.5)
+    assert "not the output of its last linear layer" in why_no_features(model)
+    dark, bright = middle_images(4, SHAPE) / 4, 1 - middle_images(4, SHAPE) / 4
+    for x in (dark, bright):
+        torch.testing.assert_close(model(x), module((x - 0.5) / 0.5))
+
+
 @pytest.mark.parametrize(
     ("change", "has_features"),
     [
