@@ -87,6 +87,7 @@ def test_only_matrix_units_are_worth_a_compiler() -> None:
     assert Calibration({}, {"reference": 1.0, "bfloat16": 0.3}, 1, 32).compile
 
 
+@pytest.mark.slow
 def test_measured_once_and_remembered(folder, monkeypatch) -> None:
     model = network()
     measured = measured_choice(model)
@@ -100,6 +101,7 @@ def test_measured_once_and_remembered(folder, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"few": {}, "many": {}, "num_few": 1, "num_many": 1}'])
+@pytest.mark.slow
 def test_a_damaged_memory_is_measured_anew(folder, text) -> None:
     measured_choice(network())
     (file,) = (folder / "cache" / "acceleration").glob("*.json")
@@ -108,12 +110,14 @@ def test_a_damaged_memory_is_measured_anew(folder, text) -> None:
     assert json.loads(file.read_text())["num_few"] == 1
 
 
+@pytest.mark.slow
 def test_a_copy_that_predicts_something_else_does_not_take_part() -> None:
     model, other = network(), network(seed=3)
     copies = {"reference": model, "float32": other}
     assert set(calibrate(copies, copies, SHAPE, "a key").many) == {"reference"}  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_costs_time_only(folder) -> None:
     (folder / "cache").write_text("in the way")
     assert measured_choice(network()) is not None
@@ -123,6 +127,7 @@ def test_models_that_are_not_optimised_have_no_choice() -> None:
     assert measured_choice(nn.Sequential(nn.Flatten(), nn.Linear(3, 2))) is None
 
 
+@pytest.mark.slow
 def test_the_same_images_are_fooled_as_by_the_reference(monkeypatch) -> None:
     monkeypatch.setattr(
         "robust_core.acceleration.optimised.calibrate",

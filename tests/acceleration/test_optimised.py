@@ -122,6 +122,7 @@ def test_twins_are_kept_until_the_weights_change():
     torch.testing.assert_close(optimised(model)(x), model(x), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_twins_do_not_keep_a_model_alive():
     model = network()
     optimised(model)
@@ -194,6 +195,7 @@ def test_the_engine_belongs_to_a_context_and_a_thread():
 
 @pytest.mark.parametrize("name", ["pgd", "apgd", "fab", "square", "mim"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.slow
 def test_the_same_images_fall_as_in_the_reference(name, precision):
     model, x = network(), images(12)
     y = model(x).argmax(dim=1)
@@ -300,6 +302,7 @@ def test_nobody_waits_for_a_compiler_in_the_background(monkeypatch):
     torch.testing.assert_close(found[0], input_gradient(network_, x, criterion).gradient)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_it_goes_on_eagerly(caplog):
     def no_compiler(graph, inputs):
         raise RuntimeError("no C++ compiler\nand more")

@@ -62,6 +62,7 @@ def test_without_smooth_mode_and_surrogate_there_are_no_such_numbers():
     assert all(result.transfer is None and result.smooth is None for result in found.results)
 
 
+@pytest.mark.slow
 def test_the_curve_meets_the_comparison_at_no_step_and_at_the_default():
     own = modes("imt")["imt"]
     assert isinstance(own, ManifoldTransformed)

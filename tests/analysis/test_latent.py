@@ -60,6 +60,7 @@ def test_pca_of_features_on_a_line_fills_up_with_zeros():
     assert not shown.clean[:, 1:].any()
 
 
+@pytest.mark.slow
 def test_tsne_lays_out_clean_and_adversarial_points_together():
     clean = torch.cat([cloud(30), cloud(30) + 50.0])
     adversarial = torch.cat([clean[:5], clean[30:35] + 1e-3])

@@ -31,6 +31,7 @@ def network() -> TrainedToy:
     return train_recipe(RECIPE)
 
 
+@pytest.mark.slow
 def test_moves_stay_within_the_radius_and_targets_reach_the_other_class(network):
     for epsilon in (0.0, 6.0):
         found = moves(network, epsilon)
@@ -72,6 +73,7 @@ def test_training_follows_its_seed_and_leaves_the_generator_alone(network):
     assert torch.equal(again.map.probability, network.map.probability)
 
 
+@pytest.mark.slow
 def test_epochs_are_told_and_can_end_training():
     seen = []
     train_recipe(ToyRecipe("moons", "standard", 40, 2, 10.0, 0), on_epoch=seen.append)
@@ -84,6 +86,7 @@ def test_epochs_are_told_and_can_end_training():
         train_recipe(RECIPE, on_epoch=stop)
 
 
+@pytest.mark.slow
 def test_the_boundary_is_shown_while_it_moves_and_looking_changes_nothing(network):
     frames = []
     watched = train_recipe(RECIPE, on_frame=lambda epoch, shown: frames.append((epoch, shown)))

@@ -18,6 +18,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_one_image_a_class_gets_a_map_and_no_numbers_of_classes(home):
     page = open_view("latent", {"model": make_few(home, 12), **ATTACK})
     assert "Cost: 12 forward-backward passes of one image" in said(page)
@@ -63,6 +64,7 @@ def test_a_network_that_sees_no_difference_is_told(home, layout, dimensions):
 
 
 @pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.slow
 def test_hard_pairs_of_one_image_a_class(home, constant):
     name = make_few(home, 3, constant=constant)
     page = open_view("hard_pairs", {"model": name, "num_images": 10, "num_steps": 1})
@@ -73,6 +75,7 @@ def test_hard_pairs_of_one_image_a_class(home, constant):
         check_no_error(page.run())
 
 
+@pytest.mark.slow
 def test_a_model_at_chance_is_told_as_such_on_the_attack_page(home):
     page = open_view("attack", {"model": make_few(home, 12, constant=True), **ATTACK})
     (sentence,) = (one.value for one in page.warning if "chance level" in one.value)
@@ -82,6 +85,7 @@ def test_a_model_at_chance_is_told_as_such_on_the_attack_page(home):
     assert "robust model" not in said(page)
 
 
+@pytest.mark.slow
 def test_a_model_at_chance_is_told_as_such_on_hard_pairs(home):
     name = make_few(home, 12, constant=True)
     page = open_view("hard_pairs", {"model": name, "num_images": 12, "num_steps": 1})

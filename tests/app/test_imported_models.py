@@ -43,6 +43,7 @@ def test_every_page_opens_with_one_that_has_no_images(view):
     open_view(view, {"model": "imported/bare"}, timeout=60)
 
 
+@pytest.mark.slow
 def test_it_can_be_attacked():
     page = open_view("attack", {"model": MODEL, **STEP}, timeout=60)
     assert not page.error
@@ -53,6 +54,7 @@ def test_it_can_be_attacked():
     assert "Imported, opened as wide_resnet" in said(page)
 
 
+@pytest.mark.slow
 def test_the_start_page_lists_it_as_not_measured():
     page = open_view("start")
     assert checkpoint_info(MODEL).measured is None

@@ -57,6 +57,7 @@ def wobbly_images() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("norm", "epsilon"), [(Norm.LINF, 0.001), (Norm.L2, 0.006)])
+@pytest.mark.slow
 def test_no_image_that_falls_to_autoattack_or_a_member_stands(short_autoattack, norm, epsilon):
     model, x, y = wobbly_images()
     ball = {"norm": norm, "epsilon": epsilon, "seed": 3}

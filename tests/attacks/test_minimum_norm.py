@@ -187,6 +187,7 @@ def test_fab_without_targets_finds_the_nearest_of_all_boundaries():
     assert (distance[1] <= distance[0] + 0.02 * distance[0].mean()).all()
 
 
+@pytest.mark.slow
 def test_fab_that_stops_at_epsilon_agrees_on_who_falls():
     model, x = SmallNet().eval(), middle_images(20, (1, 8, 8))
     y = model(x).argmax(1)

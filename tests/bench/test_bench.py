@@ -43,6 +43,7 @@ def test_all_contestants_attack_with_the_same_budget():
         assert 0.02 < float((x_adv - x).abs().max()) <= 8 / 255 + 1e-6
 
 
+@pytest.mark.slow
 def test_sections_say_what_they_measured():
     subject, epsilon = trained("digits-standard", 4, CPU)
     assert epsilon == 0.1
@@ -55,6 +56,7 @@ def test_sections_say_what_they_measured():
     assert "10 classes" in next(all_classes(subject, 1))
 
 
+@pytest.mark.slow
 def test_the_command_prints_peaks_and_shares(monkeypatch, capsys):
     monkeypatch.setattr(bench_command, "NETWORKS", {"tiny": ("small_cnn", {"width": 4})})
     for module in (contestants_module, bench_command):

@@ -26,6 +26,7 @@ def shelf(tmp_path, monkeypatch):
     return shutil.copy(FILE, tmp_path / "packaged" / f"{NAME}.json")
 
 
+@pytest.mark.slow
 def test_it_reads_the_photographs_as_its_card_says(shelf):
     assert rc.list_checkpoints() == [NAME]
     info, model = rc.checkpoint_info(NAME), rc.load_model(NAME)
@@ -42,6 +43,7 @@ def test_it_reads_the_photographs_as_its_card_says(shelf):
 
 
 @pytest.mark.usefixtures("shelf")
+@pytest.mark.slow
 def test_it_is_the_network_that_timm_makes_of_the_same_file():
     """Its tensors in their own order, which is timm's, against ours by their names."""
     import timm  # noqa: PLC0415

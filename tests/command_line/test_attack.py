@@ -25,6 +25,7 @@ def test_attack_reports_and_saves(model, tmp_path, capsys) -> None:
     assert "taken for" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_attack_takes_the_standard_threat_model_of_the_data(model, capsys) -> None:
     assert main(["attack", "fgsm", "--model", model]) == 0
     assert "Linf, epsilon 25.5/255" in capsys.readouterr().out

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from robust_core.checkpoints.catalog import checkpoint_info, load_model, load_trained
@@ -21,6 +22,7 @@ def test_card_of_the_rounded_network(model, tmp_path, capsys) -> None:
         assert torch.equal(value, rounded_to_half(weights[key]))
 
 
+@pytest.mark.slow
 def test_a_method_with_a_network_and_an_optimiser_of_its_own_is_rounded_too(checkpoints) -> None:
     parameters = {"discriminator_blocks": 1, "discriminator_width": 1}
     config = tiny_config(epochs=1, method={"name": "atld", "parameters": parameters})

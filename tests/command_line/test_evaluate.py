@@ -13,6 +13,7 @@ from robust_core.evaluation_runs import EvaluationDirectory, EvaluationStatus
 from robust_core.paths import REPOSITORY
 
 
+@pytest.mark.slow
 def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> None:
     path, table = tmp_path / "report.json", tmp_path / "table.csv"
     arguments = ["evaluate", "--model", model, "--attack", "fgsm", "--num-images", "20"]
@@ -39,6 +40,7 @@ def test_evaluate_reports_and_writes_json_and_csv(model, tmp_path, capsys) -> No
     assert "robust" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluate_says_whether_the_number_can_be_trusted(model, tmp_path, capsys) -> None:
     path = tmp_path / "report.json"
     arguments = ["--attack", "pgd", "--num-images", "4", "--num-steps", "2", "--check"]
@@ -52,6 +54,7 @@ def test_evaluate_says_whether_the_number_can_be_trusted(model, tmp_path, capsys
     assert f"checks    {found['checks']}" in out and "not checked" not in out
 
 
+@pytest.mark.slow
 def test_a_number_whose_checks_are_missing_is_not_yet_checked(model, tmp_path, capsys) -> None:
     directory = tmp_path / "evaluation"
     arguments = ["--attack", "fgsm", "--num-images", "4", "--check", "--run", str(directory)]
@@ -82,6 +85,7 @@ def test_evaluate_mixes_attacks_of_several_balls(model, capsys) -> None:
     assert "spatial, Linf, epsilon 255/255" in out
 
 
+@pytest.mark.slow
 def test_evaluate_goes_on_with_what_was_stopped(model, tmp_path, capsys) -> None:
     directory = tmp_path / "somewhere" / "evaluation"
     arguments = ["--attack", "fgsm", "--num-images", "8", "--batch-size", "4"]
@@ -127,6 +131,7 @@ def test_a_signal_ends_an_evaluation_and_keeps_what_is_done(model, tmp_path) -> 
     assert run.status().state == "stopped"
 
 
+@pytest.mark.slow
 def test_the_quick_verdict_is_a_plan_of_its_own(model, monkeypatch, capsys) -> None:
     monkeypatch.setattr("robust_core.evaluation_runs.quick.ADAPTIVE_SECONDS", 0.5)
     monkeypatch.setattr("robust_core.evaluation_runs.quick.CHECK_SECONDS", 0.5)

@@ -19,6 +19,7 @@ def test_help_of_every_command(capsys) -> None:
         assert caught.value.code == 0
 
 
+@pytest.mark.slow
 def test_list(model, capsys) -> None:
     assert main(["list"]) == 0
     out = capsys.readouterr().out

@@ -16,6 +16,7 @@ from robust_core.training.directory import RunDirectory
 from tests.training.conftest import tiny_config
 
 
+@pytest.mark.slow
 def test_train_from_a_recipe_with_settings_and_export(recipe, tmp_path, capsys) -> None:
     export = tmp_path / "pretrained" / "mine.safetensors"
     arguments = ["train", recipe, "--set", "epochs=1", "--set", "method.epsilon=8/255"]
@@ -29,6 +30,7 @@ def test_train_from_a_recipe_with_settings_and_export(recipe, tmp_path, capsys) 
     assert len(list_checkpoints()) == 2
 
 
+@pytest.mark.slow
 def test_train_into_a_directory_stop_and_resume(recipe, tmp_path, capsys) -> None:
     path = tmp_path / "somewhere" / "run"
     assert main(["train", recipe, "--run", str(path), "--progress"]) == 0

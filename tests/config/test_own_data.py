@@ -85,6 +85,7 @@ def test_a_quick_run_learns_from_few_images() -> None:
     assert card.clean_accuracy > 0.7  # of five classes
 
 
+@pytest.mark.slow
 def test_the_log_says_what_was_done_to_the_data_and_what_the_run_is_too_short_for(caplog) -> None:
     values = preset("things", "trades").model_dump(mode="json")
     values["epochs"] = 2

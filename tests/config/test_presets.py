@@ -282,11 +282,13 @@ def test_presets_are_complete_and_in_the_standard_threat_model(data, method, bud
     ("method", "option"),
     [*((method, "none") for method in list_methods()), *((method, "he") for method in EMBEDDED)],
 )
+@pytest.mark.slow
 def test_paper_presets_take_steps_on_digits(method, option) -> None:
     images = load_data("digits", "train").subset(slice(96))
     take_steps(preset("digits", method, "paper", option), images.x, images.y, 24)
 
 
+@pytest.mark.slow
 def test_the_published_recipe_of_ciiv_on_mnist_takes_steps() -> None:
     x = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     config = preset("mnist", "ciiv", "paper")

@@ -49,6 +49,7 @@ def test_photographs_are_read_as_files_and_never_by_importing_foolbox(monkeypatc
     assert "support no claim" in images.notes[0]
 
 
+@pytest.mark.slow
 def test_a_photograph_is_the_central_part_of_its_file(tmp_path, monkeypatch):
     """0.875 of the shorter side: of 512x256, the square of 224 in the centre, pixel by pixel."""
     folder = tmp_path / "foolbox" / "data"

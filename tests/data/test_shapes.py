@@ -14,6 +14,7 @@ from robust_core.errors import InputError
 SMALL = {"num_train": 400, "num_test": 200}
 
 
+@pytest.mark.slow
 def test_sizes_and_balance(tmp_path):
     train = load_data("shapes", "train", {"num_test": 50}, root=tmp_path)
     assert train.image_shape == (3, 32, 32)
@@ -29,6 +30,7 @@ def test_ten_classes_in_pairs_and_a_background_for_each():
 
 
 @pytest.mark.parametrize("confounding", [0.0, 0.5, 1.0])
+@pytest.mark.slow
 def test_how_often_the_pattern_is_tied(confounding):
     _, y, pattern = draw_shapes(4000, confounding, 0)
     expected = confounding + (1 - confounding) / len(BACKGROUNDS)
@@ -131,6 +133,7 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path, caplog):
     assert "going on without" in caplog.text
 
 
+@pytest.mark.slow
 def test_colour_blocks_are_a_scene_of_their_own(tmp_path):
     choices = {**SMALL, "scene": "colour_blocks", "confounding": 1.0}
     tied = {split: load_data("shapes", split, choices, root=tmp_path) for split in SPLITS}

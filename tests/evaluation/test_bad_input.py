@@ -200,6 +200,7 @@ def test_the_command_line_says_it_in_one_sentence(change, sentence, shelf, monke
     assert sentence in str(status.error)
 
 
+@pytest.mark.slow
 def test_the_command_line_warns_once(shelf, monkeypatch, capsys):
     def load(name: str) -> nn.Module:
         return Outputs(load_model(name), lambda z: z.softmax(1)).train()

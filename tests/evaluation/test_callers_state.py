@@ -39,6 +39,7 @@ def test_inference_mode_around_it_changes_nothing():
     assert (curve - x).abs().max() > 0.09  # the weights themselves were made in that mode
 
 
+@pytest.mark.slow
 def test_a_forward_pass_that_cuts_the_graph_is_blind_and_told():
     class Cut(LinearModel):
         @torch.inference_mode()

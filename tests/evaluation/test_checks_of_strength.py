@@ -103,6 +103,7 @@ def test_queries_are_asked_for_more_queries(name):
     assert finding.severity is (Severity.FAIL if finding.value > 0.05 else Severity.OK)
 
 
+@pytest.mark.slow
 def test_a_weak_attack_is_told_to_try_harder():
     attack = create_attack("pgd", epsilon=0.1, num_steps=2, step_size=0.002)
     found = severities(subject_of(LinearModel(SHAPE), attack))

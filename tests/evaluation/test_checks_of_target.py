@@ -29,12 +29,14 @@ from tests.evaluation.diseased import (
 from tests.toys import LinearModel, middle_images
 
 
+@pytest.mark.slow
 def test_transfer_from_a_better_surrogate_is_noticed():
     attack = create_attack("pgd", epsilon=0.1, num_steps=10, random_start=False)
     subject = subject_of(Quantised(SHAPE), attack, transfer_model=LinearModel(SHAPE))
     assert severities(subject)["transfer"] is Severity.FAIL
 
 
+@pytest.mark.slow
 def test_an_attack_on_the_judged_model_is_told_from_one_on_another():
     own = check_attacked_model(subject_of(LinearModel(SHAPE)))
     assert (own.severity, own.value) == (Severity.OK, 0.0)

@@ -96,6 +96,7 @@ def test_a_verdict_lists_each_finding_under_its_own_severity():
     assert outcome_of_checks([]) == "not checked"
 
 
+@pytest.mark.slow
 def test_a_masked_model_is_told_from_python():
     model = QuantisedPart(SHAPE)
     x = middle_images(60, SHAPE)
@@ -114,6 +115,7 @@ def test_a_masked_model_is_told_from_python():
         evaluate(model, x, y, check=True)
 
 
+@pytest.mark.slow
 def test_images_sorted_by_class_are_checked_on_all_classes():
     model = LinearModel(SHAPE)
     x = middle_images(120, SHAPE)
@@ -125,6 +127,7 @@ def test_images_sorted_by_class_are_checked_on_all_classes():
     assert len(y[order][report.checked_index].unique()) == len(y.unique())
 
 
+@pytest.mark.slow
 def test_images_of_one_class_are_no_sample():
     class Constant(LinearModel):
         def forward(self, x):

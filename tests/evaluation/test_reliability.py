@@ -196,6 +196,7 @@ def test_a_time_limit_gives_up_the_check_at_work(monkeypatch):
 
 
 @pytest.mark.parametrize("model", [Quantised(SHAPE), QuantisedPart(SHAPE), Saturated(SHAPE)])
+@pytest.mark.slow
 def test_what_an_advice_names_can_be_run_and_finds_more(model):
     attack = create_attack("pgd", epsilon=0.1, num_steps=5, random_start=False)
     case = subject_of(model, attack, transfer_model=LinearModel(SHAPE))

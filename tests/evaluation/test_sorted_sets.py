@@ -81,6 +81,7 @@ def test_from_the_command_line(constant: str, tmp_path: Path) -> None:
     assert sorted(result["labels"]) == [label for label in range(5) for _ in range(4)]
 
 
+@pytest.mark.slow
 def test_from_the_page(constant: str) -> None:
     extent = Extent(num_images=20, check_reliability=False)
     plan = make_plan([checkpoint_info(constant)], ["FGSM"], BALL, extent)

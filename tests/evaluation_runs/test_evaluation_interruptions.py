@@ -53,6 +53,7 @@ def test_sigkill_within_a_batch_then_resume_gives_the_same_numbers() -> None:
     assert numbers(run.results()) == numbers(run_evaluation(plan).results())
 
 
+@pytest.mark.slow
 def test_request_to_stop_is_heard_within_an_attack() -> None:
     run = EvaluationDirectory.create(
         make_plan(attacks=[{"name": "pgd", "parameters": {"num_steps": 9999}}])
@@ -73,6 +74,7 @@ def test_request_to_stop_is_heard_within_an_attack() -> None:
     assert any("stopped on request" in line for line in run.log_tail())
 
 
+@pytest.mark.slow
 def test_progress_rises_and_names_what_is_done(monkeypatch) -> None:
     monkeypatch.setattr("robust_core.jobs.recorder.STATUS_INTERVAL", 0.0)
     seen: list[EvaluationStatus] = []
@@ -109,6 +111,7 @@ def test_clock_knows_time_limits_and_prices_another_model_like_the_first() -> No
     assert clock.seconds_left() == pytest.approx(10.0 + 7.0)
 
 
+@pytest.mark.slow
 def test_progress_moves_and_a_stop_is_heard_within_the_checks(monkeypatch) -> None:
     monkeypatch.setattr("robust_core.evaluation_runs.evaluator.STATUS_INTERVAL", 0.0)
     monkeypatch.setattr("robust_core.jobs.recorder.STATUS_INTERVAL", 0.0)
@@ -136,6 +139,7 @@ def test_progress_moves_and_a_stop_is_heard_within_the_checks(monkeypatch) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digest": "another"}'])
+@pytest.mark.slow
 def test_damaged_or_foreign_units_are_done_again(content) -> None:
     plan = make_plan(checkpoints=["tiny"])
     run = run_evaluation(plan)
@@ -148,6 +152,7 @@ def test_damaged_or_foreign_units_are_done_again(content) -> None:
     assert numbers(run.results()) == expected
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_has_changed_is_measured_again(shelf) -> None:
     run = run_evaluation(make_plan())
     before = run.results()
@@ -161,6 +166,7 @@ def test_a_checkpoint_that_has_changed_is_measured_again(shelf) -> None:
     assert numbers(after) == numbers(run_evaluation(make_plan()).results())
 
 
+@pytest.mark.slow
 def test_a_surrogate_that_has_changed_is_attacked_again(shelf) -> None:
     plan = make_plan(checkpoints=["tiny"], attacks=[ATTACKS[0] | {"surrogate": "other"}])
     run = run_evaluation(plan)

@@ -13,6 +13,7 @@ from tests.evaluation_runs.plans import ATTACKS, curve, make_plan
 pytestmark = pytest.mark.usefixtures("shelf")
 
 
+@pytest.mark.slow
 def test_plan_is_strict_json_with_defaults_written_out(tmp_path) -> None:
     plan = make_plan(attacks=[*ATTACKS, ATTACKS[0]], data={"name": "digits"})
     (tmp_path / "plan.json").write_text(plan.to_json())

@@ -23,6 +23,7 @@ from tests.training.conftest import tiny_config
 pytestmark = pytest.mark.usefixtures("shelf")
 
 
+@pytest.mark.slow
 def test_results_are_those_of_evaluate_and_the_worst_case_is_per_image() -> None:
     results = run_evaluation(make_plan()).results()
     images = load_data("digits").sample(50)
@@ -48,6 +49,7 @@ def test_results_are_those_of_evaluate_and_the_worst_case_is_per_image() -> None
         assert one.image_id(3) == images.image_id(3)
 
 
+@pytest.mark.slow
 def test_images_that_one_attack_fools_alone_are_counted_among_those_it_fools() -> None:
     (one, *_) = run_evaluation(make_plan()).results().checkpoints
     labels = [found.label for found in one.attacks]
@@ -61,6 +63,7 @@ def test_images_that_one_attack_fools_alone_are_counted_among_those_it_fools() -
         assert one.num_fooled_alone(label) == len(alone)
 
 
+@pytest.mark.slow
 def test_the_plans_seed_changes_the_attacks_seeds() -> None:
     first, second = (
         run_evaluation(make_plan(checkpoints=["tiny"], seed=seed)).results().checkpoints[0]
@@ -70,6 +73,7 @@ def test_the_plans_seed_changes_the_attacks_seeds() -> None:
     assert [one.report.attack.seed for one in second.attacks if one.report.attack] == [8, 3]
 
 
+@pytest.mark.slow
 def test_the_plan_says_how_attacks_compute(monkeypatch) -> None:
     seen: list[Acceleration] = []
     measure = measurement.Measurement.measure
@@ -88,6 +92,7 @@ def test_the_plan_says_how_attacks_compute(monkeypatch) -> None:
         assert int((mine.worst_case != exact.worst_case).sum()) <= 1
 
 
+@pytest.mark.slow
 def test_finished_directory_holds_json_and_csv() -> None:
     run = run_evaluation(make_plan(checkpoints=["tiny"]))
     status = run.status()
@@ -109,6 +114,7 @@ def test_finished_directory_holds_json_and_csv() -> None:
         run_evaluation(run=run)
 
 
+@pytest.mark.slow
 def test_transfer_is_made_on_the_surrogate() -> None:
     transfer = ATTACKS[0] | {"surrogate": "other"}
     run = run_evaluation(make_plan(checkpoints=["tiny"], attacks=[ATTACKS[0], transfer]))
@@ -127,6 +133,7 @@ def test_transfer_is_made_on_the_surrogate() -> None:
     assert torch.equal(black.report.distance, expected.distance)
 
 
+@pytest.mark.slow
 def test_curves_and_findings_stand_beside_the_numbers(monkeypatch) -> None:
     finding = Finding("logits", Severity.FAIL, float("nan"), 0.0, "A sentence.", "Advice.")
     checked: list[int] = []
@@ -178,6 +185,7 @@ class Noisy(nn.Module):
         return self.model(x + 0.3 * torch.randn_like(x))
 
 
+@pytest.mark.slow
 def test_random_models_give_the_same_numbers_again(monkeypatch) -> None:
     monkeypatch.setattr(measurement, "load_model", lambda name: Noisy(load_model(name)))
     plan = make_plan(checkpoints=["tiny"])

@@ -58,6 +58,7 @@ def test_the_pace_is_measured_without_a_trace() -> None:
     assert torch.equal(drawn, torch.rand(1))
 
 
+@pytest.mark.slow
 def test_a_masked_model_is_refuted_before_the_costly_checks() -> None:
     info = checkpoint_info("digits-masked")
     quick = quick_plan([info])

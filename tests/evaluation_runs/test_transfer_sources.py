@@ -41,6 +41,7 @@ def test_images_transfer_from_a_model_that_masks_nothing(judged, others, source)
     assert (None if found is None else found.name) == source
 
 
+@pytest.mark.slow
 def test_models_made_here_are_not_taken_for_shipped_ones(shelf) -> None:
     info = checkpoint_info("tiny")
     assert undefended_model(info) is None

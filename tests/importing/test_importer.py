@@ -52,6 +52,7 @@ def clean(info) -> float:
     return measured.accuracy
 
 
+@pytest.mark.slow
 def test_a_published_file_becomes_a_checkpoint_with_the_same_logits(folder):
     path = their_file(folder)
     info = import_model(path, **KNOWN, **SCALE)
@@ -69,6 +70,7 @@ def test_a_published_file_becomes_a_checkpoint_with_the_same_logits(folder):
     assert info.config.method.name == "unknown" and info.class_names == tuple("0123456789")
 
 
+@pytest.mark.slow
 def test_two_imports_of_a_file_are_one_model(folder):
     path = their_file(folder)
     first = import_model(path, **KNOWN, **SCALE)
@@ -80,6 +82,7 @@ def test_two_imports_of_a_file_are_one_model(folder):
     assert "claim" in warned(import_model(path, **KNOWN, **SCALE, claim=0.99))  # not passed over
 
 
+@pytest.mark.slow
 def test_an_import_that_dies_leaves_nothing(folder, monkeypatch):
     def die(*_arguments):
         raise KeyboardInterrupt
@@ -124,6 +127,7 @@ def test_what_the_file_does_not_tell_must_be_said(folder, changes, sentence):
     assert list_checkpoints() == []
 
 
+@pytest.mark.slow
 def test_tensors_that_are_missing_or_too_many_are_named(folder):
     bare = published_names()
     del bare["fc.bias"]
@@ -140,12 +144,14 @@ def test_tensors_that_are_missing_or_too_many_are_named(folder):
         import_model(path, **KNOWN, **SCALE)
 
 
+@pytest.mark.slow
 def test_unused_blocks_of_a_published_file_are_left_out_and_listed(folder):
     path = their_file(folder, **{"sub_block1.layer.0.bn1.weight": torch.zeros(3)})
     info = import_model(path, **KNOWN, **SCALE)
     assert config_of(info).origin.surplus == ("sub_block1.layer.0.bn1.weight",)
 
 
+@pytest.mark.slow
 def test_half_precision_is_opened_as_float32_and_noted(folder):
     state = {key: value.half() for key, value in published_names().items()}
     info = import_model(their_file(folder, **state), **KNOWN, **SCALE)
@@ -154,6 +160,7 @@ def test_half_precision_is_opened_as_float32_and_noted(folder):
     assert clean(info) > 0.7
 
 
+@pytest.mark.slow
 def test_a_normalisation_in_the_file_counts_and_no_other_may_contradict_it(folder):
     own = {"mu": torch.tensor([SCALE["mean"]]), "sigma": torch.tensor([SCALE["std"]])}
     path = their_file(folder, **own)
@@ -177,6 +184,7 @@ def traps() -> dict:
 
 
 @pytest.mark.parametrize("trap", traps())
+@pytest.mark.slow
 def test_each_silent_trap_is_warned_of(folder, trap):
     scale, switches, finding = traps()[trap]
     wrong = {**KNOWN, "parameters": {**SWITCHES, **switches}, **SCALE, **scale}
@@ -189,6 +197,7 @@ def test_each_silent_trap_is_warned_of(folder, trap):
         assert "mean and std of the images" in warned(info)[finding]
 
 
+@pytest.mark.slow
 def test_an_order_of_classes_that_differs_is_found_and_can_be_said(folder):
     order = (3, 1, 4, 0, 5, 9, 2, 6, 8, 7)
     names = published_names()
@@ -202,6 +211,7 @@ def test_an_order_of_classes_that_differs_is_found_and_can_be_said(folder):
     torch.testing.assert_close(load_model(right.name)(x), digits_network()(x))
 
 
+@pytest.mark.slow
 def test_a_claim_is_compared_with_what_is_measured(folder):
     info = import_model(their_file(folder), **KNOWN, **SCALE, claim=0.99)
     assert "probably opened wrongly" in warned(info)["claim"]
@@ -216,6 +226,7 @@ def test_a_model_without_a_data_set(folder):
         load_data(info.config.data.name)
 
 
+@pytest.mark.slow
 def test_a_network_of_a_registered_architecture_can_be_brought_as_it_is(folder):
     parameters = {**SIZE, **SCALE}
     info = import_model(digits_network(), parameters=parameters, data="digits", name="mine")
@@ -237,12 +248,14 @@ def test_weights_of_a_network_of_ours_go_by_our_own_names(folder):
         import_model(folder / "mine.pt", **known, mean=0, std=1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_ours_says_everything_itself(folder):
     info = import_model(their_file(folder), **KNOWN, **SCALE)
     again = import_model(info.path, name="again")
     assert again.name == "imported/again" and again.config == info.config
 
 
+@pytest.mark.slow
 def test_the_command_line(folder, capsys):
     path = their_file(folder)
     switches = ["--set", "activation=relu", "--set", "head=linear"]
@@ -263,6 +276,7 @@ def test_the_command_line(folder, capsys):
     assert "trades-wrn-34-10: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_description_is_strict_json_that_reads_back(folder):
     info = import_model(their_file(folder), **KNOWN, **SCALE)
     values = json.loads(config_of(info).model_dump_json())

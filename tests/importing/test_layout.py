@@ -174,6 +174,7 @@ def test_known_surplus_is_left_out_and_listed():
     assert_same_logits(built(candidate, tensors), x, expected)
 
 
+@pytest.mark.slow
 def test_half_precision_and_missing_counts():
     weights = Weights()
     references.preact(weights, images(), raw=True, last=True)

@@ -19,6 +19,7 @@ from tests.importing.references import Weights, fast_at_cnn
 TRUTH = {"activation": "relu", "head": "linear"}
 
 
+@pytest.mark.slow
 def test_a_file_tells_its_networks_and_no_normalisation(tmp_path: Path) -> None:
     look = look_at(their_file(tmp_path))
     assert (look.ours, look.keys, look.fault, look.normalisation) == (False, (), "", None)
@@ -59,6 +60,7 @@ def test_names_of_nobody_have_a_fault_and_code_is_refused(tmp_path: Path) -> Non
         look_at(path)
 
 
+@pytest.mark.slow
 def test_the_comparison_finds_what_the_network_really_is(tmp_path: Path) -> None:
     path, target = their_file(tmp_path), find_target("digits", None, None)
     images = target.images

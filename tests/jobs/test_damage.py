@@ -137,6 +137,7 @@ def work_on(job: Any) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", [RunDirectory, EvaluationDirectory])
+@pytest.mark.slow
 def test_every_file_may_be_damaged(kind, damage, copied) -> None:
     for number in range(len(files_of(the_job(kind)))):
         job = the_job(kind)
@@ -149,6 +150,7 @@ def test_every_file_may_be_damaged(kind, damage, copied) -> None:
 
 
 @pytest.mark.parametrize("kind", [RunDirectory, EvaluationDirectory])
+@pytest.mark.slow
 def test_every_value_may_be_of_another_type(kind, copied) -> None:
     job = the_job(kind)
     for file in files_of(job):
@@ -163,6 +165,7 @@ def test_every_value_may_be_of_another_type(kind, copied) -> None:
         file.write_text(whole)
 
 
+@pytest.mark.slow
 def test_whole_lines_before_a_damaged_one_are_kept(copied) -> None:
     run = the_job(RunDirectory)
     file = run.path / "metrics.jsonl"

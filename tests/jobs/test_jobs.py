@@ -89,6 +89,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_children")
+@pytest.mark.slow
 def test_limit_counts_live_runs_only() -> None:
     first = jobs.start(tiny_config(), max_jobs=1)
     end_processes()
@@ -103,6 +104,7 @@ def states(run_ids: list[str]) -> list[str]:
 
 
 @pytest.mark.usefixtures("no_children")
+@pytest.mark.slow
 def test_those_that_find_no_place_wait_in_the_order_of_their_making() -> None:
     run_ids = [jobs.start(tiny_config()) for _ in range(5)]
     assert states(run_ids) == ["starting"] * 2 + ["queued"] * 3
@@ -122,6 +124,7 @@ def test_those_that_find_no_place_wait_in_the_order_of_their_making() -> None:
 
 
 @pytest.mark.usefixtures("no_children")
+@pytest.mark.slow
 def test_a_full_queue_refuses() -> None:
     for _ in range(10):
         jobs.start(tiny_config())
@@ -131,6 +134,7 @@ def test_a_full_queue_refuses() -> None:
 
 
 @pytest.mark.usefixtures("no_children")
+@pytest.mark.slow
 def test_one_person_has_so_many_runs_at_work_or_waiting_and_no_more(checkpoints) -> None:
     theirs = [jobs.start(tiny_config(), owner="a", max_owned=2)]
     theirs.append(jobs.start(make_plan(checkpoints), owner="a", max_owned=2))
@@ -249,6 +253,7 @@ def test_a_child_process_evaluates_stops_on_request_and_goes_on(checkpoints) -> 
 
 
 @pytest.mark.usefixtures("no_children")
+@pytest.mark.slow
 def test_evaluations_count_against_the_limit_of_runs(checkpoints) -> None:
     plan = make_plan(checkpoints)
     first, second = jobs.start(tiny_config()), jobs.start(plan)

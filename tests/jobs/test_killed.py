@@ -56,6 +56,7 @@ def kill(child: "subprocess.Popen[bytes]") -> None:
     child.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_lost_at_once_and_blocks_nothing(run) -> None:
     child = start_holder(run)
     try:
@@ -98,6 +99,7 @@ def test_a_job_whose_watcher_dies_before_its_process_begins_is_lost(run) -> None
     assert jobs.find(RunDirectory, run_id).status().state == "lost"
 
 
+@pytest.mark.slow
 def test_many_that_look_do_not_keep_a_process_from_its_lock(run) -> None:
     looking = [start_looking(run) for _ in range(3)]
     try:

@@ -157,6 +157,7 @@ def test_discriminator_learns_in_its_own_steps_and_not_from_the_networks_loss():
 
 
 @pytest.mark.parametrize("shift", [True, False])
+@pytest.mark.slow
 def test_discriminator_separates_shapes_but_not_a_shift_of_the_whole_batch(shift):
     """Each batch goes through batch norm on its own, which takes a common shift away."""
     method = attached(network(), discriminator_learning_rate=0.1)

@@ -58,6 +58,7 @@ def test_plan_has_uniform_marginals_when_converged():
     torch.testing.assert_close(plan.sum(dim=1), torch.full((6,), 1 / 6), atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_cost_is_near_that_of_a_linear_programme():
     cost = cosine_cost(random_logits(7), random_logits(7, 1))
     plan = sinkhorn(cost, max_iterations=5000, tolerance=1e-6)

@@ -172,6 +172,7 @@ def test_adversarial_training_attacks_the_cross_entropy_and_not_the_gradients(x)
     assert output.terms["cross_entropy"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_aligns_the_gradients(x):
     model = network()
     method = pag(model, x, weight=1.0)

@@ -77,6 +77,7 @@ def test_cosine_keeps_tiny_directions_and_the_usual_one_does_not():
     assert gradient.isfinite().all()
 
 
+@pytest.mark.slow
 def test_log_probability_and_logit_gradients_agree_at_the_start():
     """Golden: cosine about .95 at initialisation (ten classes)."""
     x = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -110,6 +110,7 @@ def test_it_learns_to_denoise_and_so_to_classify(trained):
         assert (trained(x).argmax(1) == y).all()
 
 
+@pytest.mark.slow
 def test_scores_of_a_trained_denoiser_are_self_consistent(trained):
     """sum_c p(c | x_t) s(x_t | c) = s(x_t), with the exact posterior of the flat pictures."""
     clean = Normalize()(two_pictures(48)[0])

@@ -184,6 +184,7 @@ def test_raw_features_can_decide_otherwise_where_there_is_a_bias():
     assert head.unit_features
 
 
+@pytest.mark.slow
 def test_a_cosine_head_compiles_into_one_graph():
     model = network(head="cosine")
     compiled = torch.compile(model, backend="eager", fullgraph=True)

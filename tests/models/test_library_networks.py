@@ -53,6 +53,7 @@ def gradient(function, x: Tensor) -> Tensor:
         pytest.param("timm", "resnetv2_18", 0, marks=needs_timm),  # ends in a convolution
     ],
 )
+@pytest.mark.slow
 def test_a_state_dict_of_the_library_fits_and_gives_its_logits(library, architecture, num_features):
     theirs, ours, x = (
         original(library, architecture),
@@ -104,6 +105,7 @@ def test_attention_of_timm_has_second_derivatives():
     assert second.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_grey_images_and_images_of_another_size():
     model = network("torchvision", "resnet18", (1, 16, 24), input_size=40)
     x = images(2, (1, 16, 24))

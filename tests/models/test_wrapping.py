@@ -171,6 +171,7 @@ def test_a_module_that_writes_to_its_input_gets_a_copy(mean):
     torch.testing.assert_close(model(before), expected)
 
 
+@pytest.mark.slow
 def test_what_is_around_a_network_is_taken_off():
     net, x = Net().eval(), middle_images(4, SHAPE)
     for around in (nn.DataParallel(net), torch.compile(net, backend="eager")):

@@ -59,6 +59,7 @@ def test_what_the_configuration_says_is_not_measured(monkeypatch):
     assert (short.precision, short.channels_last, short.milliseconds) == ("float32", False, {})
 
 
+@pytest.mark.slow
 def test_a_step_is_timed_in_every_way_that_is_safe():
     found = arrange(tiny_config(epochs=1), *EXTENT, LONG, CPU)
     assert found.milliseconds.keys() == set(arrangement.WAYS)
@@ -82,6 +83,7 @@ def test_measuring_leaves_the_random_numbers_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_what_it_began_with(monkeypatch):
     run = RunDirectory.create(tiny_config())
     train(run=run, should_stop=stop_at_call(2 + 5 + 2))
@@ -96,6 +98,7 @@ def test_a_resumed_run_keeps_what_it_began_with(monkeypatch):
     assert not any("bit for bit" in line for line in run.log_tail())
 
 
+@pytest.mark.slow
 def test_threads_are_kept_unless_the_person_says_others():
     before = torch.get_num_threads()
     run = RunDirectory.create(tiny_config())
@@ -108,6 +111,7 @@ def test_threads_are_kept_unless_the_person_says_others():
     assert "1 thread on" in next(line for line in run.log_tail()[::-1] if "passes in" in line)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_one_sentence():
     run = RunDirectory.create(tiny_config())
     train(run=run, should_stop=stop_at_call(2 + 5 + 2))

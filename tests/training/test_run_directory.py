@@ -80,6 +80,7 @@ def test_damaged_status_is_a_failed_run(run, content) -> None:
     assert "damaged" in str(status.error)
 
 
+@pytest.mark.slow
 def test_second_process_is_refused(run) -> None:
     with run.lock(), pytest.raises(InputError, match="another process"), run.lock():
         pass
@@ -87,6 +88,7 @@ def test_second_process_is_refused(run) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_process_that_is_about_to_end_is_waited_for(run) -> None:
     held = run.lock()
     held.__enter__()

@@ -39,6 +39,7 @@ def last_model(run: RunDirectory) -> dict[str, torch.Tensor]:
     return torch.load(run.last, weights_only=True)["model"]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_behind() -> None:
     statuses = []
     run = train(tiny_config(), on_progress=statuses.append)
@@ -70,6 +71,7 @@ def test_a_run_leaves_everything_behind() -> None:
     assert not [path for path in run.path.iterdir() if path.suffix == ".part"]
 
 
+@pytest.mark.slow
 def test_a_model_at_chance_is_told_in_the_curve_and_the_log() -> None:
     run = train(tiny_config(optimiser={"name": "sgd", "learning_rate": 1e-9}, epochs=1))
     (record,) = run.metrics()
@@ -136,6 +138,7 @@ def test_stop_and_resume_end_like_an_uninterrupted_run(limit) -> None:
     assert strip == [record.model_copy(update={"seconds": 0}) for record in whole.metrics()]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_under_the_present_names_of_its_fields() -> None:
     run = RunDirectory.create(tiny_config(epochs=4))
     train(run=run, should_stop=stop_at_call(12))
@@ -149,6 +152,7 @@ def test_a_run_goes_on_under_the_present_names_of_its_fields() -> None:
     assert (run.status().state, run.status().epoch) == ("finished", 4)
 
 
+@pytest.mark.slow
 def test_stop_request_before_the_start_stops_during_start_up() -> None:
     run = RunDirectory.create(tiny_config())
     run.request_stop()
@@ -204,6 +208,7 @@ def test_keyboard_interrupt_is_a_stop_that_goes_on_upwards() -> None:
     assert run.status().state == "stopped"
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_saves_float32() -> None:
     run = train(tiny_config(precision="bfloat16", epochs=1))
     assert {value.dtype for value in weights(run).values()} == {torch.float32}
@@ -241,6 +246,7 @@ def test_batches_cover_the_images_without_a_last_single_one(num_images, batch_si
     assert min(len(batch) for batch in batches) > 1
 
 
+@pytest.mark.slow
 def test_card_lists_every_attack_that_was_asked_for() -> None:
     config = tiny_config(epochs=1).model_dump(mode="json")
     fgsm = {"name": "fgsm", "parameters": {"epsilon": 0.2}, "num_repeats": 2}

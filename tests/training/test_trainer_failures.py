@@ -21,6 +21,7 @@ from tests.training.conftest import tiny_config
 from tests.training.stops import stop_at_call
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again() -> None:
     run = train(tiny_config())
     with pytest.raises(InputError, match="has finished"):
@@ -46,6 +47,7 @@ def test_channels_last_that_would_corrupt_memory_is_refused() -> None:
     assert next(state.model.parameters()).is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.slow
 def test_second_process_is_refused_and_changes_nothing() -> None:
     run = RunDirectory.create(tiny_config())
     with run.lock(), pytest.raises(InputError, match="another process"):
@@ -53,6 +55,7 @@ def test_second_process_is_refused_and_changes_nothing() -> None:
     assert run.status().state == "lost"
 
 
+@pytest.mark.slow
 def test_divergence_fails_and_keeps_the_last_good_epoch(monkeypatch) -> None:
     run = RunDirectory.create(tiny_config(method={"name": "standard"}, epochs=3))
     train(run=run, should_stop=stop_at_call(2 + 5 + 2))
@@ -110,6 +113,7 @@ def test_corrupt_last_state_gives_a_sentence(content) -> None:
     assert run.status().state == "failed"
 
 
+@pytest.mark.slow
 def test_last_state_of_another_run_is_refused() -> None:
     first = RunDirectory.create(tiny_config(epochs=3))
     train(run=first, should_stop=stop_at_call(2 + 5 + 2))
@@ -147,6 +151,7 @@ def test_unexpected_error_is_recorded_and_raised(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
+@pytest.mark.slow
 def test_method_that_stops_keeps_the_epoch_before(monkeypatch, epoch) -> None:
     seen = iter(range(10))
     monkeypatch.setattr(

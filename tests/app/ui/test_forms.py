@@ -52,6 +52,7 @@ def result(page: AppTest):
     return page.session_state["result"]
 
 
+@pytest.mark.slow
 def test_untouched_form_gives_the_models_defaults():
     assert result(show()) == Sample()
 

@@ -73,6 +73,7 @@ def test_commands_have_every_parameter_of_an_attack(name, monkeypatch):
     assert given["attack"] == name and str(given["seed"]) == "7"
 
 
+@pytest.mark.slow
 def test_an_evaluation(tmp_path, monkeypatch):
     monkeypatch.setenv("ROBUST_CHECKPOINTS", str(tmp_path))
     run = AttackRun.create({"name": "pgd", "parameters": PGD.model_dump(mode="json")})

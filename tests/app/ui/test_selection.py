@@ -28,6 +28,7 @@ def shown(page: AppTest, key: str):
     return proto.raw_value if proto.set_value else proto.options[proto.default]
 
 
+@pytest.mark.slow
 def test_model_image_and_attack_go_along_to_the_first_other_page():
     query = {"model": "digits-atld", "image": IMAGE, "attack": "fgsm", "epsilon": "0.05"}
     page = open_view("attack", query)
@@ -40,6 +41,7 @@ def test_model_image_and_attack_go_along_to_the_first_other_page():
     assert page.slider(key="attack.form.digits.fgsm.epsilon.Linf").proto.value[0] == 12.75
 
 
+@pytest.mark.slow
 def test_pages_with_a_choice_of_their_own_follow_what_a_person_chose_elsewhere():
     page = open_view("attack", {"model": SHAPES})
     go(page, "train")
@@ -53,12 +55,14 @@ def test_pages_with_a_choice_of_their_own_follow_what_a_person_chose_elsewhere()
     assert page.selectbox(key="train.data").value == "digits", "nothing new was chosen"
 
 
+@pytest.mark.slow
 def test_nobodys_choice_changes_no_form():
     page = open_view("retina")  # which shows its first model
     go(page, "robustness")
     assert page.selectbox(key="robustness.data").value == "digits"
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_show_the_choice_leaves_it_to_the_others():
     page = open_view("attack", {"model": "digits-denoiser"})
     go(page, "gradients")  # which offers classifiers
@@ -73,6 +77,7 @@ def test_a_page_that_cannot_show_the_choice_leaves_it_to_the_others():
     assert shown(page, "attack.model") == "shapes · shapes-pgd_at"
 
 
+@pytest.mark.slow
 def test_an_uploaded_picture_goes_along_until_it_is_removed():
     page = open_view("attack", {"model": "digits-standard"})
     check(page.segmented_control(key="attack.source").set_value("Upload").run())
@@ -88,6 +93,7 @@ def test_an_uploaded_picture_goes_along_until_it_is_removed():
     assert "mine.png" not in said(page) and "Choose a picture" in said(page)
 
 
+@pytest.mark.slow
 def test_an_address_wins_whenever_a_person_comes_by_it():
     page = open_view("attack", {"model": "digits-standard"})
     check(page.selectbox(key="attack.model").set_value("digits-pgd_at").run())
@@ -98,6 +104,7 @@ def test_an_address_wins_whenever_a_person_comes_by_it():
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "start"])
+@pytest.mark.slow
 def test_every_page_offers_its_link(name):
     found = open_view(name).get("bidi_component")
     assert any(one.proto.component_name == "robust_lab_copy_link" for one in found)
@@ -111,6 +118,7 @@ def test_a_model_opens_on_the_pages_that_can_show_it(monkeypatch):
     assert pages_for(checkpoint_info("digits-denoiser")) == []
 
 
+@pytest.mark.slow
 def test_the_menu_of_an_image_leads_to_it():
     page = open_view("attack", {"model": "digits-standard", "image": IMAGE})
     (menu,) = page.get("menu_button")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.page_driver import check, open_view
@@ -11,6 +12,7 @@ def shown(page: AppTest, key: str) -> tuple[Any, Any]:
     return page.slider(key=key).value, page.number_input(key=f"{key}.field").value
 
 
+@pytest.mark.slow
 def test_slider_and_field_follow_each_other_and_the_address() -> None:
     page = open_view("gradients", {"model": "digits-standard", "view": "morph", "epsilon": 4.25})
     key = "gradients.epsilon"
@@ -21,6 +23,7 @@ def test_slider_and_field_follow_each_other_and_the_address() -> None:
     assert shown(page, key) == (2.0, 2.0)
 
 
+@pytest.mark.slow
 def test_the_field_has_the_slider_s_limits() -> None:
     page = open_view("attack", {"model": "digits-standard"})
     slider = page.slider(key="attack.form.digits.pgd.epsilon.Linf")

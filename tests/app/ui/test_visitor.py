@@ -52,6 +52,7 @@ def test_who_comes_from_another_machine_or_through_a_proxy_is_a_visitor(
     assert visitor.most_runs() == (network.VISITOR_RUNS if expected else None)
 
 
+@pytest.mark.slow
 def test_a_visitor_starts_as_many_runs_as_allowed_and_sees_which_are_theirs(lan) -> None:
     page = open_page()
     for _ in range(network.VISITOR_RUNS):
@@ -65,6 +66,7 @@ def test_a_visitor_starts_as_many_runs_as_allowed_and_sees_which_are_theirs(lan)
     assert all(caption.endswith("· yours") for caption in page.radio[0].proto.captions)
 
 
+@pytest.mark.slow
 def test_a_visitor_may_leave_the_queue_and_stop_but_only_with_an_own_run(lan) -> None:
     lan(TEACHER)
     for _ in range(3):
@@ -81,6 +83,7 @@ def test_a_visitor_may_leave_the_queue_and_stop_but_only_with_an_own_run(lan) ->
     assert mine not in [run.run_id for run in jobs.summaries(RunDirectory)]
 
 
+@pytest.mark.slow
 def test_a_button_drawn_for_somebody_else_does_nothing_for_a_visitor(lan) -> None:
     lan(TEACHER)
     run = make_run(RunStatus("running"), num_epochs_done=1)

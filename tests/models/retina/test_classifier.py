@@ -163,6 +163,7 @@ def test_an_unknown_inference_is_named():
         retinotopic().inference("two_views")
 
 
+@pytest.mark.slow
 def test_every_pass_draws_afresh_and_eot_averages():
     model, x = retinotopic(), images(8)
     assert not torch.equal(model(x), model(x))

@@ -16,6 +16,7 @@ def open_page(query: dict[str, str] | None = None) -> AppTest:
     return open_view("attack", query)
 
 
+@pytest.mark.slow
 def test_the_first_visit_shows_an_attack():
     page = open_page()
     assert "Run attack" in labels(page)
@@ -35,6 +36,7 @@ def test_pgd_breaks_the_standard_model_and_not_the_robust_one():
     assert page.slider(key=f"{FORM}.epsilon.Linf").value == 25.5
 
 
+@pytest.mark.slow
 def test_a_targeted_attack_names_its_target():
     _, label = telling_image()
     target = next(name for name in "0123456789" if name != label)
@@ -44,6 +46,7 @@ def test_a_targeted_attack_names_its_target():
     assert f"the class {target}" in said(page)
 
 
+@pytest.mark.slow
 def test_the_target_cannot_be_the_label_itself():
     _, label = telling_image()
     page = open_page(attack_link(STANDARD, target=label))
@@ -52,6 +55,7 @@ def test_the_target_cannot_be_the_label_itself():
     ]
 
 
+@pytest.mark.slow
 def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
     page = open_page({"model": STANDARD})
     check(page.segmented_control(key="attack.source").set_value("Upload").run())
@@ -69,6 +73,7 @@ def test_an_uploaded_picture_is_attacked_as_what_the_model_sees():
     assert not [box for box in page.warning if "the picture may show none of them" in box.value]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_picture_gets_one_sentence_and_the_page_goes_on():
     page = open_page({"model": STANDARD})
     check(page.segmented_control(key="attack.source").set_value("Upload").run())
@@ -120,6 +125,7 @@ def test_the_button_runs_a_costly_attack(monkeypatch):
     assert len(page.metric) == 3, "a result that is known stays"
 
 
+@pytest.mark.slow
 def test_copying_the_link_puts_the_whole_state_into_the_address():
     query = attack_link(ROBUST, step_size=0.01, seed=3, target="1", norm="L2", epsilon=1.25)
     page = open_page(query)
@@ -132,6 +138,7 @@ def test_copying_the_link_puts_the_whole_state_into_the_address():
     assert said(again) == said(page)
 
 
+@pytest.mark.slow
 def test_values_survive_a_change_of_page():
     page = open_page({"model": STANDARD})
     page.slider(key=f"{FORM}.epsilon.Linf").set_value(12.0)
@@ -144,6 +151,7 @@ def test_values_survive_a_change_of_page():
     assert page.selectbox(key="attack.model").value == ROBUST
 
 
+@pytest.mark.slow
 def test_random_and_class_filter_agree():
     page = open_page({"model": STANDARD})
     check(page.selectbox(key="attack.class.digits").set_value(7).run())
@@ -151,6 +159,7 @@ def test_random_and_class_filter_agree():
     assert page.metric[1].label == "Confidence in 7"
 
 
+@pytest.mark.slow
 def test_the_page_leaves_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)

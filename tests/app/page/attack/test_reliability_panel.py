@@ -57,12 +57,14 @@ def test_a_robust_model_passes_the_checks():
     assert len(titles_with(page, "pass")) >= 10
 
 
+@pytest.mark.slow
 def test_a_successful_attack_is_its_own_proof():
     page = open_checked(STANDARD)
     assert "the adversarial image is the proof.**" in said(page)
     assert not titles_with(page, "fail")
 
 
+@pytest.mark.slow
 def test_bpda_breaks_the_masked_model_and_its_own_gradients_pass():
     page = open_checked(MASKED, attack="bpda")
     _, label = masked_image()
@@ -70,6 +72,7 @@ def test_bpda_breaks_the_masked_model_and_its_own_gradients_pass():
     assert "Gradients" in titles_with(page, "pass")
 
 
+@pytest.mark.slow
 def test_an_image_that_is_wrong_from_the_start_leaves_nothing_to_check():
     images = load_data("digits", "test")
     model = models.load_model(checkpoint_info(STANDARD))
@@ -79,6 +82,7 @@ def test_an_image_that_is_wrong_from_the_start_leaves_nothing_to_check():
     assert not titles_with(page, "pass")
 
 
+@pytest.mark.slow
 def test_costly_checks_wait_for_their_button(monkeypatch):
     monkeypatch.setattr("app.ui.reliability.cost", lambda info, attack: Cost(1000, 100.0))
     page = open_on(ROBUST, seed=41)
@@ -89,6 +93,7 @@ def test_costly_checks_wait_for_their_button(monkeypatch):
     assert titles_with(page, "pass") and BUTTON not in labels(page)
 
 
+@pytest.mark.slow
 def test_the_checks_of_one_image_take_under_two_seconds():
     info = checkpoint_info(ROBUST)
     x = load_data("digits", "test").x[1]
@@ -145,6 +150,7 @@ def test_sentences_say_how_bad_it_is():
     assert measured_words(moved) == "outputs moved by 0.31, pass up to 0"
 
 
+@pytest.mark.slow
 def test_the_loss_surface_waits_until_it_is_opened():
     page = open_on(MASKED)
     assert [expander.label for expander in page.expander if "loss" in expander.label]

@@ -101,6 +101,7 @@ def test_the_curves_start_at_clean_accuracy_and_never_rise(monkeypatch):
         assert curve.attacked_images <= measure.BISECTIONS * 8
 
 
+@pytest.mark.slow
 def test_a_model_that_only_its_own_gradient_cannot_fool_is_named():
     page = open_page(**{"with": f"{ROBUST},{MASKED}", "image": masked_image()[0]})
     assert "masked resists the attack on itself" in said(page)
@@ -123,6 +124,7 @@ def test_an_adversarial_image_is_evaluated_on_every_other_model():
     assert torch.equal(found, trace_transfer(models, traces))
 
 
+@pytest.mark.slow
 def test_the_measured_matrix_is_the_engines(monkeypatch):
     infos = [checkpoint_info(name) for name in (STANDARD, ROBUST)]
     attack = create_attack("pgd", **ATTACK)

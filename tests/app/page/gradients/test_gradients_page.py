@@ -42,6 +42,7 @@ def test_a_masked_gradient_is_named():
     assert "gradient masking" not in said(open_page())
 
 
+@pytest.mark.slow
 def test_the_cosines_with_class_means_are_those_of_the_engine():
     page = open_page("targets", targets="CM")
     train, test = load_data("digits", "train"), load_data("digits", "test")
@@ -80,6 +81,7 @@ def test_each_model_can_have_a_scale_of_its_own():
     assert "All tiles share one symmetric scale" in said(alone)
 
 
+@pytest.mark.slow
 def test_alignment_is_told_against_its_baselines_over_many_images():
     page = press_where_needed(open_page("alignment", targets="NN"), "Measure alignment")
     text = said(page)
@@ -95,6 +97,7 @@ def test_alignment_is_measured_for_every_model_of_the_data_set():
     assert "Best aligned here" in said(page)
 
 
+@pytest.mark.slow
 def test_the_class_morph_stays_within_epsilon_and_the_link_keeps_it():
     page = press_where_needed(open_page("morph", epsilon=4.0), "Morph")
     assert page.slider(key="gradients.epsilon").value == 4.0
@@ -116,6 +119,7 @@ def test_a_bad_link_says_so_and_the_page_works():
     assert "98th percentile" in said(page)
 
 
+@pytest.mark.slow
 def test_the_page_leaves_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
@@ -149,6 +153,7 @@ def test_signed_maps_have_their_zero_in_the_middle_and_end_at_the_limit(theme: s
 
 
 @pytest.mark.parametrize(("task", "words"), [("seed", "(seed 3)"), ("hole", "without its middle")])
+@pytest.mark.slow
 def test_synthesis_starts_where_it_says_and_stays_within_epsilon(task: str, words: str):
     page = open_page("synthesis", epsilon=4.0, task=task, seed=3)
     page = press_where_needed(page, "Generate")

@@ -39,6 +39,7 @@ def show(view: str, model: str = STANDARD) -> AppTest:
     return page
 
 
+@pytest.mark.slow
 def test_the_first_visit_shows_what_takes_no_wait_and_says_what_all_costs(monkeypatch):
     monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: 0.0009)
     page = open_page({"num_images": 359})  # a plan that no other test runs
@@ -49,6 +50,7 @@ def test_the_first_visit_shows_what_takes_no_wait_and_says_what_all_costs(monkey
     assert "on 359 test images" in said(page) and "first look" not in said(page)
 
 
+@pytest.mark.slow
 def test_a_model_too_slow_for_a_first_look_shows_its_card(monkeypatch):
     monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: 1.0)
     page = open_page({"model": SPAT, "num_images": 358})
@@ -61,6 +63,7 @@ def test_a_model_too_slow_for_a_first_look_shows_its_card(monkeypatch):
     assert "too slow" in said(older) and "The card says" not in said(older)
 
 
+@pytest.mark.slow
 def test_the_run_agrees_with_the_evaluator():
     run = run_of(STANDARD)
     images = load_data("digits", "test").sample(60)
@@ -92,6 +95,7 @@ def test_the_cosines_are_those_of_features_and_weights():
     assert torch.allclose(run.cosines * lengths + head.bias, model(run.images.x), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
     run = run_of(STANDARD)
     page = show("Confusion")
@@ -111,6 +115,7 @@ def test_the_map_shows_the_images_of_a_cell_with_a_way_to_the_attack():
     assert "There is no image in this cell" in said(page)
 
 
+@pytest.mark.slow
 def test_an_image_that_was_wrong_before_does_not_count_as_fooled():
     run = run_of(STANDARD, num_images=360, num_steps=1, epsilon=0.0)
     wrong = torch.where(run.prediction != run.images.y)[0]
@@ -127,6 +132,7 @@ def test_an_image_that_was_wrong_before_does_not_count_as_fooled():
     )
 
 
+@pytest.mark.slow
 def test_the_denominator_switch_and_all_maps():
     page = show("Confusion")
     assert "class in the row (all images)" in said(page)
@@ -150,6 +156,7 @@ def test_pairs_are_ranked_and_entropy_told():
     assert pairs["Symmetry"].between(0, 1).all() and spread["Entropy"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_predictions_follow_the_step_slider_and_epsilon():
     page = show("Where they go")
     label = page.selectbox(key="hard_pairs.labelled.digits").value
@@ -169,6 +176,7 @@ def test_similarity_and_its_rank_correlation():
     assert all(-1 <= float(metric.value) <= 1 for metric in page.metric)
 
 
+@pytest.mark.slow
 def test_the_gradient_view_says_which_class_has_the_largest_share(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: 1.0)
     page = show("Gradient")
@@ -244,6 +252,7 @@ def test_the_optimum_of_the_self_paced_loss_is_inside():
     assert "was not trained with this loss" in said(page)
 
 
+@pytest.mark.slow
 def test_targeted_attacks_wait_for_their_button():
     page = open_page({"model": ROBUST, "view": "Targeted"} | SMALL | {"num_images": 20})
     press(page, "Run attack")
@@ -270,12 +279,14 @@ def test_targeted_attacks_wait_for_their_button():
         ({"colour": "red"}, "unknown part of the address"),
     ],
 )
+@pytest.mark.slow
 def test_a_bad_link_gives_one_clear_sentence(query, sentence):
     page = open_page(query)
     problems = [warning.value for warning in page.warning if "link" in warning.value]
     assert len(problems) == 1 and in_markdown(sentence) in problems[0]
 
 
+@pytest.mark.slow
 def test_copying_the_link_puts_the_whole_state_into_the_address():
     query = {"model": ROBUST, "view": "Pairs", "among": "clean_correct", "loss": "margin"}
     query |= {"labelled": "3", "predicted": "9", "num_steps": "7", "num_images": "50"}
@@ -287,6 +298,7 @@ def test_copying_the_link_puts_the_whole_state_into_the_address():
     assert said(open_page(state)) == said(page)
 
 
+@pytest.mark.slow
 def test_an_image_in_the_link_is_the_chosen_one_everywhere():
     images = load_data("digits", "test")
     page = open_page({"image": images.image_id(3)})

@@ -68,6 +68,7 @@ def make(reference: str, target: int | None = None) -> measure.KeptSample:
     return measure.make_sample(info, attack, target, 50)
 
 
+@pytest.mark.slow
 def test_the_finding_is_what_the_evaluator_says():
     page = open_page(model=STANDARD)
     images = models.load_images(checkpoint_info(STANDARD)).sample(50)
@@ -82,6 +83,7 @@ def test_the_finding_is_what_the_evaluator_says():
     assert not page.error and not page.warning
 
 
+@pytest.mark.slow
 def test_numbers_stand_beside_the_map_with_noise_for_comparison():
     page = open_page(model=STANDARD)
     names = {metric.label for metric in page.metric}
@@ -92,6 +94,7 @@ def test_numbers_stand_beside_the_map_with_noise_for_comparison():
     assert float(page.metric[0].value) == pytest.approx(table["Drift"][0], rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_missing_discriminator_is_said_and_the_rest_is_shown():
     page = open_page(model=STANDARD)
     assert page.button_group(key="latent.roles").options == ["Clean", "Noisy", "Adversarial"]
@@ -104,6 +107,7 @@ def test_a_missing_discriminator_is_said_and_the_rest_is_shown():
         assert "This model has no discriminator" in said(page)
 
 
+@pytest.mark.slow
 def test_an_atld_model_shows_transformed_images_and_scores():
     page = open_page(model=ATLD, against="transformed")
     assert page.button_group(key="latent.roles").options[-1] == "Transformed"
@@ -173,6 +177,7 @@ def test_the_step_size_is_varied_on_request():
     assert "seed 0, 50 test images, bars: 95\u00a0% intervals" in said(page)
 
 
+@pytest.mark.slow
 def test_every_layer_is_measured_in_all_and_class_by_class():
     page = open_page(model=STANDARD, distance="overlap")
     assert page.button_group(key="latent.distance").value == "overlap"
@@ -212,6 +217,7 @@ def test_a_map_of_layers_frames_the_chosen_class():
         (1.0, "This attack takes a while: press Map the features to start it."),
     ],
 )
+@pytest.mark.slow
 def test_a_first_look_takes_no_wait(seconds: float, words: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(models, "seconds_per_pass", lambda info, batch_size=1: seconds)
     page = open_page(model=STANDARD, attack="pgd", epsilon=0.11 + seconds / 100, images=51)
@@ -241,6 +247,7 @@ def test_misclassified_images_of_a_selection_come_first_and_all_are_exported():
 
 
 @pytest.mark.parametrize(("layout", "dimensions"), [("pca", "2"), ("pca", "3"), ("tsne", "2")])
+@pytest.mark.slow
 def test_every_layout_draws(layout: str, dimensions: str):
     page = open_page(model=STANDARD, layout=layout, dimensions=dimensions, colour="class")
     assert not page.error
@@ -265,6 +272,7 @@ def test_a_bad_link_gives_one_sentence_and_the_page_goes_on(query, sentence):
     assert len(page.metric) == 4
 
 
+@pytest.mark.slow
 def test_copying_the_link_puts_the_whole_state_into_the_address():
     query = {"model": ATLD, "colour": "class", "dimensions": "3", "against": "noisy", "seed": 4}
     query |= {"distance": "drift"}

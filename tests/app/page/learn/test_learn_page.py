@@ -90,6 +90,7 @@ def test_every_scene_of_the_other_tours_is_drawn_with_fewer_images(name, monkeyp
             press_key(page, "learn.next")
 
 
+@pytest.mark.slow
 def test_a_wrong_prediction_and_none_are_answered_and_can_be_made_again():
     page = open_page({"tour": "adversarial", "step": 2})
     check(page.radio(key="learn.choice.adversarial.2").set_value(0).run())
@@ -125,6 +126,7 @@ def test_answers_meet_at_their_bounds():
     assert high.fits(0.5) and not high.fits(0.49)
 
 
+@pytest.mark.slow
 def test_a_measurement_names_attack_norm_epsilon_steps_seed_and_images():
     page = open_page({"tour": "adversarial", "step": 5})
     press_key(page, "learn.reveal")
@@ -173,6 +175,7 @@ def test_a_bad_link_gives_one_clear_sentence_and_the_page_goes_on(query, sentenc
     assert in_markdown(sentence) in problems[0]
 
 
+@pytest.mark.slow
 def test_hidden_controls_are_gone_and_a_prediction_is_asked_for():
     page = open_page({"tour": "masking", "step": 1, "hide": ",".join(HIDEABLE)})
     walk = {"learn.reveal", "learn.back", "learn.next", "learn.enter"}
@@ -182,6 +185,7 @@ def test_hidden_controls_are_gone_and_a_prediction_is_asked_for():
     assert not page.button(key="learn.reveal").disabled
 
 
+@pytest.mark.slow
 def test_next_waits_for_an_answer():
     page = open_page({"tour": "adversarial"})
     assert page.button(key="learn.next").disabled
@@ -189,6 +193,7 @@ def test_next_waits_for_an_answer():
     assert not page.button(key="learn.next").disabled
 
 
+@pytest.mark.slow
 def test_present_mode_shows_one_step_and_its_end_the_page():
     page = open_page({"present": 1, "tour": "masking", "step": 2})
     step = TOURS["masking"].steps[1]
@@ -208,6 +213,7 @@ def test_a_loss_is_told_as_a_loss():
 
 
 @pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.slow
 def test_the_first_step_is_a_change_that_cannot_be_seen_and_a_collapse(installed, monkeypatch):
     if not installed:
         monkeypatch.setattr(DATA.get("imagenet_samples"), "is_available", lambda: False)
@@ -271,6 +277,7 @@ def test_a_link_that_hides_the_other_pages_leads_back_from_them(start, monkeypat
     assert "skip" in page.session_state["learn.hidden"]
 
 
+@pytest.mark.slow
 def test_an_address_that_hides_nothing_ends_the_lesson():
     page = open_page({"hide": "pages"})
     page.query_params["hide"] = ""
@@ -281,6 +288,7 @@ def test_an_address_that_hides_nothing_ends_the_lesson():
     assert "Not part of the lesson" not in [title.value for title in check(page.run()).title]
 
 
+@pytest.mark.slow
 def test_the_copied_link_leads_back_to_the_playground():
     query = {"section": "playground", "data": "moons", "right": "pag", "seed": "7"}
     query |= {"epsilon": "3.5", "arrows": "pgd,lmae", "hide": "teacher", "epochs": "20"}
@@ -314,6 +322,7 @@ def test_every_move_has_a_name():
     assert tuple(playground.LAYERS) == MOVES
 
 
+@pytest.mark.slow
 def test_training_in_the_plane_is_kept_and_leaves_the_generator_alone():
     torch.manual_seed(3)
     expected = torch.rand(1)

@@ -149,6 +149,7 @@ def test_a_file_is_asked_only_what_it_does_not_tell(shelf: Path) -> None:
     assert "Pixels" not in [one.label for one in groups]
 
 
+@pytest.mark.slow
 def test_a_network_of_ours_goes_by_its_architecture_and_parameters(shelf: Path) -> None:
     save_file(load_file(OURS), incoming_folder() / "bare.safetensors")
     page = open_view("models", PICK | {"file": "bare.safetensors"})

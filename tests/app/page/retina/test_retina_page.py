@@ -98,6 +98,7 @@ def test_the_sampler_is_shown_for_a_network_without_one() -> None:
     assert page.slider(key="retina.weight.any.digits").value == 0.9
 
 
+@pytest.mark.slow
 def test_the_page_opens_with_a_retina_and_leaves_the_choice_of_other_pages_alone() -> None:
     page = open_view("attack", {"model": PLAIN})
     page.query_params.clear()
@@ -116,6 +117,7 @@ def test_the_page_opens_with_a_retina_and_leaves_the_choice_of_other_pages_alone
     assert page.selectbox(key="attack.model").value == PLAIN
 
 
+@pytest.mark.slow
 def test_the_page_says_whether_the_model_is_right() -> None:
     images, network = load_data("digits", "test"), catalog.load_model(PLAIN)
     right = predict_logits(network, images.x).argmax(1) == images.y
@@ -144,6 +146,7 @@ def test_a_retinotopic_network_predicts_from_its_views() -> None:
     assert "the adversarial image" not in said(page)
 
 
+@pytest.mark.slow
 def test_an_attack_puts_the_adversarial_image_beside_the_clean_one() -> None:
     page = press(open_page({"model": TINY}), "Attack this image")
     assert "On the adversarial image the mean of 4 views predicts" in said(page)
@@ -151,6 +154,7 @@ def test_an_attack_puts_the_adversarial_image_beside_the_clean_one() -> None:
     assert "Clean and adversarial probability, view by view" in said(page)
 
 
+@pytest.mark.slow
 def test_the_measurement_waits_for_its_button(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.page.retina.measure.EOT_SAMPLES", (1, 2))
     page = open_page({"model": TINY})
@@ -161,6 +165,7 @@ def test_the_measurement_waits_for_its_button(monkeypatch: pytest.MonkeyPatch) -
     assert len(page.get("download_button")) == 3
 
 
+@pytest.mark.slow
 def test_a_link_holds_the_whole_state() -> None:
     query = {"model": TINY, "image": "digits/test/5", "column": 3, "row": 30, "seed": 7}
     query |= {"num_samples": 9, "weight": 0.5, "threshold": 0.8, "exponent": 1.0}
@@ -200,6 +205,7 @@ def test_a_moved_fixation_is_kept_within_the_image() -> None:
     st.session_state.clear()
 
 
+@pytest.mark.slow
 def test_the_sampler_can_be_reset_to_the_network_s_own() -> None:
     page = open_page({"model": TINY, "weight": 0.5})
     page = press(page, "Reset the sampler")
@@ -207,6 +213,7 @@ def test_the_sampler_can_be_reset_to_the_network_s_own() -> None:
     assert "Reset the sampler" not in labels(page)
 
 
+@pytest.mark.slow
 def test_the_toy_loses_its_colours_at_the_released_weight() -> None:
     page = open_page({"model": PLAIN})
     page.session_state["retina.toy"] = True

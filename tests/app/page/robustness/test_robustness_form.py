@@ -46,6 +46,7 @@ def test_attacks_on_the_base_network_need_an_inference_mode() -> None:
     assert [(one.surrogate, one.role) for one in plan.attacks] == [(":", "claim"), (None, "check")]
 
 
+@pytest.mark.slow
 def test_the_address_chooses_the_model() -> None:
     page = open_page(model="shapes-pgd_at")
     assert page.selectbox(key="robustness.data").value == "shapes"
@@ -53,6 +54,7 @@ def test_the_address_chooses_the_model() -> None:
     assert len(open_page(model="nobody").warning) == 1
 
 
+@pytest.mark.slow
 def test_start_begins_what_the_form_says() -> None:
     page = open_page()
     page.multiselect(key="robustness.models.digits").set_value(["digits-trades"])
@@ -97,6 +99,7 @@ def test_every_offer_works_in_both_norms(norm: Norm) -> None:
     assert plan.curves[0].values[0] == 0.0
 
 
+@pytest.mark.slow
 def test_what_cannot_be_planned_is_one_sentence() -> None:
     infos, ball = [checkpoint_info(MODEL)], ThreatModel(Norm.LINF, 0.1)
     with pytest.raises(InputError, match="AutoAttack averages 20 passes or none"):
@@ -113,6 +116,7 @@ def test_what_cannot_be_planned_is_one_sentence() -> None:
     assert [str(one.value)[:37] for one in page.error] == ["AutoAttack averages 20 passes or none"]
 
 
+@pytest.mark.slow
 def test_the_cost_names_attacks_with_another_threat_model() -> None:
     page = open_page()
     assert "3 attacks with Linf 25.5/255. Cost" in said(page)
@@ -123,6 +127,7 @@ def test_the_cost_names_attacks_with_another_threat_model() -> None:
     assert "1 attack, CW with its own L2 0.5. Cost" in said(check(page.run()))
 
 
+@pytest.mark.slow
 def test_an_attack_of_another_norm_keeps_its_own_and_says_so() -> None:
     page = open_page()
     page.multiselect(key="robustness.models.digits").set_value([MODEL])
@@ -150,6 +155,7 @@ def test_an_attack_of_another_norm_keeps_its_own_and_says_so() -> None:
     assert inside.attacks[0].attack().epsilon == 2.0
 
 
+@pytest.mark.slow
 def test_attacks_can_be_computed_on_a_surrogate_model_of_the_same_data() -> None:
     page = open_page()
     key = "robustness.surrogate.digits"
@@ -177,6 +183,7 @@ def test_attacks_can_be_computed_on_a_surrogate_model_of_the_same_data() -> None
     assert "transfer attack" not in "".join(str(one.value) for one in page.caption)
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_stochastic_surrogate_are_offered_too() -> None:
     page = open_page()
     page.multiselect(key="robustness.models.digits").set_value([MODEL])
@@ -201,6 +208,7 @@ def test_attacks_on_a_stochastic_model_average_and_passes_per_prediction_are_cho
     assert preset_label("AutoAttack", Randomness()) == "AutoAttack (up to 4,040 passes)"
 
 
+@pytest.mark.slow
 def test_settings_for_randomness_are_offered_for_stochastic_models_only() -> None:
     page = open_page()
     assert not settings_for_randomness(page)
@@ -228,6 +236,7 @@ def settings_for_randomness(page: AppTest) -> list[str]:
     return [one.label for one in page.number_input if str(one.key).startswith("robustness.randomn")]
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_stochastic_model_is_an_upper_bound() -> None:
     infos, ball = [checkpoint_info(STOCHASTIC_MODEL)], ThreatModel(Norm.LINF, 0.1)
     extent = Extent(num_images=2, check_reliability=False)

@@ -99,6 +99,7 @@ def checkpoints(
     use_folder(root, monkeypatch)
 
 
+@pytest.mark.slow
 def test_without_an_evaluation_the_page_says_how_to_begin() -> None:
     remove_all()
     page = open_page()
@@ -107,6 +108,7 @@ def test_without_an_evaluation_the_page_says_how_to_begin() -> None:
     assert "Cost: at most" in said(page)
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_the_page_says_so() -> None:
     remove_all()
     shutil.rmtree(Path(os.environ["ROBUST_CHECKPOINTS"]) / "pretrained")
@@ -145,6 +147,7 @@ def test_a_number_whose_checks_are_to_come_says_so() -> None:
     assert rows["pgd"].checks == NOT_YET
 
 
+@pytest.mark.slow
 def test_the_findings_are_shown_in_full() -> None:
     text = said(open_page())
     assert "More steps break more images" in text
@@ -152,6 +155,7 @@ def test_the_findings_are_shown_in_full() -> None:
     assert "The outputs are finite logits." in text
 
 
+@pytest.mark.slow
 def test_the_misclassified_images_lead_to_the_attack_page() -> None:
     page = open_page()
     run = the_only_run()
@@ -175,6 +179,7 @@ def opening(page: AppTest) -> list[str]:
     return [label for label in labels(page) if label.startswith("Attack ")]
 
 
+@pytest.mark.slow
 def test_a_success_that_depends_on_its_batch_is_reproduced_or_reported_as_lost() -> None:
     info = checkpoint_info(MODEL)
     images = load_data("digits").subset(slice(64))
@@ -196,6 +201,7 @@ def test_a_success_that_depends_on_its_batch_is_reproduced_or_reported_as_lost()
     assert reproduce_attack(info, image, nothing, 0) is None
 
 
+@pytest.mark.slow
 def test_many_misclassified_images_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.page.robustness.misclassified.PER_PAGE", 2)
     page = open_page()
@@ -210,6 +216,7 @@ def test_many_misclassified_images_come_in_pages(monkeypatch: pytest.MonkeyPatch
     assert not opening(check(page.run()))
 
 
+@pytest.mark.slow
 def test_curves_of_two_norms_have_two_axes() -> None:
     def attack(norm: str) -> AttackRun:
         return AttackRun(name="fgsm", parameters={"norm": norm, "epsilon": 0.1})
@@ -225,6 +232,7 @@ def test_curves_of_two_norms_have_two_axes() -> None:
     assert [chart["data"][0]["x"][-1] for chart in charts] == [25.5, 0.1]
 
 
+@pytest.mark.slow
 def test_the_parameter_of_the_curves_can_be_chosen() -> None:
     page = open_page()
     (chart,) = page.get("plotly_chart")
@@ -244,6 +252,7 @@ REPORTED = AttackRun(
 )
 
 
+@pytest.mark.slow
 def test_an_accuracy_as_reported_is_shown_beside_the_lowest_measured() -> None:
     remove_all()
     plan = EvaluationPlan(checkpoints=(MODEL,), attacks=(REPORTED, PLAN.attacks[1]), num_images=12)
@@ -260,6 +269,7 @@ def test_an_accuracy_as_reported_is_shown_beside_the_lowest_measured() -> None:
     assert f"{100 * reported:.0f}\u00a0% as reported, at most {100 * lowest:.0f}\u00a0%" in text
 
 
+@pytest.mark.slow
 def test_a_selected_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     (result,) = the_only_run().results().checkpoints
     state: dict[str, object] = {}
@@ -271,6 +281,7 @@ def test_a_selected_row_chooses_the_images(monkeypatch: pytest.MonkeyPatch) -> N
     assert state == {"robustness.misclassified.some": (MODEL, "pgd")}
 
 
+@pytest.mark.slow
 def test_images_of_a_model_that_changed_are_listed_without_pictures() -> None:
     pretrained = Path(os.environ["ROBUST_CHECKPOINTS"]) / "pretrained"
     shutil.copy(pretrained / "digits-trades.safetensors", pretrained / f"{MODEL}.safetensors")
@@ -280,6 +291,7 @@ def test_images_of_a_model_that_changed_are_listed_without_pictures() -> None:
 
 
 @pytest.mark.parametrize("value", ["gone", "../../etc", ""])
+@pytest.mark.slow
 def test_an_unknown_id_in_the_address_is_one_sentence(value: str) -> None:
     page = open_page(evaluation=value)
     (warning,) = page.warning
@@ -287,6 +299,7 @@ def test_an_unknown_id_in_the_address_is_one_sentence(value: str) -> None:
     assert page.dataframe  # the newest is shown instead
 
 
+@pytest.mark.slow
 def test_cancel_asks_the_process_to_stop() -> None:
     remove_all()
     run = EvaluationDirectory.create(PLAN)
@@ -303,6 +316,7 @@ def test_cancel_asks_the_process_to_stop() -> None:
     assert bar.value == 40
 
 
+@pytest.mark.slow
 def test_a_lost_evaluation_can_be_resumed_and_deleted() -> None:
     remove_all()
     run = EvaluationDirectory.create(PLAN)
@@ -318,6 +332,7 @@ def test_a_lost_evaluation_can_be_resumed_and_deleted() -> None:
     assert "No evaluation yet" in said(page)
 
 
+@pytest.mark.slow
 def test_a_failed_and_a_damaged_evaluation_say_why() -> None:
     run = the_only_run()
     run.write_status(EvaluationStatus("failed", error="the disk is full"))
@@ -332,6 +347,7 @@ def test_a_failed_and_a_damaged_evaluation_say_why() -> None:
     assert "Yes, delete it" in labels(page)
 
 
+@pytest.mark.slow
 def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:
     results = the_only_run().results()
     text = report_html(results, "my <run>")
@@ -343,6 +359,7 @@ def test_the_report_is_self_contained_and_escapes_what_it_shows() -> None:
         assert f"{100 * row.accuracy:.1f}\u00a0%" in text
 
 
+@pytest.mark.slow
 def test_the_report_begins_with_the_verdict_and_has_all_that_a_reviewer_asks_for() -> None:
     results = the_only_run().results()
     (result,) = results.checkpoints

@@ -95,6 +95,7 @@ def test_a_plan_of_models_that_are_gone_is_one_sentence() -> None:
         filled(plan, INFOS)
 
 
+@pytest.mark.slow
 def test_edit_and_run_again_fills_the_form() -> None:
     page = open_page()
     place = [info.name for info in examples(INFOS)].index("digits-atld")

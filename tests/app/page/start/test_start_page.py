@@ -90,6 +90,7 @@ def test_an_empty_laboratory_says_how_to_begin() -> None:
 
 
 @pytest.mark.usefixtures("shipped")
+@pytest.mark.slow
 def test_the_table_names_attack_and_images_of_every_number() -> None:
     summary, table = open_view().dataframe
     row = summary.value[summary.value["Model"] == ROBUST].iloc[0]
@@ -107,6 +108,7 @@ def test_the_table_names_attack_and_images_of_every_number() -> None:
 
 
 @pytest.mark.usefixtures("shipped")
+@pytest.mark.slow
 def test_the_pictures_show_the_predictions_of_the_example() -> None:
     page = open_view()
     example = find_example(checkpoint_info(STANDARD), checkpoint_info(ROBUST))

@@ -46,5 +46,6 @@ def test_a_fault_is_said_before_the_start(data: Path) -> None:
     assert not start_is_offered(page)
 
 
+@pytest.mark.slow
 def test_where_own_data_go_is_said(data: Path) -> None:
     assert f"Put one of these into the folder `{data}`" in said(open_page())

@@ -12,6 +12,7 @@ from tests.app.page_driver import check, labels, press, said
 FORM = "train.form.digits.pgd_at.quick"
 
 
+@pytest.mark.slow
 def test_the_three_choices_alone_start_the_quick_preset() -> None:
     page = press(open_page(), "Start training")
     (run,) = jobs.summaries(RunDirectory)
@@ -21,6 +22,7 @@ def test_the_three_choices_alone_start_the_quick_preset() -> None:
     assert "Stop" in labels(page)
 
 
+@pytest.mark.slow
 def test_the_switches_of_published_networks_are_asked_for_and_reach_the_run() -> None:
     page = open_page(data="shapes", method="trades", budget="paper")
     key = "train.form.shapes.trades.paper"
@@ -37,6 +39,7 @@ def test_the_switches_of_published_networks_are_asked_for_and_reach_the_run() ->
     assert found == {"mean": [0.4, 0.5, 0.6], "std": [0.5], "activation": "silu"}
 
 
+@pytest.mark.slow
 def test_every_setting_reaches_the_run() -> None:
     page = open_page(data="shapes", method="trades", budget="paper")
     key = "train.form.shapes.trades.paper"
@@ -76,6 +79,7 @@ def test_every_method_and_preset_has_a_form_that_gives_the_preset(method: str, b
     assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
 
 
+@pytest.mark.slow
 def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
     page = open_page(method="trades")
     check(page.segmented_control(key=form.OPTION.key).set_value("awp").run())
@@ -84,6 +88,7 @@ def test_an_option_chosen_in_the_form_changes_what_is_started() -> None:
     assert config.method.parameters["awp_gamma"] == 0.005
 
 
+@pytest.mark.slow
 def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
     page = open_page(method="trades", option="he")
     check(page.segmented_control(key=form.OPTION.key).set_value("awp").run())
@@ -97,6 +102,7 @@ def test_an_option_of_a_method_is_in_the_form_and_the_link() -> None:
     assert config.model_dump(exclude={"title"}) == expected.model_dump(exclude={"title"})
 
 
+@pytest.mark.slow
 def test_a_setting_that_cannot_be_used_is_one_sentence_and_nothing_is_lost() -> None:
     page = open_page()
     page.number_input(key=f"{FORM}.run.epochs").set_value(5)
@@ -110,6 +116,7 @@ def test_a_setting_that_cannot_be_used_is_one_sentence_and_nothing_is_lost() -> 
     assert jobs.find(RunDirectory, jobs.summaries(RunDirectory)[0].run_id).config().epochs == 5
 
 
+@pytest.mark.slow
 def test_the_form_survives_a_visit_to_another_page_and_another_preset() -> None:
     page = open_page()
     check(page.number_input(key=f"{FORM}.run.epochs").set_value(5).run())
@@ -120,6 +127,7 @@ def test_the_form_survives_a_visit_to_another_page_and_another_preset() -> None:
     assert check(page).number_input(key=f"{FORM}.run.epochs").value == 5
 
 
+@pytest.mark.slow
 def test_a_third_run_waits_and_an_eleventh_is_refused_in_one_sentence() -> None:
     page = open_page()
     for _ in range(3):
@@ -133,6 +141,7 @@ def test_a_third_run_waits_and_an_eleventh_is_refused_in_one_sentence() -> None:
     assert "At most 2 runs may be active at once and 8 wait" in page.error[0].value
 
 
+@pytest.mark.slow
 def test_a_double_click_starts_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.ui.job_controls.DOUBLE_CLICK", 60.0)
     page = press(open_page(), "Start training")

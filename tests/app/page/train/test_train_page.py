@@ -14,6 +14,7 @@ from tests.app.page_driver import check, labels, press, said
 from tests.pretended import end_processes
 
 
+@pytest.mark.slow
 def test_a_running_run_shows_progress_numbers_and_the_attack_behind_them() -> None:
     run = make_run(
         RunStatus("running", step=300, num_steps=600, seconds_left=42.0, phase="training"),
@@ -34,6 +35,7 @@ def test_a_running_run_shows_progress_numbers_and_the_attack_behind_them() -> No
     assert "Stopping …" in labels(page)
 
 
+@pytest.mark.slow
 def test_a_lost_run_says_so_and_can_be_resumed() -> None:
     run = make_run(RunStatus("running"), num_epochs_done=2, killed=True)
     page = open_page()
@@ -43,6 +45,7 @@ def test_a_lost_run_says_so_and_can_be_resumed() -> None:
     assert "Stop" in labels(page)
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_is_told_from_one_that_works() -> None:
     run = make_run(RunStatus("running"), num_epochs_done=2)
     assert not open_page().warning
@@ -52,6 +55,7 @@ def test_a_run_that_hangs_is_told_from_one_that_works() -> None:
     assert "Stop" in labels(page) and "Resume" not in labels(page)
 
 
+@pytest.mark.slow
 def test_a_run_that_waits_says_how_many_are_before_it_and_can_leave() -> None:
     for _ in range(3):
         jobs.start(preset("digits", "pgd_at"))
@@ -167,6 +171,7 @@ def test_a_lower_bound_of_the_loss_is_shown() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_model_at_chance_is_called_so_while_it_trains() -> None:
     run = make_run(RunStatus("running"), num_epochs_done=2)
     assert "chance level" not in said(open_page())
